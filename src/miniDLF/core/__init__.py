@@ -1,0 +1,1 @@
+"""The mechanism: parameters, layers, graphs and the sharded executor."""

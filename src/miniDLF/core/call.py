@@ -1,0 +1,103 @@
+"""The record of one use of a layer in one shard of one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miniDLF.core.parameter import Parameter
+from miniDLF.kernels.workspace import Array, Shape, Workspace
+
+__all__ = ["Call", "Shared"]
+
+
+class Shared:
+    """What every shard of a step reads: the results of a layer's ``prepare``.
+
+    `empty` lends memory as on a `Call`; anything else may be set as an attribute.
+    """
+
+    training: bool
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.training = False
+        self.empty = workspace.empty
+        self.zeros = workspace.zeros
+
+    def __getattr__(self, name: str) -> Any:  # real attributes never come here
+        raise AttributeError(f"prepare() has not set {name!r}")
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+
+class Call:
+    """One use of a layer: whether it trains, its random numbers, its memory, and what forward leaves for backward.
+
+    Attributes
+    ----------
+    training : bool
+        Whether dropout drops and batch statistics are used.
+    needs_dx : bool
+        Whether anything upstream needs the gradient with respect to the input.
+    shared : Shared
+        What ``prepare`` made once for every shard of this step.
+    total, backward_total
+        The merged statistics of the whole batch, for layers that synchronise (see `Layer.partial`).
+    """
+
+    training: bool
+    needs_dx: bool
+    shared: Shared
+    total: Any
+    backward_total: Any
+
+    def __init__(self, workspace: Workspace, scratch: Workspace, gradients: dict[Parameter, Array]) -> None:
+        self.training = False
+        self.needs_dx = True
+        self.empty = workspace.empty
+        self.empty_like = workspace.empty_like
+        self.zeros = workspace.zeros
+        self.dtype = workspace.dtype
+        self._scratch = scratch
+        self._gradients = gradients
+        self._workspace = workspace
+        self._key: tuple[int, int, int, int] = (0, 0, 0, 0)
+        self._rng: np.random.Generator | None = None
+
+    def __getattr__(self, name: str) -> Any:  # real attributes never come here
+        raise AttributeError(f"forward() left no {name!r} for backward()")
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:
+        """Return memory that is yours only until this forward or backward returns; all layers share it."""
+        return self._scratch.empty(name, shape, dtype)
+
+    def grad(self, parameter: Parameter) -> Array:
+        """Return the array that backward must fill with the gradient of `parameter` (overwrite, do not add)."""
+        gradient = self._gradients.get(parameter)
+        if gradient is None:  # frozen: the gradient goes nowhere
+            return self._scratch.empty("frozen " + parameter.name, parameter.shape)
+        return gradient
+
+    def wants(self, parameter: Parameter) -> bool:
+        """Say whether the gradient of `parameter` is used; backward may skip it where it is not."""
+        return parameter in self._gradients
+
+    def begin(self, training: bool, seed: int, step: int, node: int, shard: int) -> None:
+        """Start a step: set the mode and the key of the random stream."""
+        self.training = training
+        self._key = (seed, step, node, shard)
+        self._rng = None
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The random stream of this call: a pure function of (seed, step, layer, shard)."""
+        if self._rng is None:
+            self._rng = np.random.Generator(np.random.SFC64(list(self._key)))
+        return self._rng

@@ -1,0 +1,166 @@
+"""Objects whose hyper-parameters are their fields: repr, configuration and saving come free.
+
+A class that derives from `Configurable` and declares annotated fields becomes a dataclass by itself. One that
+writes its own ``__init__`` keeps it; its arguments must then be attributes of the same names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+import numpy as np
+
+from miniDLF.errors import ArgumentTypeError, UnknownNameError, nearest
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: Any) -> Callable[[Any], Any]:
+        """Stand in for `typing.dataclass_transform`, which Python 3.10 lacks; it tells type checkers only."""
+        return lambda cls: cls
+
+
+__all__ = ["Configurable", "canonical", "from_config", "resolve"]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
+class Configurable:
+    """Base of layers, losses, optimizers and their kin: fields in, ``repr`` and ``config()`` out."""
+
+    #: Other frameworks' keywords and the field each one means, e.g. ``{"units": "size"}``.
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" not in cls.__dict__:
+            dataclasses.dataclass(eq=False, repr=False)(cls)
+            cls.__init__ = _translated(cls)  # type: ignore[method-assign]
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal object, as values that JSON can hold; defaults are left out."""
+        result = {}
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            value = _plain(getattr(self, name))
+            if value != parameter.default or parameter.default is parameter.empty:
+                result[name] = value
+        return result
+
+    def __repr__(self) -> str:
+        def shown(value: Any) -> str:
+            if isinstance(value, dict) and "class" in value:
+                inside = {k: v for k, v in value.items() if k != "class"}
+                return f"{value['class']}({', '.join(f'{k}={shown(v)}' for k, v in inside.items())})"
+            return repr(value)
+
+        return shown({"class": type(self).__name__, **self.config()})
+
+
+def _translated(cls: type) -> Callable[..., None]:
+    """Wrap the generated ``__init__``: bridge aliases, and answer a wrong keyword with the nearest right one."""
+    plain_init = cls.__init__  # type: ignore[misc]
+    names = [name for name in inspect.signature(plain_init).parameters if name != "self"]
+
+    @functools.wraps(plain_init)
+    def __init__(self: Any, *values: Any, **keywords: Any) -> None:
+        for alias in [key for key in keywords if key in cls.aliases and key not in names]:  # type: ignore[attr-defined]
+            field = cls.aliases[alias]  # type: ignore[attr-defined]
+            if field in keywords:
+                raise ArgumentTypeError(f"{cls.__name__}: {alias!r} and {field!r} are the same argument; give one.")
+            keywords[field] = keywords.pop(alias)
+        for key in keywords:
+            if key not in names:
+                raise ArgumentTypeError(
+                    f"{cls.__name__} has no argument {key!r}; it takes {', '.join(names)}.{nearest(key, names)}"
+                )
+        try:
+            plain_init(self, *values, **keywords)
+        except TypeError as error:
+            if isinstance(error, ArgumentTypeError) or "__init__()" not in str(error):
+                raise
+            problem = str(error).partition("__init__() ")[2]
+            raise ArgumentTypeError(f"{cls.__name__}({', '.join(names)}): {problem}.") from None
+
+    return __init__
+
+
+def _plain(value: Any) -> Any:
+    """Turn a field into something JSON can hold."""
+    if isinstance(value, Configurable):
+        return {"class": type(value).__name__, **value.config()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def canonical(name: str) -> str:
+    """Fold the spellings of one name into one: ``'LeakyReLU'``, ``'leaky_relu'`` and ``'leaky-relu'`` are the same."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def resolve(value: Any, choices: Mapping[str, Callable[..., Any]], kind: str, base: type[T]) -> T:
+    """Return the object that `value` names or already is: the one resolver of names in miniDLF.
+
+    Parameters
+    ----------
+    value
+        An object of class `base`, such a class, a name, or a configuration ``{"class": name, **arguments}``.
+    choices
+        What the names stand for.
+    kind
+        What is looked for, for the error message ("optimizer").
+
+    Raises
+    ------
+    UnknownNameError
+        If the name is not among the choices.
+    ArgumentTypeError
+        If `value` is of another type.
+    """
+    if isinstance(value, base):
+        return value
+    if isinstance(value, type) and issubclass(value, base):
+        return value()
+    if isinstance(value, str):
+        return cast(T, _lookup(value, choices, kind)())
+    if isinstance(value, Mapping) and isinstance(value.get("class"), str):
+        return cast(T, from_config(value, choices, kind))
+    raise ArgumentTypeError(
+        f"{kind}: expected {_article(base.__name__)} or one of the names {_listed(choices)}; received {value!r}."
+    )
+
+
+def from_config(config: Mapping[str, Any], choices: Mapping[str, Callable[..., Any]], kind: str) -> Any:
+    """Make the object that a ``config()`` with its ``"class"`` describes."""
+    arguments = {key: value for key, value in config.items() if key != "class"}
+    return _lookup(config["class"], choices, kind)(**arguments)
+
+
+def _lookup(name: str, choices: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
+    folded = {canonical(key): value for key, value in choices.items()}
+    found = folded.get(canonical(name))
+    if found is None:
+        raise UnknownNameError(f"unknown {kind} {name!r}; choose from {_listed(choices)}.{nearest(name, choices)}")
+    return found
+
+
+def _listed(choices: Mapping[str, Any]) -> str:
+    return ", ".join(repr(name) for name in choices)
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

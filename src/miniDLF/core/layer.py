@@ -1,0 +1,162 @@
+"""The contract that every layer fulfils."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from miniDLF.core.call import Call, Shared
+from miniDLF.core.configurable import Configurable
+from miniDLF.core.initializers import Initializer, get_initializer
+from miniDLF.core.parameter import Parameter
+from miniDLF.errors import ShapeError
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Layer"]
+
+#: Keywords that every layer takes; a layer that lists one among its own fields takes it there by position as well.
+COMMON: dict[str, tuple[str, Any]] = {
+    "input_shape": ("Shape | None", None),
+    "trainable": ("bool", True),
+    "name": ("str | None", None),
+}
+
+
+class Layer(Configurable):
+    """A differentiable function of arrays, with parameters.
+
+    A layer declares its hyper-parameters as annotated fields and gives `build`, `forward` and `backward`. It keeps
+    nothing of a call on itself: what backward needs, forward leaves on `call`. So one layer may be shared in a graph,
+    run on several threads and predict while it trains.
+
+    Every layer takes ``name``, ``trainable`` (``False`` freezes it) and ``input_shape`` (no batch axis).
+    """
+
+    if TYPE_CHECKING:  # at run time __init_subclass__ adds these to every layer's own fields
+        name: str | None = dataclasses.field(default=None, kw_only=True)
+        trainable: bool = dataclasses.field(default=True, kw_only=True)
+        input_shape: Shape | None = dataclasses.field(default=None, kw_only=True)
+
+    #: The word in the specification's summary, if it is not the name of the class.
+    label: ClassVar[str | None] = None
+    #: Whether training needs statistics of the whole batch: then `partial` and `merge` are called (see there).
+    synchronises: ClassVar[bool] = False
+    #: Whether the layer takes several inputs: then ``x`` is a tuple, and backward returns a tuple.
+    takes_many: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        if "__init__" not in cls.__dict__:
+            annotations = cls.__dict__.get("__annotations__", {})
+            inherited = {field.name for base in cls.__mro__[1:] for field in _fields(base)}
+            for name, (annotation, default) in COMMON.items():
+                if name not in annotations and name not in inherited:
+                    annotations[name] = annotation
+                    setattr(cls, name, dataclasses.field(default=default, kw_only=True))
+            cls.__annotations__ = annotations
+        super().__init_subclass__(**keywords)
+
+    def __init__(
+        self, *, name: str | None = None, trainable: bool = True, input_shape: Sequence[int] | None = None
+    ) -> None:
+        self.name, self.trainable = name, trainable
+        self.input_shape = None if input_shape is None else tuple(input_shape)
+
+    # What a layer gives ---------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> Shape:
+        """Check `input_shape` (no batch axis), declare parameters with `parameter`, return the output shape.
+
+        It may run again for another use of the same layer: declaring the same parameter twice gives the first one.
+        With several inputs `input_shape` is a tuple of shapes.
+        """
+        return tuple(input_shape)
+
+    def forward(self, x: Any, call: Call) -> Array:
+        """Return the output for the inputs `x` (N, ...); never write to `x`."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def backward(self, dy: Array, call: Call) -> Any:
+        """Return dx, given dy; fill ``call.grad(p)`` of every parameter. It may overwrite `dy`, and return it.
+
+        Where ``call.needs_dx`` is false the result is not looked at.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward()")
+
+    # What a layer may give ------------------------------------------------------------------------------------------
+
+    def prepare(self, shared: Shared) -> None:
+        """Make, once a step and before the shards run, what they all read: attributes on `shared`."""
+
+    def partial(self, x: Array, call: Call) -> Any:
+        """Return this shard's statistics of `x` (only where `synchronises`, in training)."""
+        raise NotImplementedError
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """Join the statistics of two shards; `forward` then reads the result for all of them as ``call.total``."""
+        raise NotImplementedError
+
+    def backward_partial(self, dy: Array, call: Call) -> Any:
+        """Return this shard's sums for backward; added up, backward reads them as ``call.backward_total``."""
+        raise NotImplementedError
+
+    def update_state(self, call: Call) -> None:
+        """Advance state that is not trained (running means), once a training step, after backward."""
+
+    def flops(self, input_shape: Any, output_shape: Shape) -> int:
+        """Return the floating-point operations of forward for one sample; a product of two matrices counts 2 m n k."""
+        total = 1
+        for length in output_shape:
+            total *= length
+        return total
+
+    # What every layer has -------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The declared parameters, in the order of `get_weights`."""
+        return list(self._declared().values())
+
+    def parameter(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Initializer | str,
+        *,
+        trainable: bool = True,
+        fans: tuple[int, int] | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Parameter:
+        """Declare a parameter, or return it where it is declared already with this shape."""
+        declared = self._declared()
+        known = declared.get(name)
+        if known is None:
+            known = declared[name] = Parameter(
+                name,
+                tuple(shape),
+                get_initializer(initializer),
+                trainable=trainable,
+                fans=fans,
+                regularizer=regularizer,
+                constraint=constraint,
+            )
+        elif known.shape != tuple(shape):
+            raise ShapeError(
+                f"{self.described} was built with {name} of shape {known.shape} and is now used where {tuple(shape)} is "
+                "needed. A shared layer needs inputs of one shape; make a second layer."
+            )
+        return known
+
+    def _declared(self) -> dict[str, Parameter]:
+        declared: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
+        return declared
+
+    @property
+    def described(self) -> str:
+        """How error messages call the layer: ``Conv2D 'conv2d_2'``."""
+        return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+
+def _fields(base: type) -> tuple[Any, ...]:
+    return dataclasses.fields(base) if dataclasses.is_dataclass(base) else ()

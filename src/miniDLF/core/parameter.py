@@ -1,0 +1,85 @@
+"""A trainable array of a layer, and its declaration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.initializers import Initializer
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Parameter"]
+
+
+class Parameter:
+    """One named array of a layer.
+
+    `value` and `grad` are views into the flat buffers of the model that trains the parameter; names and shapes are
+    only the map of those buffers. Before a model is built `value` is ``None``.
+
+    Attributes
+    ----------
+    name : str
+        The name within the layer, e.g. ``"weight"``.
+    shape : tuple of int
+    trainable : bool
+        Whether the layer wants it trained at all; a running mean does not, and the layer's own ``trainable`` rules
+        over the rest.
+    fans : (int, int)
+        Inputs and outputs of one unit, by which initializers scale.
+    """
+
+    __slots__ = (
+        "constraint",
+        "fans",
+        "grad",
+        "initializer",
+        "name",
+        "owner",
+        "regularizer",
+        "shape",
+        "trainable",
+        "value",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Initializer,
+        *,
+        trainable: bool = True,
+        fans: tuple[int, int] | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.initializer = initializer
+        self.trainable = trainable
+        self.fans = fans or _fans(shape)
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.value: Array = None  # type: ignore[assignment]  # set when a model is built
+        self.grad: Array | None = None
+        self.owner: Any = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.shape}, trainable={self.trainable})"
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    """Return (inputs, outputs) of one unit: (in, out) matrices and (filters, channels, kh, kw) kernels."""
+    if len(shape) < 2:
+        length = shape[0] if shape else 1
+        return length, length
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    field = int(np.prod(shape[2:]))
+    return shape[1] * field, shape[0] * field

@@ -1,0 +1,89 @@
+"""The exceptions of miniDLF. Every message says where, what was expected, what came, and what to do.
+
+Each class also derives from the built-in that fits, so ``except ValueError`` keeps working for those who expect it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "DataError",
+    "DivergedError",
+    "FileFormatError",
+    "MiniDLFError",
+    "MissingExtraError",
+    "NotReadyError",
+    "ShapeError",
+    "UnknownNameError",
+    "import_extra",
+    "nearest",
+]
+
+
+class MiniDLFError(Exception):
+    """Base of every error that miniDLF raises on purpose."""
+
+
+class ShapeError(MiniDLFError, ValueError):
+    """Arrays or layers whose shapes do not fit together."""
+
+
+class ArgumentError(MiniDLFError, ValueError):
+    """An argument of the right type with a value that makes no sense."""
+
+
+class ArgumentTypeError(MiniDLFError, TypeError):
+    """An argument of the wrong type."""
+
+
+class UnknownNameError(ArgumentError):
+    """A name that stands for nothing; the message lists the choices and the nearest one."""
+
+
+class DataError(MiniDLFError, ValueError):
+    """Data that cannot be learned from: NaN, labels out of range, targets that do not fit the loss."""
+
+
+class FileFormatError(MiniDLFError, OSError):
+    """A file that is missing, truncated, altered or of another format."""
+
+
+class DivergedError(MiniDLFError, ArithmeticError):
+    """The loss or a gradient is no longer a finite number."""
+
+
+class NotReadyError(MiniDLFError, RuntimeError):
+    """A call that came too early, for example ``fit`` before ``compile``."""
+
+
+class MissingExtraError(MiniDLFError, ImportError):
+    """An optional package that is not installed."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return ``" Did you mean 'relu'?"`` for the choice most like `name`, or an empty string."""
+    found = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional package, or say in one sentence how to get it.
+
+    Raises
+    ------
+    MissingExtraError
+        If `module` is not installed; the message names the `pip install` that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs the package {package!r}, which is not installed: pip install 'miniDLF[{extra}]'"
+        ) from error

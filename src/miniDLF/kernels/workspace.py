@@ -1,0 +1,86 @@
+"""Memory that is lent by name, so that a steady-state step allocates nothing large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+ALIGNMENT = 64  # bytes: one cache line, and the width of an AVX-512 register
+
+__all__ = ["ALIGNMENT", "Array", "Shape", "Workspace", "aligned_empty"]
+
+
+def aligned_empty(size: int, dtype: DTypeLike) -> Array:
+    """Return an uninitialised vector of `size` elements whose first byte lies on a cache line."""
+    kind = np.dtype(dtype)
+    raw = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * kind.itemsize].view(kind)
+
+
+class Workspace:
+    """Lends arrays: the same name gives the same memory again.
+
+    A name that is asked for in a smaller shape (the last, partial batch) gets the front of the same memory;
+    a larger shape replaces it.
+
+    Parameters
+    ----------
+    dtype
+        The type of the arrays that are asked for without one.
+    """
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        self._views: dict[Any, Array] = {}
+        self._memory: dict[Any, Array] = {}
+
+    def empty(self, name: str, shape: Shape, dtype: DTypeLike | None = None) -> Array:
+        """Return the array lent under `name`: C-contiguous, of the given shape, its content undefined."""
+        key = (name, shape, dtype)
+        view = self._views.get(key)
+        return self._lend(key) if view is None else view
+
+    def zeros(self, name: str, shape: Shape, dtype: DTypeLike | None = None) -> Array:
+        """Return the array lent under `name`, filled with zeros."""
+        array = self.empty(name, shape, dtype)
+        array.fill(0)
+        return array
+
+    def empty_like(self, name: str, array: Array, dtype: DTypeLike | None = None) -> Array:
+        """Return an array of the shape *and the order of axes in memory* of `array`.
+
+        Images may be channels-last in memory under their channels-first shape; whoever works element by element
+        keeps that order this way, and no copy is needed between two layers.
+        """
+        shape = array.shape
+        if array.ndim < 3 or array.flags.c_contiguous:
+            return self.empty(name, shape, dtype)
+        strides = array.strides
+        order = sorted(range(array.ndim), key=lambda axis: -strides[axis])
+        inverse = sorted(range(array.ndim), key=order.__getitem__)
+        return self.empty(name, tuple(shape[axis] for axis in order), dtype).transpose(inverse)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(memory.nbytes for memory in self._memory.values())
+
+    def _lend(self, key: tuple[str, Shape, DTypeLike | None]) -> Array:
+        name, shape, dtype = key
+        kind = self.dtype if dtype is None else np.dtype(dtype)
+        size = 1
+        for length in shape:
+            size *= length
+        memory = self._memory.get((name, kind))
+        if memory is None or memory.size < size:
+            memory = self._memory[(name, kind)] = aligned_empty(size, kind)
+            for old in [k for k in self._views if k[0] == name and self._views[k].dtype == kind]:
+                del self._views[old]
+        view = self._views[key] = memory[:size].reshape(shape)
+        return view

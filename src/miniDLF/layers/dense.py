@@ -1,0 +1,81 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ShapeError
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Dense"]
+
+
+class Dense(Layer):
+    """Fully connected: ``y = x @ weight + bias``, (N, D) -> (N, size).
+
+    Parameters
+    ----------
+    size
+        Number of units.
+    activation
+        Name of an activation that follows, as a layer of its own.
+    """
+
+    size: int  # type: ignore[misc]  # the base has it by keyword, this class by position
+    input_shape: Shape | None = None
+    trainable: bool = True
+    activation: Any = None
+    weight_initializer: Any = "he_normal"
+    bias_initializer: Any = "zeros"
+    weight_regularizer: Any = None
+    bias_regularizer: Any = None
+    weight_constraint: Any = None
+    bias_constraint: Any = None
+
+    aliases: ClassVar = {
+        "units": "size",
+        "kernel_initializer": "weight_initializer",
+        "kernel_regularizer": "weight_regularizer",
+        "kernel_constraint": "weight_constraint",
+    }
+
+    def build(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise ShapeError(
+                f"{self.described} expects vectors (features,), received {input_shape}. Put Flatten() before it."
+            )
+        (features,) = input_shape
+        self.weight = self.parameter(
+            "weight",
+            (features, self.size),
+            self.weight_initializer,
+            regularizer=self.weight_regularizer,
+            constraint=self.weight_constraint,
+        )
+        self.bias = self.parameter(
+            "bias",
+            (self.size,),
+            self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )
+        return (self.size,)
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
+        call.x = x
+        y = np.matmul(x, self.weight.value, out=call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
+        return np.add(y, self.bias.value, out=y)
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
+        np.matmul(call.x.T, dy, out=call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
+        np.sum(dy, axis=0, out=call.grad(self.bias))
+        if not call.needs_dx:
+            return None
+        return np.matmul(dy, self.weight.value.T, out=call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return 2 * input_shape[0] * self.size
