@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,7 +48,7 @@ class Layer(Configurable):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         if "__init__" not in cls.__dict__:
-            annotations = cls.__dict__.get("__annotations__", {})
+            annotations = inspect.get_annotations(cls)
             inherited = {field.name for base in cls.__mro__[1:] for field in _fields(base)}
             for name, (annotation, default) in COMMON.items():
                 if name not in annotations and name not in inherited:
@@ -143,8 +144,8 @@ class Layer(Configurable):
             )
         elif known.shape != tuple(shape):
             raise ShapeError(
-                f"{self.described} was built with {name} of shape {known.shape} and is now used where {tuple(shape)} is "
-                "needed. A shared layer needs inputs of one shape; make a second layer."
+                f"{self.described} was built with {name} of shape {known.shape}; this use needs {tuple(shape)}. A shared "
+                "layer needs inputs of one shape; make a second layer."
             )
         return known
 
