@@ -9,7 +9,16 @@ import numpy as np
 from miniDLF.core.parameter import Parameter
 from miniDLF.kernels.workspace import Array, Shape, Workspace
 
-__all__ = ["Call", "Shared"]
+__all__ = ["Call", "Clock", "Shared"]
+
+
+class Clock:
+    """The seed of a run and the number of its present step; the calls of all shards read the same one."""
+
+    __slots__ = ("seed", "step")
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.seed, self.step = seed, step
 
 
 class Shared:
@@ -54,7 +63,14 @@ class Call:
     total: Any
     backward_total: Any
 
-    def __init__(self, workspace: Workspace, scratch: Workspace, gradients: dict[Parameter, Array]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        scratch: Workspace,
+        gradients: dict[Parameter, Array],
+        clock: Clock | None = None,
+        place: tuple[int, int] = (0, 0),
+    ) -> None:
         self.training = False
         self.needs_dx = True
         self.empty = workspace.empty
@@ -63,9 +79,11 @@ class Call:
         self.dtype = workspace.dtype
         self._scratch = scratch
         self._gradients = gradients
-        self._workspace = workspace
-        self._key: tuple[int, int, int, int] = (0, 0, 0, 0)
-        self._rng: np.random.Generator | None = None
+        self.workspace = workspace
+        self._clock = clock or Clock(0, 0)
+        self._place = place
+        self._drawn = -1
+        self._rng: np.random.Generator
 
     def __getattr__(self, name: str) -> Any:  # real attributes never come here
         raise AttributeError(f"forward() left no {name!r} for backward()")
@@ -90,14 +108,17 @@ class Call:
         return parameter in self._gradients
 
     def begin(self, training: bool, seed: int, step: int, node: int, shard: int) -> None:
-        """Start a step: set the mode and the key of the random stream."""
+        """Give the call a clock of its own (a layer run without an executor)."""
         self.training = training
-        self._key = (seed, step, node, shard)
-        self._rng = None
+        self._clock = Clock(seed, step)
+        self._place = (node, shard)
+        self._drawn = -1
 
     @property
     def rng(self) -> np.random.Generator:
         """The random stream of this call: a pure function of (seed, step, layer, shard)."""
-        if self._rng is None:
-            self._rng = np.random.Generator(np.random.SFC64(list(self._key)))
+        clock = self._clock
+        if self._drawn != clock.step:
+            self._drawn = clock.step
+            self._rng = np.random.Generator(np.random.SFC64([clock.seed, clock.step, *self._place]))
         return self._rng

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.configurable import Configurable
+from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ShapeError
@@ -35,9 +36,10 @@ class Layer(Configurable):
     """
 
     if TYPE_CHECKING:  # at run time __init_subclass__ adds these to every layer's own fields
-        name: str | None = dataclasses.field(default=None, kw_only=True)
-        trainable: bool = dataclasses.field(default=True, kw_only=True)
-        input_shape: Shape | None = dataclasses.field(default=None, kw_only=True)
+        _: dataclasses.KW_ONLY
+        name: str | None = None
+        trainable: bool = True
+        input_shape: Shape | None = None
 
     #: The word in the specification's summary, if it is not the name of the class.
     label: ClassVar[str | None] = None
@@ -45,6 +47,10 @@ class Layer(Configurable):
     synchronises: ClassVar[bool] = False
     #: Whether the layer takes several inputs: then ``x`` is a tuple, and backward returns a tuple.
     takes_many: ClassVar[bool] = False
+    #: Whether forward returns its input unchanged outside training: then inference passes the layer over.
+    only_trains: ClassVar[bool] = False
+    #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
+    absorbable = None  # type: str | None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         if "__init__" not in cls.__dict__:
@@ -111,6 +117,10 @@ class Layer(Configurable):
             total *= length
         return total
 
+    def parts(self) -> tuple[Layer, ...]:
+        """Return the layers that this one stands for: itself, and the activation that one of its fields names."""
+        return (self,)
+
     # What every layer has -------------------------------------------------------------------------------------------
 
     @property
@@ -144,14 +154,22 @@ class Layer(Configurable):
             )
         elif known.shape != tuple(shape):
             raise ShapeError(
-                f"{self.described} was built with {name} of shape {known.shape}; this use needs {tuple(shape)}. A shared "
-                "layer needs inputs of one shape; make a second layer."
+                f"{self.described} was built with {name} of shape {known.shape}; this use needs {tuple(shape)}. "
+                "A shared layer needs inputs of one shape; make a second layer."
             )
         return known
 
     def _declared(self) -> dict[str, Parameter]:
         declared: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
         return declared
+
+    def __call__(self, inputs: Any) -> Any:
+        """Use the layer on a node of a graph, or on a list of nodes, and return the node of its output.
+
+        A layer that defines ``compose(self, x)`` is a block of other layers: ``compose`` receives the node and returns
+        the node of the block's output, and the graph holds the parts.
+        """
+        return apply(self, inputs)
 
     @property
     def described(self) -> str:

@@ -1,0 +1,284 @@
+"""Runs programs: the batch is cut into shards, whole shards run on threads, their gradients are summed in a tree."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.call import Clock, Shared
+from miniDLF.core.graph import Graph
+from miniDLF.core.layer import Layer
+from miniDLF.core.program import Head, Program, Shard
+from miniDLF.kernels.threads import POOL, single_threaded_blas
+from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
+
+__all__ = ["Batch", "Executor", "bounds", "tree"]
+
+#: A step with fewer floating-point operations than this stays on the caller's thread. Waking a second thread and
+#: waiting for it costs 20 to 60 microseconds, in which one core does this much.
+SMALL_STEP = 8_000_000
+#: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
+CHUNK_ROWS = 256
+CHUNK_BYTES = 1 << 24
+
+_DONE = object()
+
+
+@dataclass
+class Batch:
+    """Arrays of a batch, or whole data sets with the `rows` that make up the batch.
+
+    Gathering the rows is part of each shard's work, so it is spread over the threads.
+    """
+
+    inputs: Sequence[Array]
+    targets: Sequence[Array]
+    weights: Sequence[Array | None]
+    rows: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0]) if self.rows is None else len(self.rows)
+
+
+def bounds(count: int, parts: int) -> list[tuple[int, int]]:
+    """Cut `count` rows into `parts` runs whose lengths differ by one at the most; empty runs are left out."""
+    edges = [count * part // parts for part in range(parts + 1)]
+    return [(start, stop) for start, stop in pairwise(edges) if stop > start]
+
+
+def tree(merge: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
+    """Join `values` pairwise in a fixed binary tree, so that the result does not depend on who was ready first."""
+    level = list(values)
+    while len(level) > 1:
+        level = [merge(level[i], level[i + 1]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
+    return level[0]
+
+
+class Executor:
+    """Forward, backward and inference of one graph.
+
+    Parameters
+    ----------
+    graph, buffers
+        What runs, and where its numbers lie.
+    heads
+        The losses, one an output; without them only inference works.
+    seed
+        Of every random stream.
+    shards
+        The number of shards of a training step; ``None`` means one a thread, and one for small work.
+    """
+
+    def __init__(
+        self, graph: Graph, buffers: Buffers, *, heads: Sequence[Head] = (), seed: int = 0, shards: int | None = None
+    ) -> None:
+        self.graph, self.buffers, self.fixed_shards = graph, buffers, shards
+        self.clock = Clock(seed, 0)
+        trained = {slot.parameter for slot in buffers.slots if slot.trained}
+        self.heads = list(heads)
+        self._training: Program | None = Program(graph, trained, heads) if heads else None
+        self._inference = Program(graph, trained, None)
+        self._flops = graph.flops()
+        self._shards: list[Shard] = []
+        self._shared: dict[Layer, Shared] = {}
+        if self._training is not None:
+            self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
+        self._idle: deque[_Inference] = deque()
+        self._even: dict[tuple[int, int], Array] = {}
+        per_row = sum(int(np.prod(node.shape)) for node in graph.nodes) * buffers.dtype.itemsize
+        self._chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(per_row, 1)))
+
+    # Training -------------------------------------------------------------------------------------------------------
+
+    def shards_for(self, rows: int) -> int:
+        """Return into how many shards a batch is cut: from its shape and the setting alone."""
+        if self.fixed_shards is not None:
+            return self.fixed_shards
+        return 1 if 3 * self._flops * rows < SMALL_STEP else POOL.threads
+
+    def active(self) -> list[Shard]:
+        """The shards of the last step; their targets and predictions are there for the metrics."""
+        return self._shards[: self._last]
+
+    def step(self, batch: Batch, number: int, *, training: bool = True, backward: bool = True) -> list[float]:
+        """Run one batch; leave the gradients of its mean loss in ``buffers.gradients``; return the loss of each head.
+
+        The gradients of the shards still lie apart: `summed` or the updater joins them.
+        """
+        program = self._training
+        if program is None:
+            raise RuntimeError("an executor without heads cannot train")
+        if not self.buffers.current:
+            self.buffers.take()
+        self.clock.step = number
+        for layer, shared in self._shared.items():
+            layer.prepare(shared)
+        total = len(batch)
+        cuts = bounds(total, self.shards_for(total))
+        while len(self._shards) < len(cuts):
+            self._shards.append(self._new_shard(program))
+        self._last = len(cuts)
+        shards = self._shards[: self._last]
+        if shards[0].calls and shards[0].calls[0].training != training:
+            for shard in self._shards:
+                shard.set_training(training)
+        runs = [self._begin(shard, batch, cut, total, backward) for shard, cut in zip(shards, cuts, strict=True)]
+        if len(runs) == 1:
+            _drive_one(runs[0])
+        else:
+            small = 3 * self._flops * total < SMALL_STEP
+            with single_threaded_blas:
+                _drive(runs, _in_turn if small else POOL.run)
+        return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
+
+    def gradient_parts(self) -> list[Array]:
+        """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
+        return [shard.gradients for shard in self._shards[: self._last] if shard.gradients is not None]
+
+    def update_states(self) -> None:
+        """Let layers with state that is not trained advance it (once a training step)."""
+        shard = self._shards[0]
+        for step, call in zip(shard.program.steps, shard.calls, strict=True):
+            if type(step.layer).update_state is not Layer.update_state:
+                step.layer.update_state(call)
+
+    def _new_shard(self, program: Program) -> Shard:
+        number = len(self._shards)
+        gradients = self.buffers.gradients
+        if number:
+            gradients = aligned_empty(gradients.size, gradients.dtype)
+            gradients.fill(0)
+        return Shard(program, self.buffers, gradients, self._shared, self.clock, number)
+
+    def _begin(self, shard: Shard, batch: Batch, cut: tuple[int, int], total: int, backward: bool) -> Iterator[Any]:
+        """Gather the shard's rows, then run it: a generator, so that gathering too happens on the shard's thread."""
+        inputs = [self._rows(shard, f"x{i}", array, batch.rows, cut) for i, array in enumerate(batch.inputs)]
+        targets = [self._rows(shard, f"t{i}", array, batch.rows, cut, False) for i, array in enumerate(batch.targets)]
+        weights = [
+            self._even_weights(cut[1] - cut[0], total)
+            if array is None
+            else self._rows(shard, f"w{i}", array, batch.rows, cut) / total
+            for i, array in enumerate(batch.weights)
+        ]
+        yield from shard.run(inputs, targets, weights, backward)
+
+    def _even_weights(self, rows: int, total: int) -> Array:
+        weights = self._even.get((rows, total))
+        if weights is None:
+            weights = self._even[(rows, total)] = np.full(rows, 1.0 / total, self.buffers.dtype)
+        return weights
+
+    def _rows(
+        self, shard: Shard, name: str, array: Array, rows: Array | None, cut: tuple[int, int], cast: bool = True
+    ) -> Array:
+        start, stop = cut
+        wanted = self.buffers.dtype if cast or array.dtype.kind == "f" else array.dtype
+        if rows is None:
+            part = array[start:stop]
+        else:
+            shape = (stop - start, *array.shape[1:])
+            part = shard.workspace.empty(name, shape, array.dtype)
+            # "clip" writes straight to `out`; the default mode would gather into a buffer of its own first.
+            np.take(array, rows[start:stop], axis=0, out=part, mode="clip")
+        if part.dtype == wanted:
+            return part
+        converted = shard.workspace.empty(name + " cast", part.shape, wanted)
+        np.copyto(converted, part, casting="unsafe")
+        return converted
+
+    # Inference ------------------------------------------------------------------------------------------------------
+
+    def infer(self, inputs: Sequence[Array]) -> list[Array]:
+        """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads."""
+        if not self.buffers.current:
+            self.buffers.take()
+        try:
+            context = self._idle.pop()
+        except IndexError:
+            context = _Inference(self._inference, self.buffers)
+        try:
+            rows = len(inputs[0])
+            context.prepare()
+            if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_STEP):
+                return [np.array(output) for output in context.shard(0).forward(inputs)]
+            return self._infer_chunks(context, inputs, rows)
+        finally:
+            self._idle.append(context)
+
+    def _infer_chunks(self, context: _Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
+        parts = max(2, -(-rows // self._chunk))  # two at least, whatever the number of threads: shapes alone decide
+        outputs = [np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs]
+        free = deque(context.shard(number) for number in range(min(POOL.threads, parts)))
+
+        def chunk(start: int, stop: int) -> None:
+            shard = free.pop()
+            for output, part in zip(outputs, shard.forward([array[start:stop] for array in inputs]), strict=True):
+                output[start:stop] = part
+            free.append(shard)
+
+        with single_threaded_blas:
+            POOL.run([partial(chunk, *cut) for cut in bounds(rows, parts)])
+        return outputs
+
+
+class _Inference:
+    """What one caller of `Executor.infer` works with: nobody else uses it meanwhile."""
+
+    def __init__(self, program: Program, buffers: Buffers) -> None:
+        self._program, self._buffers = program, buffers
+        self._shared = program.share(lambda: Workspace(buffers.dtype), False)
+        self._shards: list[Shard] = []
+
+    def prepare(self) -> None:
+        for layer, shared in self._shared.items():
+            layer.prepare(shared)
+
+    def shard(self, number: int) -> Shard:
+        while len(self._shards) <= number:
+            self._shards.append(Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), number))
+        return self._shards[number]
+
+
+def _drive_one(run: Iterator[Any]) -> None:
+    """Run the only shard: its statistics are those of the whole batch."""
+    try:
+        _, statistics = next(run)
+        while True:
+            _, statistics = run.send(statistics)  # type: ignore[attr-defined]
+    except StopIteration:
+        return
+
+
+def _drive(runs: Sequence[Any], run_all: Callable[[Sequence[Callable[[], None]]], None]) -> None:
+    """Run the shards to their next meeting point, merge what they bring, and go on, until they are done."""
+    brought: list[Any] = [None] * len(runs)
+    merged: Any = None
+
+    def advance(number: int) -> None:
+        try:
+            brought[number] = runs[number].send(merged)
+        except StopIteration:
+            brought[number] = _DONE
+
+    tasks = [partial(advance, number) for number in range(len(runs))]
+    while True:
+        run_all(tasks)
+        if brought[0] is _DONE:
+            return
+        merged = tree(brought[0][0], [statistics for _, statistics in brought])
+
+
+def _in_turn(tasks: Sequence[Callable[[], None]]) -> None:
+    for task in tasks:
+        task()
+
+
+def _plus(a: float, b: float) -> float:
+    return a + b

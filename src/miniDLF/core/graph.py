@@ -1,0 +1,189 @@
+"""Graphs of layers: a chain and a DAG are the same thing, nodes in topological order."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
+from miniDLF.kernels.workspace import Shape
+
+if TYPE_CHECKING:
+    from miniDLF.core.layer import Layer
+
+__all__ = ["Graph", "Node", "apply", "as_shape", "snake_case"]
+
+
+class Node:
+    """One use of a layer: where its inputs come from and the shape of what it gives.
+
+    Attributes
+    ----------
+    layer : Layer or None
+        ``None`` for an input of the graph.
+    inputs : tuple of Node
+    shape : tuple of int
+        Of one sample: no batch axis.
+    name : str or None
+        The name of an input.
+    scope : tuple
+        The blocks and nested models that the node is a part of, outermost first.
+    """
+
+    __slots__ = ("inputs", "layer", "name", "scope", "shape")
+
+    def __init__(
+        self, layer: Layer | None, inputs: tuple[Node, ...], shape: Shape, name: str | None = None, scope: Any = ()
+    ) -> None:
+        self.layer, self.inputs, self.shape, self.name, self.scope = layer, inputs, shape, name, tuple(scope)
+
+    def __repr__(self) -> str:
+        what = "Input" if self.layer is None else type(self.layer).__name__
+        return f"<Node {what} (N{''.join(f', {length}' for length in self.shape)})>"
+
+
+def as_shape(shape: Any, where: str) -> Shape:
+    """Return `shape` as a tuple of positive ints, or say what is wrong with it."""
+    try:
+        result = tuple(int(length) for length in ([shape] if isinstance(shape, int) else shape))
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{where}: expected a shape such as (784,) or (1, 28, 28), received {shape!r}."
+        ) from None
+    if any(length < 1 for length in result):
+        raise ArgumentError(
+            f"{where}: every axis of a shape needs at least one element, received {result}. Leave the batch axis out."
+        )
+    return result
+
+
+def apply(layer: Layer, inputs: Any) -> Any:
+    """Use `layer` on a node or a list of nodes; return the node (or nodes) of what it gives."""
+    many = isinstance(inputs, list | tuple)
+    nodes: tuple[Node, ...] = tuple(inputs) if many else (inputs,)
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise ArgumentTypeError(
+                f"{layer.described}: expected a node (what Input(shape) or another layer returned), received "
+                f"{type(node).__name__}. To run a model on arrays use model.predict(x)."
+            )
+    compose = getattr(layer, "compose", None)
+    if compose is not None:
+        result = compose(inputs)
+        _mark(layer, nodes, result)
+        return result
+    if layer.takes_many and len(nodes) < 2:
+        raise ShapeError(f"{layer.described} joins at least two inputs, received {len(nodes)}. Call it on a list.")
+    if not layer.takes_many and len(nodes) != 1:
+        raise ShapeError(
+            f"{layer.described} takes one input, received {len(nodes)}. Join them first, for example with "
+            "Concatenate() or Add()."
+        )
+    node = nodes[0]
+    for part in layer.parts():
+        received = tuple(n.shape for n in nodes) if part.takes_many else node.shape
+        node = Node(part, nodes if part.takes_many else (node,), tuple(part.build(received)))
+    return node
+
+
+def _mark(block: Any, sources: Sequence[Node], results: Any) -> None:
+    """Write on every node between `sources` and `results` that it is part of `block`."""
+    pending = (
+        list(results.values() if isinstance(results, dict) else results) if not isinstance(results, Node) else [results]
+    )
+    seen = set(sources)
+    while pending:
+        node = pending.pop()
+        if node in seen or node.layer is None:
+            continue
+        seen.add(node)
+        node.scope = (block, *node.scope)
+        pending.extend(node.inputs)
+
+
+def snake_case(name: str) -> str:
+    """``BatchNormalization`` -> ``batch_normalization``, ``Conv2D`` -> ``conv2d``, ``ReLU`` -> ``relu``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Graph:
+    """The nodes between inputs and outputs in topological order, and the names of their layers.
+
+    Raises
+    ------
+    ArgumentError
+        If an output does not depend on the inputs alone, or two layers bear one name.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.nodes = self._sorted()
+        self.layers: list[Layer] = list(dict.fromkeys(n.layer for n in self.nodes if n.layer is not None))
+        self.names = self._named()
+
+    def _sorted(self) -> list[Node]:
+        order: dict[Node, None] = {}
+        pending: list[tuple[Node, bool]] = [(node, False) for node in reversed(self.outputs)]
+        known = set(self.inputs)
+        while pending:
+            node, done = pending.pop()
+            if node in order or node in known:
+                continue
+            if done:
+                order[node] = None
+            elif node.layer is None:
+                raise ArgumentError(
+                    f"the graph needs the input {node.name or node!r}, which is not among the model's inputs; "
+                    "add it to Model(inputs=[...])."
+                )
+            else:
+                pending.append((node, True))
+                pending.extend((source, False) for source in reversed(node.inputs))
+        return list(order)
+
+    def _named(self) -> dict[Layer, str]:
+        counts: Counter[str] = Counter()
+        scopes: dict[int, str] = {}
+        names: dict[Layer, str] = {}
+        taken: dict[str, Layer] = {}
+        for node in self.nodes:
+            layer = node.layer
+            if layer is None or layer in names:
+                continue
+            prefix = ""
+            for block in node.scope:
+                if id(block) not in scopes:
+                    scopes[id(block)] = getattr(block, "name", None) or _numbered(type(block).__name__, prefix, counts)
+                prefix += scopes[id(block)] + "/"
+            name = prefix + layer.name if layer.name else ""
+            if not name:
+                name = prefix + _numbered(type(layer).__name__, prefix, counts)
+                while name in taken:
+                    name = prefix + _numbered(type(layer).__name__, prefix, counts)
+                layer.name = name.rpartition("/")[2]
+            if name in taken:
+                raise ArgumentError(
+                    f"two layers of the model are called {name!r}: {taken[name].described} and {layer.described}; "
+                    "give one another name=..."
+                )
+            names[layer] = name
+            taken[name] = layer
+        return names
+
+    def flops(self) -> int:
+        """Return the floating-point operations of one forward pass of one sample."""
+        total = 0
+        for node in self.nodes:
+            if node.layer is not None:
+                received = tuple(n.shape for n in node.inputs)
+                total += node.layer.flops(received if node.layer.takes_many else received[0], node.shape)
+        return total
+
+
+def _numbered(class_name: str, prefix: str, counts: Counter[str]) -> str:
+    base = snake_case(class_name)
+    counts[prefix + base] += 1
+    return f"{base}_{counts[prefix + base]}"

@@ -1,0 +1,245 @@
+"""A graph made ready to run: numbered places for values, one `Call` a node, and the loops forward and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.call import Call, Clock, Shared
+from miniDLF.core.graph import Graph, Node
+from miniDLF.core.layer import Layer
+from miniDLF.core.parameter import Parameter
+from miniDLF.kernels.workspace import Array, Workspace
+
+__all__ = ["Head", "Program", "Shard", "Step"]
+
+
+@dataclass
+class Head:
+    """An output of the graph with its loss, and what is measured there."""
+
+    loss: Any
+    weight: float = 1.0
+    metrics: list[Any] = field(default_factory=list)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of a program: where its input lies among the values, and where its output goes."""
+
+    index: int
+    node: Node
+    layer: Layer
+    sources: tuple[int, ...]
+    target: int
+    needs_dx: tuple[bool, ...]
+    learns: bool  # whether backward has anything to do here
+
+
+class Program:
+    """The steps of a graph in order, for training (with heads) or for inference (without).
+
+    Training stops before an activation that the loss absorbs; inference passes over layers that only train.
+    """
+
+    def __init__(self, graph: Graph, trained: set[Parameter], heads: Sequence[Head] | None) -> None:
+        self.graph = graph
+        self.heads = list(heads or [])
+        skipped: set[Node] = set()
+        self.fused: list[bool] = []
+        for head, output in zip(self.heads, graph.outputs, strict=False):
+            layer = output.layer
+            used = sum(output in node.inputs for node in graph.nodes) + graph.outputs.count(output)
+            absorbs = layer is not None and head.loss.absorbs is not None and layer.absorbable == head.loss.absorbs
+            self.fused.append(absorbs and used == 1)
+            if self.fused[-1]:
+                skipped.add(output)
+        places: dict[Node, int] = {node: number for number, node in enumerate(graph.inputs)}
+        needs: dict[int, bool] = dict.fromkeys(places.values(), False)
+        self.steps: list[Step] = []
+        for index, node in enumerate(graph.nodes):
+            layer = node.layer
+            if layer is None:
+                continue
+            if node in skipped or (heads is None and layer.only_trains):
+                places[node] = places[node.inputs[0]]
+                continue
+            sources = tuple(places[source] for source in node.inputs)
+            target = len(graph.inputs) + index
+            places[node] = target
+            needs_dx = tuple(needs[source] for source in sources)
+            learns = any(needs_dx) or any(parameter in trained for parameter in layer.parameters)
+            needs[target] = learns
+            self.steps.append(Step(index, node, layer, sources, target, needs_dx, learns))
+        self.size = len(graph.inputs) + len(graph.nodes)
+        self.outputs = [places[node] for node in graph.outputs]
+        uses = [step.layer for step in self.steps]
+        self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
+        self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
+
+    def share(self, workspace: Callable[[], Workspace], training: bool) -> dict[Layer, Shared]:
+        """Make the records that `prepare` fills."""
+        result = {layer: Shared(workspace()) for layer in self.prepared}
+        for shared in result.values():
+            shared.training = training
+        return result
+
+
+class Shard:
+    """The memory and the calls of one shard, and its way through the program.
+
+    Parameters
+    ----------
+    gradients
+        The flat vector that receives this shard's gradients, or ``None`` for inference.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        buffers: Buffers,
+        gradients: Array | None,
+        shared: dict[Layer, Shared],
+        clock: Clock,
+        number: int,
+    ) -> None:
+        self.program = program
+        self.gradients = gradients
+        self.workspace = Workspace(buffers.dtype)
+        scratch = Workspace(buffers.dtype)
+        self.values: list[Any] = [None] * program.size
+        self.predictions: list[Array] = []
+        self.targets: list[Array] = []
+        self.weights: list[Array] = []
+        self.losses: list[float] = []
+        views = buffers.views(gradients) if gradients is not None else {}
+        self.calls: list[Call] = []
+        self._collected: list[tuple[Array, list[tuple[int, Array]]]] = []
+        collected: dict[Parameter, list[tuple[int, Array]]] = {}
+        for position, step in enumerate(program.steps):
+            own = views
+            if step.layer in program.shared_layers and gradients is not None:
+                own = {p: np.zeros_like(views[p]) for p in step.layer.parameters if p in views}
+                for parameter, array in own.items():
+                    collected.setdefault(parameter, []).append((position, array))
+            call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
+            call.training = gradients is not None
+            call.needs_dx = any(step.needs_dx)
+            if step.layer in shared:
+                call.shared = shared[step.layer]
+            self.calls.append(call)
+        self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        self._forward = [
+            (step.layer.forward, call, itemgetter(*step.sources), step.target)
+            for step, call in zip(program.steps, self.calls, strict=True)
+        ]
+
+    def set_training(self, training: bool) -> None:
+        """Set the mode of every call."""
+        for call in self.calls:
+            call.training = training
+
+    def forward(self, inputs: Sequence[Array]) -> list[Array]:
+        """Run all steps and return the outputs; for inference, where nothing has to wait for other shards."""
+        values = self.values
+        values[: len(inputs)] = inputs
+        for forward, call, sources, target in self._forward:
+            values[target] = forward(sources(values), call)
+        return [values[place] for place in self.program.outputs]
+
+    def run(
+        self, inputs: Sequence[Array], targets: Sequence[Array], weights: Sequence[Array], backward: bool = True
+    ) -> Generator[tuple[Any, Any], Any, None]:
+        """Go forward, take the losses, and go back.
+
+        Where a layer needs statistics of the whole batch the generator yields ``(merge, statistics of this shard)`` and
+        is sent the merged ones; the executor joins the shards there.
+        """
+        program, values = self.program, self.values
+        values[: len(inputs)] = inputs
+        self.targets, self.weights = list(targets), list(weights)
+        for step, (forward, call, sources, target) in zip(program.steps, self._forward, strict=True):
+            x = sources(values)
+            if step.layer.synchronises and call.training:
+                call.total = yield step.layer.merge, step.layer.partial(x, call)
+            values[target] = forward(x, call)
+        pending: list[Any] = [None] * program.size
+        self._take_losses(pending)
+        if not backward:
+            return
+        reached: set[int] = set()
+        for position in range(len(program.steps) - 1, -1, -1):
+            step, call = program.steps[position], self.calls[position]
+            dy = pending[step.target]
+            if dy is None or not step.learns:
+                continue
+            pending[step.target] = None
+            reached.add(position)
+            if step.layer.synchronises and call.training:
+                call.backward_total = yield _add, step.layer.backward_partial(dy, call)
+            dx = step.layer.backward(dy, call)
+            if not step.layer.takes_many:
+                dx = (dx,)
+            self._hand_back(step, dx, pending)
+        self._collect(reached)
+
+    def _take_losses(self, pending: list[Any]) -> None:
+        program, empty = self.program, self.workspace.empty
+        self.losses.clear()
+        self.predictions.clear()
+        for number, (head, place) in enumerate(zip(program.heads, program.outputs, strict=True)):
+            output, weights = self.values[place], self.weights[number]
+            if head.weight != 1.0:
+                weights = weights * head.weight
+            lend = empty if number == 0 else _prefixed(empty, f"{number} ")
+            if program.fused[number]:
+                loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
+            else:
+                loss, dy = head.loss.value_and_grad(output, self.targets[number], weights, lend)
+            self.losses.append(loss)
+            self.predictions.append(output)
+            _put(pending, place, dy)
+
+    def _hand_back(self, step: Step, dx: Sequence[Any], pending: list[Any]) -> None:
+        """Give each input of a step its gradient, and no two the same memory, since backward may write to it."""
+        given: list[Array] = []
+        for source, needed, gradient in zip(step.sources, step.needs_dx, dx, strict=True):
+            if not needed:
+                continue
+            if any(gradient is other for other in given):
+                gradient = gradient.copy()
+            given.append(gradient)
+            _put(pending, source, gradient)
+
+    def _collect(self, reached: set[int]) -> None:
+        """Add up the gradients of layers that stand at several places."""
+        for total, parts in self._collected:
+            total.fill(0)
+            for position, part in parts:
+                if position in reached:
+                    np.add(total, part, out=total)
+
+
+def _put(pending: list[Any], place: int, gradient: Array) -> None:
+    known = pending[place]
+    pending[place] = gradient if known is None else np.add(known, gradient, out=known)
+
+
+def _add(a: Any, b: Any) -> Any:
+    if isinstance(a, tuple):
+        return tuple(x + y for x, y in zip(a, b, strict=True))
+    return a + b
+
+
+def _prefixed(empty: Any, prefix: str) -> Any:
+    def lend(name: str, *arguments: Any) -> Array:
+        result: Array = empty(prefix + name, *arguments)
+        return result
+
+    return lend

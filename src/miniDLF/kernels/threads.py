@@ -1,0 +1,180 @@
+"""The threads that run shards, and the limit on BLAS' own threads while they do.
+
+Threads and the BLAS library belong to the process, not to a model, so this module holds one pool for all. A model
+that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: no
+more threads run than were asked for, and the result is the same, because shards define the arithmetic.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from miniDLF.errors import ArgumentError
+
+__all__ = ["POOL", "ThreadPool", "get_threads", "set_threads", "single_threaded_blas"]
+
+Task = Callable[[], None]
+
+
+def _default_threads() -> int:
+    setting = os.environ.get("MINIDLF_NUM_THREADS", "")
+    if setting:
+        if not setting.isdecimal() or int(setting) < 1:
+            raise ArgumentError(f"MINIDLF_NUM_THREADS: expected a whole number of at least 1, received {setting!r}.")
+        return int(setting)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Round:
+    """One call of `ThreadPool.run`: the tasks not yet begun, and the first error of any of them."""
+
+    __slots__ = ("error", "pending")
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.pending = deque(tasks)
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        pending = self.pending
+        while self.error is None:
+            try:
+                task = pending.popleft()
+            except IndexError:
+                return
+            try:
+                task()
+            except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
+                self.error = error
+
+
+class ThreadPool:
+    """Runs tasks on the caller's thread and on ``threads - 1`` helpers that wait for work between calls."""
+
+    def __init__(self) -> None:
+        self.threads = _default_threads()
+        self._taken = threading.Lock()
+        self._queue: SimpleQueue[tuple[_Round, Any] | None] = SimpleQueue()
+        self._started = 0
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run all `tasks`, in any order; return when the last one is done; raise the first error.
+
+        An interrupt (Ctrl-C) is raised after the tasks that have begun are done, so buffers are never written to by a
+        step that the caller believes to be over.
+        """
+        helpers = min(self.threads, len(tasks)) - 1
+        if helpers < 1 or not self._taken.acquire(blocking=False):
+            for task in tasks:
+                task()
+            return
+        try:
+            self._start(helpers)
+            work = _Round(tasks)
+            locks = [threading.Lock() for _ in range(helpers)]
+            for lock in locks:
+                lock.acquire()
+                self._queue.put((work, lock))
+            work.work()
+            interrupt: BaseException | None = None
+            for lock in locks:
+                while True:
+                    try:
+                        lock.acquire()
+                        break
+                    except BaseException as raised:  # noqa: BLE001 - a signal handler's; wait on, then raise
+                        interrupt = raised
+        finally:
+            self._taken.release()
+        error = interrupt if work.error is None else work.error
+        if error is not None:
+            raise error
+
+    def _start(self, helpers: int) -> None:
+        while self._started < helpers:
+            self._started += 1
+            threading.Thread(target=self._serve, name=f"miniDLF-{self._started}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            order = self._queue.get()
+            if order is None:
+                return
+            work, lock = order
+            work.work()
+            del work, order
+            lock.release()
+
+    def resize(self, threads: int) -> None:
+        """Use `threads` threads from now on; those too many end."""
+        with self._taken:
+            for _ in range(self._started - (threads - 1)):
+                self._queue.put(None)
+                self._started -= 1
+            self.threads = threads
+
+    def forget(self) -> None:
+        """Start anew in a forked child, which has none of its parent's threads."""
+        self._taken = threading.Lock()
+        self._queue = SimpleQueue()
+        self._started = 0
+
+
+class _BlasLimit:
+    """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._libraries: list[Any] | None = None
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            if self._libraries is None:
+                from threadpoolctl import ThreadpoolController  # 10 ms that `import miniDLF` need not spend
+
+                found = ThreadpoolController().select(user_api="blas")
+                self._libraries = list(found.lib_controllers)
+            self._before = [library.get_num_threads() for library in self._libraries]
+            for library in self._libraries:
+                library.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                for library, number in zip(self._libraries or [], self._before, strict=True):
+                    library.set_num_threads(number)
+
+
+POOL = ThreadPool()
+single_threaded_blas = _BlasLimit()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.forget)
+
+
+def set_threads(n: int) -> None:
+    """Use `n` threads for training and prediction.
+
+    A model whose ``shards`` are not fixed cuts its batches into as many shards, so its results may differ in the last
+    bits from those with another number of threads.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ArgumentError(f"set_threads: expected a whole number of at least 1, received {n!r}.")
+    POOL.resize(n)
+
+
+def get_threads() -> int:
+    """Return the number of threads in use."""
+    return POOL.threads

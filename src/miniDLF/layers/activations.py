@@ -1,0 +1,275 @@
+"""Activations: functions of one number (and softmax), each with its derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, UnknownNameError, nearest
+from miniDLF.kernels.elementwise import leaky_slope, sigmoid, softmax
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
+
+
+class ReLU(Layer):
+    """Rectified linear: ``y = min(x, max_value)`` where ``x > 0``, ``alpha * x`` elsewhere; any shape.
+
+    ``alpha > 0`` makes it leaky (Maas et al. 2013), a finite `max_value` clips it.
+    """
+
+    alpha: float = 0.0
+    max_value: float = np.inf
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ArgumentError(f"ReLU: alpha is the slope for x < 0, between 0 and 1; received {self.alpha}.")
+        if not self.max_value > 0:
+            raise ArgumentError(f"ReLU: max_value must be positive, received {self.max_value}.")
+
+    def forward(self, x: Array, call: Call) -> Array:
+        y = call.empty_like("y", x)
+        if self.alpha:
+            np.multiply(x, self.alpha, out=y)
+            np.maximum(x, y, out=y)
+            if self.max_value < np.inf:
+                np.minimum(y, self.max_value, out=y)
+        else:
+            np.clip(x, 0, self.max_value, out=y)  # 10 us where np.maximum(x, 0) takes 31
+        call.y = y
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        y = call.y
+        slope, mask = call.empty_like("slope", y), call.empty_like("mask", y, bool)
+        leaky_slope(y, self.alpha, slope, mask)
+        if self.max_value < np.inf:
+            np.less(y, self.max_value, out=mask)
+            np.multiply(slope, mask, out=slope)
+        return np.multiply(dy, slope, out=dy)
+
+
+class ELU(Layer):
+    """Exponential linear: ``y = scale * x`` where ``x > 0``, ``scale * alpha * (exp(x) - 1)`` elsewhere.
+
+    Clevert et al. 2016, equation 15. ``ELU(1.67326, scale=1.0507)`` is SELU (Klambauer et al. 2017). A finite
+    `max_value` clips the output.
+    """
+
+    alpha: float = 1.0
+    max_value: float = np.inf
+    scale: float = 1.0
+
+    def forward(self, x: Array, call: Call) -> Array:
+        y, low = call.empty_like("y", x), call.empty_like("low", x)
+        np.clip(x, -np.inf, 0, out=low)
+        np.expm1(low, out=low)
+        np.multiply(low, self.alpha * self.scale, out=low)  # (scale alpha) (e^x - 1), 0 where x > 0
+        np.clip(x, 0, np.inf, out=y)
+        np.multiply(y, self.scale, out=y)
+        np.add(y, low, out=y)
+        if self.max_value < np.inf:
+            np.minimum(y, self.max_value, out=y)
+        call.x, call.y, call.low = x, y, low
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        y = call.y
+        slope, mask = call.empty_like("slope", y), call.empty_like("mask", y, bool)
+        np.less_equal(call.x, 0, out=mask)
+        np.add(call.low, self.alpha * self.scale, out=slope)  # the derivative where x <= 0
+        np.multiply(slope, mask, out=slope)
+        np.multiply(dy, slope, out=slope)
+        np.logical_not(mask, out=mask)
+        np.multiply(dy, mask, out=dy)
+        np.multiply(dy, self.scale, out=dy)
+        np.add(dy, slope, out=dy)
+        if self.max_value < np.inf:
+            np.less(y, self.max_value, out=mask)
+            np.multiply(dy, mask, out=dy)
+        return dy
+
+
+class Sigmoid(Layer):
+    """Logistic: ``y = 1 / (1 + exp(-x))``; ``dx = dy y (1 - y)``."""
+
+    absorbable = "Sigmoid"
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.y = y = sigmoid(x, call.empty_like("y", x))
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        y, local = call.y, call.empty_like("local", call.y)
+        np.subtract(1.0, y, out=local)
+        np.multiply(local, y, out=local)
+        return np.multiply(dy, local, out=dy)
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent: ``y = tanh(x)``; ``dx = dy (1 - y^2)``."""
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.y = y = np.tanh(x, out=call.empty_like("y", x))
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        local = call.empty_like("local", call.y)
+        np.multiply(call.y, call.y, out=local)
+        np.subtract(1.0, local, out=local)
+        return np.multiply(dy, local, out=dy)
+
+
+class Softmax(Layer):
+    """``y_i = exp(x_i) / sum_j exp(x_j)`` over the last axis, with its full Jacobian: ``dx = y (dy - sum(dy y))``."""
+
+    absorbable = "Softmax"
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.y = y = softmax(x, call.empty_like("y", x))
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        y, product = call.y, call.empty_like("product", call.y)
+        np.multiply(dy, y, out=product)
+        np.subtract(dy, np.sum(product, axis=-1, keepdims=True), out=dy)
+        return np.multiply(dy, y, out=dy)
+
+
+class Softplus(Layer):
+    """``y = log(1 + exp(x))``; ``dx = dy sigmoid(x)``."""
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.x = x
+        return np.logaddexp(x, 0, out=call.empty_like("y", x))
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        return np.multiply(dy, sigmoid(call.x, call.empty_like("local", call.x)), out=dy)
+
+
+class Swish(Layer):
+    """``y = x sigmoid(x)``, also called SiLU (Elfwing et al. 2018); ``dx = dy (s + y (1 - s))``, s = sigmoid(x)."""
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.s = sigmoid(x, call.empty_like("s", x))
+        call.y = y = np.multiply(x, call.s, out=call.empty_like("y", x))
+        return y
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        local = np.subtract(1.0, call.s, out=call.empty_like("local", call.s))
+        np.multiply(local, call.y, out=local)
+        np.add(local, call.s, out=local)
+        return np.multiply(dy, local, out=dy)
+
+
+class GELU(Layer):
+    """``y = x (1 + tanh(u)) / 2``, ``u = sqrt(2/pi) (x + 0.044715 x^3)``: Hendrycks & Gimpel 2016, the tanh form."""
+
+    def forward(self, x: Array, call: Call) -> Array:
+        t = call.empty_like("t", x)
+        np.multiply(x, x, out=t)
+        np.multiply(t, 0.044715, out=t)
+        np.add(t, 1.0, out=t)
+        np.multiply(t, x, out=t)
+        np.multiply(t, _GELU_SCALE, out=t)
+        np.tanh(t, out=t)
+        call.x, call.t = x, t
+        y = np.add(t, 1.0, out=call.empty_like("y", x))
+        np.multiply(y, x, out=y)
+        return np.multiply(y, 0.5, out=y)
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        x, t = call.x, call.t
+        du, local = call.empty_like("du", x), call.empty_like("local", x)
+        np.multiply(x, x, out=du)
+        np.multiply(du, 3 * 0.044715 * _GELU_SCALE, out=du)
+        np.add(du, _GELU_SCALE, out=du)  # du/dx
+        np.multiply(t, t, out=local)
+        np.subtract(1.0, local, out=local)
+        np.multiply(local, du, out=local)
+        np.multiply(local, x, out=local)
+        np.add(local, t, out=local)
+        np.add(local, 1.0, out=local)
+        np.multiply(local, 0.5, out=local)  # (1 + t)/2 + x (1 - t^2) du/dx / 2
+        return np.multiply(dy, local, out=dy)
+
+
+_GELU_SCALE = float(np.sqrt(2 / np.pi))
+
+
+class Linear(Layer):
+    """``y = x``."""
+
+    def forward(self, x: Array, call: Call) -> Array:
+        return x
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        return dy
+
+
+_DEFAULT_MAX = 2.5
+
+
+class Activation(Layer):
+    """An activation by name.
+
+    Parameters
+    ----------
+    activation
+        'relu', 'leaky_relu' (slope `alpha`), 'clipped_relu' (at `max_value`), 'elu' (`alpha`, `scale`), 'selu',
+        'sigmoid', 'tanh', 'softmax', 'softplus', 'swish' ('silu'), 'gelu' or 'linear'.
+    alpha
+        Slope below zero of 'leaky_relu' and 'clipped_relu'; the `alpha` of 'elu'.
+    max_value
+        'clipped_relu' clips there; 'relu', 'leaky_relu' and 'elu' clip where it differs from its default.
+    scale
+        Factor of 'elu'.
+    """
+
+    activation: str
+    alpha: float = 0.0001
+    max_value: float = _DEFAULT_MAX
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.function = self._resolve()
+        self.absorbable = self.function.absorbable
+
+    def _resolve(self) -> Layer:
+        clip = np.inf if self.max_value == _DEFAULT_MAX else self.max_value
+        choices: dict[str, Any] = {
+            "relu": lambda: ReLU(0.0, clip),
+            "leaky_relu": lambda: ReLU(self.alpha, clip),
+            "clipped_relu": lambda: ReLU(self.alpha if self.alpha != 0.0001 else 0.0, self.max_value),
+            "elu": lambda: ELU(self.alpha, clip, self.scale),
+            "selu": lambda: ELU(1.6732632423543772, scale=1.0507009873554805),
+            "sigmoid": Sigmoid,
+            "tanh": Tanh,
+            "softmax": Softmax,
+            "softplus": Softplus,
+            "swish": Swish,
+            "silu": Swish,
+            "gelu": GELU,
+            "linear": Linear,
+        }
+        if self.activation not in choices:
+            raise UnknownNameError(
+                f"unknown activation {self.activation!r}; choose from {', '.join(map(repr, choices))}."
+                f"{nearest(str(self.activation), choices)}"
+            )
+        if self.scale != 1.0 and self.activation != "elu":
+            raise ArgumentError(f"Activation({self.activation!r}): only 'elu' takes a scale; received {self.scale}.")
+        function: Layer = choices[self.activation]()
+        return function
+
+    def forward(self, x: Array, call: Call) -> Array:
+        return self.function.forward(x, call)
+
+    def backward(self, dy: Array, call: Call) -> Any:
+        return self.function.backward(dy, call)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return self.function.flops(input_shape, output_shape)

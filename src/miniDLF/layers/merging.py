@@ -1,0 +1,198 @@
+"""Layers that join several inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Multiply", "Subtract"]
+
+
+class _Elementwise(Layer):
+    """Joins inputs of one shape, element by element."""
+
+    takes_many = True
+
+    def build(self, input_shape: Any) -> Shape:
+        first: Shape = input_shape[0]
+        for number, shape in enumerate(input_shape[1:], start=2):
+            if shape != first:
+                raise ShapeError(
+                    f"{self.described} joins inputs of one shape: the first is {first}, number {number} is {shape}. "
+                    "Bring them to one shape first (Dense, Reshape, Conv2D with padding)."
+                )
+        return first
+
+    def flops(self, input_shape: Any, output_shape: Shape) -> int:
+        return len(input_shape) * int(np.prod(output_shape))
+
+
+class Add(_Elementwise):
+    """``y = x1 + x2 + ...``."""
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
+        for other in x[2:]:
+            np.add(y, other, out=y)
+        call.count = len(x)
+        return y
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        return (dy,) * call.count
+
+
+class Average(_Elementwise):
+    """``y = (x1 + x2 + ...) / count``."""
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
+        for other in x[2:]:
+            np.add(y, other, out=y)
+        call.count = len(x)
+        return np.multiply(y, 1 / len(x), out=y)
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        return (np.multiply(dy, 1 / call.count, out=dy),) * call.count
+
+
+class Subtract(_Elementwise):
+    """``y = x1 - x2``."""
+
+    def build(self, input_shape: Any) -> Shape:
+        if len(input_shape) != 2:
+            raise ShapeError(f"{self.described} takes two inputs, received {len(input_shape)}.")
+        return super().build(input_shape)
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        return np.subtract(x[0], x[1], out=call.empty_like("y", x[0]))
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        return dy, np.negative(dy, out=call.empty_like("negative", dy))
+
+
+class Multiply(_Elementwise):
+    """``y = x1 * x2 * ...``."""
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        call.x = x
+        y = np.multiply(x[0], x[1], out=call.empty_like("y", x[0]))
+        for other in x[2:]:
+            np.multiply(y, other, out=y)
+        return y
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        result = []
+        for number in range(len(call.x)):
+            dx = call.empty_like(f"dx{number}", dy)
+            np.copyto(dx, dy)
+            for other, x in enumerate(call.x):
+                if other != number:
+                    np.multiply(dx, x, out=dx)
+            result.append(dx)
+        return tuple(result)
+
+
+class Maximum(_Elementwise):
+    """``y = max(x1, x2, ...)``; the gradient goes to the first input that holds the maximum."""
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        call.x = x
+        call.y = y = np.maximum(x[0], x[1], out=call.empty_like("y", x[0]))
+        for other in x[2:]:
+            np.maximum(y, other, out=y)
+        return y
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        free = call.empty_like("free", dy, bool)
+        wins = call.empty_like("wins", dy, bool)
+        free.fill(True)
+        result = []
+        for number, x in enumerate(call.x):
+            np.equal(x, call.y, out=wins)
+            np.logical_and(wins, free, out=wins)
+            np.logical_xor(free, wins, out=free)
+            result.append(np.multiply(dy, wins, out=call.empty_like(f"dx{number}", dy)))
+        return tuple(result)
+
+
+class Concatenate(Layer):
+    """Joins inputs end to end along `axis` (counted with the batch axis 0, as in Keras; -1 is the last).
+
+    For images (N, C, H, W) ``axis=1`` joins the channels.
+    """
+
+    axis: int = -1
+    takes_many = True
+
+    def build(self, input_shape: Any) -> Shape:
+        rank = len(input_shape[0]) + 1
+        axis = self.axis + rank if self.axis < 0 else self.axis
+        if not 1 <= axis < rank:
+            raise ArgumentError(
+                f"{self.described}: axis {self.axis} is not an axis of samples of shape {input_shape[0]}; "
+                f"choose 1 to {rank - 1}, or -1 (axis 0 is the batch)."
+            )
+        first = list(input_shape[0])
+        for number, shape in enumerate(input_shape[1:], start=2):
+            if len(shape) != rank - 1 or any(
+                a != b for place, (a, b) in enumerate(zip(first, shape, strict=True), 1) if place != axis
+            ):
+                raise ShapeError(
+                    f"{self.described} joins along axis {axis}, so the other axes must agree: the first input is "
+                    f"{input_shape[0]}, number {number} is {shape}."
+                )
+        first[axis - 1] = sum(shape[axis - 1] for shape in input_shape)
+        return tuple(first)
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        axis = self.axis % x[0].ndim
+        call.widths = [part.shape[axis] for part in x]
+        shape = (*x[0].shape[:axis], sum(call.widths), *x[0].shape[axis + 1 :])
+        return np.concatenate(x, axis=axis, out=call.empty("y", shape))
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        return tuple(np.split(dy, np.cumsum(call.widths)[:-1], axis=self.axis))
+
+
+class Dot(Layer):
+    """Inner product of two inputs of one shape (N, D) -> (N, 1); `normalize` divides by their lengths (cosine)."""
+
+    normalize: bool = False
+    takes_many = True
+
+    def build(self, input_shape: Any) -> Shape:
+        if len(input_shape) != 2 or input_shape[0] != input_shape[1] or len(input_shape[0]) != 1:
+            raise ShapeError(
+                f"{self.described} takes two vectors of one length, received {list(input_shape)}. "
+                "Put Flatten() or Dense(...) before it."
+            )
+        return (1,)
+
+    def forward(self, x: tuple[Array, ...], call: Call) -> Array:
+        call.units = [self._unit(part) for part in x]
+        (a, _), (b, _) = call.units
+        y: Array = np.sum(a * b, axis=-1, keepdims=True)
+        call.y = y
+        return y
+
+    def _unit(self, x: Array) -> tuple[Array, Any]:
+        """Return x and its length, x scaled to length one where `normalize`."""
+        if not self.normalize:
+            return x, 1.0
+        length = np.sqrt(np.maximum(np.sum(x * x, axis=-1, keepdims=True), 1e-12))
+        return x / length, length
+
+    def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
+        (a, la), (b, lb) = call.units
+        if not self.normalize:
+            return dy * b, dy * a
+        return dy * (b - a * call.y) / la, dy * (a - b * call.y) / lb
+
+    def flops(self, input_shape: Any, output_shape: Shape) -> int:
+        return 2 * int(np.prod(input_shape[0]))

@@ -1,0 +1,101 @@
+"""Layers that change the shape of a sample, and dropout."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.graph import as_shape
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.kernels.elementwise import dropout_mask
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Dropout", "Flatten", "Reshape"]
+
+
+class Flatten(Layer):
+    """(N, ...) -> (N, product of the rest), in the order of the axes."""
+
+    def build(self, input_shape: Shape) -> Shape:
+        return (int(np.prod(input_shape, dtype=np.int64)),)
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.shape = x.shape
+        return _reshaped(x, (len(x), int(np.prod(x.shape[1:]))), call)
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        return dy.reshape(call.shape)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return 0
+
+
+class Reshape(Layer):
+    """(N, *input_shape) -> (N, *new_shape); one axis may be -1."""
+
+    new_shape: Any
+    aliases: ClassVar = {"target_shape": "new_shape"}
+
+    def build(self, input_shape: Shape) -> Shape:
+        wanted = [self.new_shape] if isinstance(self.new_shape, int) else list(self.new_shape)
+        size, known = int(np.prod(input_shape)), int(np.prod([length for length in wanted if length != -1]))
+        if wanted.count(-1) == 1 and known > 0 and size % known == 0:
+            wanted[wanted.index(-1)] = size // known
+        if -1 in wanted or int(np.prod(wanted)) != size:
+            raise ShapeError(
+                f"{self.described} expects {known} elements a sample for {tuple(wanted)}, received "
+                f"{input_shape} with {size}. Choose a new_shape whose product is {size}."
+            )
+        self.output_shape = as_shape(wanted, self.described)
+        return self.output_shape
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.shape = x.shape
+        return _reshaped(x, (len(x), *self.output_shape), call)
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        return dy.reshape(call.shape)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return 0
+
+
+def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
+    """Return a view where memory allows it, else a copy in lent memory (channels-last images)."""
+    if x.flags.c_contiguous:
+        return x.reshape(shape)
+    y = call.empty("y", x.shape)
+    np.copyto(y, x)
+    return y.reshape(shape)
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training each value is 0 at probability `p_dropout` and scaled by 1 / (1 - p) otherwise.
+
+    In inference nothing happens. Srivastava et al. 2014. The mask is a function of (seed, step, layer, shard).
+    """
+
+    p_dropout: float
+    aliases: ClassVar = {"rate": "p_dropout"}
+    only_trains: ClassVar = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p_dropout < 1:
+            raise ArgumentError(
+                f"Dropout: p_dropout is the share that is dropped, at least 0 and below 1; received {self.p_dropout}."
+            )
+
+    def forward(self, x: Array, call: Call) -> Array:
+        if not call.training or self.p_dropout == 0:
+            return x
+        mask, kept = call.empty_like("mask", x), call.empty_like("kept", x, bool)
+        call.mask = dropout_mask(call.rng, self.p_dropout, kept, mask)
+        return np.multiply(x, mask, out=call.empty_like("y", x))
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        if not call.training or self.p_dropout == 0:
+            return dy
+        return np.multiply(dy, call.mask, out=dy)
