@@ -13,12 +13,20 @@ __all__ = ["Call", "Clock", "Shared"]
 
 
 class Clock:
-    """The seed of a run and the number of its present step; the calls of all shards read the same one."""
+    """The seed of a run and the number of its present step; the calls of all shards read the same one.
 
-    __slots__ = ("seed", "step")
+    `tick` moves with every run, also with two runs of one step: each begins its random streams anew.
+    """
+
+    __slots__ = ("seed", "step", "tick")
 
     def __init__(self, seed: int, step: int) -> None:
-        self.seed, self.step = seed, step
+        self.seed, self.step, self.tick = seed, step, 0
+
+    def begin(self, step: int) -> None:
+        """Begin a run of step number `step`."""
+        self.step = step
+        self.tick += 1
 
 
 class Shared:
@@ -118,7 +126,7 @@ class Call:
     def rng(self) -> np.random.Generator:
         """The random stream of this call: a pure function of (seed, step, layer, shard)."""
         clock = self._clock
-        if self._drawn != clock.step:
-            self._drawn = clock.step
+        if self._drawn != clock.tick:
+            self._drawn = clock.tick
             self._rng = np.random.Generator(np.random.SFC64([clock.seed, clock.step, *self._place]))
         return self._rng

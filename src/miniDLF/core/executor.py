@@ -117,7 +117,7 @@ class Executor:
             raise RuntimeError("an executor without heads cannot train")
         if not self.buffers.current:
             self.buffers.take()
-        self.clock.step = number
+        self.clock.begin(number)
         for layer, shared in self._shared.items():
             layer.prepare(shared)
         total = len(batch)

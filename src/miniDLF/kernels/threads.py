@@ -92,9 +92,9 @@ class ThreadPool:
                         interrupt = raised
         finally:
             self._taken.release()
-        error = interrupt if work.error is None else work.error
-        if error is not None:
-            raise error
+        for error in (work.error, interrupt):
+            if error is not None:
+                raise error
 
     def _start(self, helpers: int) -> None:
         while self._started < helpers:

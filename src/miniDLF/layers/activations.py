@@ -273,3 +273,15 @@ class Activation(Layer):
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return self.function.flops(input_shape, output_shape)
+
+
+def with_activation(layer: Layer, activation: Any) -> tuple[Layer, ...]:
+    """Return a layer and the one that its field ``activation=`` stands for: a name, a layer, or ``None``."""
+    if activation is None:
+        return (layer,)
+    return layer, resolve_activation(activation)
+
+
+def resolve_activation(activation: Any) -> Layer:
+    """Return the activation that a name or a layer stands for."""
+    return activation if isinstance(activation, Layer) else Activation(activation)

@@ -10,6 +10,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ShapeError
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.layers.activations import with_activation
 
 __all__ = ["Dense"]
 
@@ -25,7 +26,7 @@ class Dense(Layer):
         Name of an activation that follows, as a layer of its own.
     """
 
-    size: int  # type: ignore[misc]  # the base has it by keyword, this class by position
+    size: int
     input_shape: Shape | None = None
     trainable: bool = True
     activation: Any = None
@@ -64,6 +65,9 @@ class Dense(Layer):
             constraint=self.bias_constraint,
         )
         return (self.size,)
+
+    def parts(self) -> tuple[Layer, ...]:
+        return with_activation(self, self.activation)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x

@@ -143,10 +143,9 @@ def _rows(x: Array) -> Array:
 
 
 def _sum(rows: Array) -> Array:
-    total: Array = np.sum(rows, axis=tuple(range(rows.ndim - 1)))
-    return total
+    return np.sum(rows, axis=tuple(range(rows.ndim - 1)))
 
 
 def _sum_product(a: Array, b: Array) -> Array:
-    total: Array = np.einsum("...f,...f->f", a, b)
-    return total
+    axes = "abcdefgh"[: a.ndim - 1]
+    return np.einsum(f"{axes}z,{axes}z->z", a, b)

@@ -1,0 +1,211 @@
+"""Gradients against finite differences, layer by layer and for the whole model, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.executor import Batch, Executor
+from miniDLF.core.program import Step
+from miniDLF.errors import DivergedError, MiniDLFError
+from miniDLF.kernels.workspace import Array
+from miniDLF.training.feeds import Converter
+
+__all__ = ["GradientCheck", "GradientError", "GradientReport", "check_gradients"]
+
+
+class GradientError(MiniDLFError, ArithmeticError):
+    """A backward pass that does not fit its forward pass."""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """One comparison: the derivative along a random direction, by backward and by finite differences."""
+
+    where: str
+    analytic: float
+    numeric: float
+    ok: bool
+
+    def __str__(self) -> str:
+        verdict = "ok   " if self.ok else "WRONG"
+        return f"{verdict} {self.where:<44} backward {self.analytic: .6e}   differences {self.numeric: .6e}"
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """All comparisons; `ok` if every one holds."""
+
+    checks: list[GradientCheck]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient is right."""
+        return all(check.ok for check in self.checks)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.checks))
+
+
+def check_gradients(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    training: bool = True,
+    eps: float = 1e-6,
+    rtol: float = 1e-3,
+    atol: float = 1e-5,
+    directions: int = 2,
+    raise_error: bool = True,
+) -> GradientReport:
+    """Prove the gradients of a compiled model on the samples `x`, `y` (a few are enough).
+
+    Every layer is checked on its own, with the inputs it gets in the model: the gradient of its input and of each of
+    its parameters. Then the loss is checked with respect to every parameter. All in float64; the weights are as before
+    afterwards. Random masks are functions of (seed, step), so dropout may stay on.
+
+    Parameters
+    ----------
+    training
+        Whether layers run in training mode.
+    eps, rtol, atol
+        Step of the central difference, and the tolerances of the comparison (those of PyTorch's gradcheck).
+    directions
+        Random directions tried for each array.
+
+    Raises
+    ------
+    GradientError
+        If a gradient is wrong; the message names the first guilty layer and parameter. Not with ``raise_error=False``.
+    """
+    engine = model.engine()
+    batch = Converter(engine.graph, engine.heads).batch(x, y)
+    batch = Batch([np.array(a, np.float64) for a in batch.inputs], [_double(a) for a in batch.targets], batch.weights)
+    buffers = Buffers(model._entries(), np.float64)
+    state = buffers.state.copy()
+    try:
+        executor = Executor(engine.graph, buffers, heads=engine.heads, seed=model.seed, shards=1)
+        rng = np.random.default_rng(model.seed)
+        settings = _Settings(eps, rtol, atol, directions, rng)
+        checks = _check_layers(executor, buffers, batch, training, settings, engine.steps)
+        buffers.state[...] = state
+        checks += _check_loss(executor, buffers, batch, training, settings, engine.steps)
+    finally:
+        buffers.state[...] = state
+        engine.buffers.take()
+    report = GradientReport(checks)
+    if raise_error and not report.ok:
+        wrong = next(check for check in checks if not check.ok)
+        raise GradientError(
+            f"{wrong.where} is wrong: backward gives {wrong.analytic:.6e} along a random direction, finite differences "
+            f"{wrong.numeric:.6e}. Compare the layer's backward with its forward.\n{report}"
+        )
+    return report
+
+
+def _double(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+@dataclass(frozen=True)
+class _Settings:
+    eps: float
+    rtol: float
+    atol: float
+    directions: int
+    rng: np.random.Generator
+
+    def compare(self, where: str, function: Any, array: Array, gradient: Array) -> GradientCheck:
+        """Compare along the direction on which the two differ most."""
+        worst: GradientCheck | None = None
+        original = array.copy()
+        for _ in range(self.directions):
+            direction = self.rng.normal(size=array.shape)
+            direction /= max(np.linalg.norm(direction), 1e-300)
+            np.copyto(array, original + self.eps * direction)
+            above = function()
+            np.copyto(array, original - self.eps * direction)
+            below = function()
+            np.copyto(array, original)
+            numeric = (above - below) / (2 * self.eps)
+            analytic = float(np.sum(gradient * direction))
+            if not np.isfinite(numeric):
+                raise DivergedError(f"check_gradients: {where}: the loss is not finite; check on ordinary data.")
+            ok = abs(analytic - numeric) <= self.atol + self.rtol * abs(numeric)
+            check = GradientCheck(where, analytic, numeric, ok)
+            if worst is None or (worst.ok and not ok):
+                worst = check
+        if worst is None:
+            raise ValueError("directions must be at least 1")
+        return worst
+
+
+def _check_layers(
+    executor: Executor, buffers: Buffers, batch: Batch, training: bool, settings: _Settings, number: int
+) -> list[GradientCheck]:
+    """Check each layer on its own: the scalar is the sum of its output times random weights."""
+    executor.step(batch, number, training=training, backward=False)
+    shard = executor.active()[0]
+    given = [None if value is None else np.array(value) for value in shard.values]
+    checks = []
+    for position, step in enumerate(shard.program.steps):
+        call = shard.calls[position]
+        inputs = [np.array(given[source]) for source in step.sources]
+        call.needs_dx = True
+        name = executor.graph.names[step.layer]
+        dy = settings.rng.normal(size=_run(step, call, inputs).shape)
+
+        def scalar(step: Step = step, call: Any = call, inputs: Any = inputs, dy: Any = dy) -> float:
+            call._drawn = -1  # the same random numbers again
+            return float(np.sum(_run(step, call, inputs) * dy))
+
+        scalar()
+        sent = dy.copy()
+        if step.layer.synchronises and call.training:
+            call.backward_total = step.layer.backward_partial(sent, call)
+        dx = step.layer.backward(sent, call)
+        dx = [np.array(part) for part in (dx if step.layer.takes_many else (dx,))]
+        gradients = {p: np.array(call.grad(p)) for p in step.layer.parameters if call.wants(p)}
+        call.needs_dx = any(step.needs_dx)
+        for place, (array, gradient) in enumerate(zip(inputs, dx, strict=True)):
+            which = f"the gradient of input {place + 1}" if len(inputs) > 1 else "the input gradient"
+            checks.append(settings.compare(f"{name!r}: {which}", scalar, array, gradient))
+        for parameter, gradient in gradients.items():
+            where = f"{name!r}: the gradient of {parameter.name!r}"
+            checks.append(settings.compare(where, scalar, parameter.value, gradient))
+    return checks
+
+
+def _run(step: Step, call: Any, inputs: list[Array]) -> Array:
+    x: Any = tuple(inputs) if step.layer.takes_many else inputs[0]
+    if hasattr(call, "shared"):
+        step.layer.prepare(call.shared)
+    if step.layer.synchronises and call.training:
+        call.total = step.layer.partial(x, call)
+    return step.layer.forward(x, call)
+
+
+def _check_loss(
+    executor: Executor, buffers: Buffers, batch: Batch, training: bool, settings: _Settings, number: int
+) -> list[GradientCheck]:
+    def loss() -> float:
+        penalties = sum(
+            slot.parameter.regularizer.value_and_grad(slot.parameter.value, np.zeros_like(slot.parameter.value))
+            for slot in buffers.slots
+            if slot.trained and slot.parameter.regularizer is not None
+        )
+        return sum(executor.step(batch, number, training=training, backward=False)) + float(penalties)
+
+    executor.step(batch, number, training=training)
+    for slot in buffers.slots:
+        if slot.trained and slot.parameter.regularizer is not None and slot.parameter.grad is not None:
+            slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
+    gradients = buffers.views(buffers.gradients.copy())
+    return [
+        settings.compare(f"loss: the gradient of {slot.path!r}", loss, slot.parameter.value, gradients[slot.parameter])
+        for slot in buffers.trained_slots()
+    ]

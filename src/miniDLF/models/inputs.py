@@ -1,0 +1,14 @@
+"""The beginning of a functional model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from miniDLF.core.graph import Node, as_shape
+
+__all__ = ["Input"]
+
+
+def Input(shape: Any, name: str | None = None) -> Node:
+    """Return the node of an input whose samples have `shape` (no batch axis)."""
+    return Node(None, (), as_shape(shape, "Input"), name)

@@ -1,0 +1,364 @@
+"""The functional model: a graph with everything one does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.executor import Executor
+from miniDLF.core.graph import Graph, Node, apply
+from miniDLF.core.layer import Layer
+from miniDLF.core.program import Head
+from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError
+from miniDLF.kernels.workspace import Array
+from miniDLF.losses import get_loss
+from miniDLF.metrics import get_metric
+from miniDLF.models import checking, persistence, summary
+from miniDLF.models.fitting import Fitting
+from miniDLF.optimizers import get_optimizer
+from miniDLF.training.engine import Engine
+from miniDLF.training.feeds import Converter
+
+__all__ = ["Model"]
+
+
+class Model(Fitting):
+    """A model of the graph between `inputs` and `outputs`.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Nodes (from `Input` and from calling layers), or lists or dictionaries of them.
+    name
+        Used where the model is a part of another one.
+    seed
+        Of the initial weights, the order of the samples and all dropout; drawn once if ``None``. The same seed gives
+        the same bits.
+    dtype
+        'float32' or 'float64'.
+    shards
+        Into how many parts a training batch is cut. ``None``: one a thread. A fixed number gives the same bits whatever
+        the number of threads.
+    """
+
+    #: Calling a model on a node inlines its graph there, so it is a layer like any other.
+    takes_many = False
+
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        *,
+        name: str | None = None,
+        seed: int | None = None,
+        dtype: Any = "float32",
+        shards: int | None = None,
+    ) -> None:
+        self._settings(name, seed, dtype, shards)
+        named_inputs, named_outputs = _nodes(inputs, "inputs"), _nodes(outputs, "outputs")
+        for given, node in named_inputs:
+            if given is not None:
+                node.name = given
+        self._output_names = [given for given, _ in named_outputs]
+        self._graph: Graph | None = Graph([n for _, n in named_inputs], [n for _, n in named_outputs])
+
+    def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
+        self.name = name
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ArgumentError(f"dtype: 'float32' or 'float64', received {dtype!r}.")
+        if shards is not None and (not isinstance(shards, int) or shards < 1):
+            raise ArgumentError(f"shards: a whole number of at least 1, or None; received {shards!r}.")
+        self.shards = shards
+        self._output_names: list[str | None] = []
+        self._buffers: Buffers | None = None
+        self._executor: Executor | None = None
+        self._engine: Engine | None = None
+        self._compiled: dict[str, Any] | None = None
+        self.optimizer: Any = None
+        self.history: Any = None
+        self.position: Any = None
+        self.stop_training = self.interrupted = False
+        self.stop_reason: str | None = None
+
+    # The graph ------------------------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of layers."""
+        if self._graph is None:
+            raise NotReadyError("the model has no layers yet: add some, the first one with input_shape=(...).")
+        return self._graph
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order in which they run."""
+        return self.graph.layers
+
+    def get_layer(self, name: str) -> Layer:
+        """Return a layer by its name, e.g. 'conv2d_1'."""
+        for layer, known in self.graph.names.items():
+            if known == name:
+                return layer
+        raise ArgumentError(f"the model has no layer {name!r}; it has {', '.join(self.graph.names.values())}.")
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of a sample; a list of shapes where there are several inputs."""
+        shapes = [node.shape for node in self.graph.inputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of a prediction; a list of shapes where there are several outputs."""
+        shapes = [node.shape for node in self.graph.outputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained; setting it sets all of them, in force at the next `compile`."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    def __call__(self, inputs: Any) -> Any:
+        """Use the model as a layer: its graph, with the same layers and weights, continues from these nodes."""
+        return apply(self, inputs)  # type: ignore[arg-type]
+
+    @property
+    def described(self) -> str:
+        """How error messages call the model."""
+        return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+    def compose(self, inputs: Any) -> Any:
+        """Repeat the graph from other input nodes."""
+        graph = self.graph
+        sources = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if len(sources) != len(graph.inputs):
+            raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(sources)}.")
+        self.ready()
+        copies: dict[Node, Node] = dict(zip(graph.inputs, sources, strict=True))
+        for node in graph.nodes:
+            if node.layer is not None:
+                here = [copies[source] for source in node.inputs]
+                received: Any = tuple(n.shape for n in here) if node.layer.takes_many else here[0].shape
+                copies[node] = Node(node.layer, tuple(here), node.layer.build(received), scope=node.scope)
+        results = [copies[node] for node in graph.outputs]
+        return results[0] if len(results) == 1 else results
+
+    def ready(self) -> Buffers:
+        """Make the flat buffers and the initial weights, if they are not there yet."""
+        if self._buffers is None:
+            graph = self.graph
+            for i, layer in enumerate(graph.layers):
+                for j, parameter in enumerate(layer.parameters):
+                    if parameter.value is None:
+                        rng = np.random.default_rng([self.seed, i, j])
+                        value = parameter.initializer(parameter.shape, rng, parameter.fans)
+                        parameter.value = np.asarray(value, self.dtype)
+            self._buffers = Buffers(self._entries(), self.dtype)
+        return self._buffers
+
+    def _entries(self) -> list[list[tuple[str, Any, bool]]]:
+        return [
+            [(f"{name}/{p.name}", p, p.trainable and layer.trainable) for p in layer.parameters]
+            for layer, name in self.graph.names.items()
+        ]
+
+    # Compiling ------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        loss: Any = "mse",
+        optimizer: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Choose what is minimised, by which rule, and what is measured.
+
+        Parameters
+        ----------
+        loss
+            A name ('mse', 'cce', 'bce', ...) or a `Loss`; a list or dictionary of them for several outputs.
+        optimizer
+            A name or an `Optimizer`; 'amsgrad' if neither this nor ``fit(optimizer=...)`` names one.
+        metrics, weighted_metrics
+            Names or `Metric` objects; the latter are weighted by the sample weights.
+        loss_weights
+            The weight of each output's loss.
+        """
+        count = 1 if self._graph is None else len(self._graph.outputs)
+        names = self.output_names
+        self._compiled = {
+            "loss": [get_loss(one) for one in _per_output(loss, names, count, "loss")],
+            "metrics": [
+                [get_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)
+            ],
+            "weighted": [
+                [_weighted(get_metric(m)) for m in _as_list(one)]
+                for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
+            ],
+            "loss_weights": [
+                float(w) for w in _per_output(1.0 if loss_weights is None else loss_weights, names, count, "")
+            ],
+        }
+        self.optimizer = get_optimizer("amsgrad" if optimizer is None else optimizer)
+        self._engine = self._executor = None
+        if self._buffers is not None:
+            self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
+        if self._graph is not None:
+            self.engine()
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs: as given, or of the layers that make them."""
+        if self._graph is None:
+            return ["output"]
+        made = [self._graph.names[n.layer] if n.layer else (n.name or "input") for n in self._graph.outputs]
+        given = self._output_names or [None] * len(made)
+        return [name or layer for name, layer in zip(given, made, strict=True)]
+
+    def engine(self) -> Engine:
+        """Return what trains the model; `compile` must have come before."""
+        if self._engine is None:
+            if self._compiled is None:
+                raise NotReadyError("the model is not compiled: call compile(loss=..., optimizer=...) first.")
+            c = self._compiled
+            heads = [
+                Head(loss, weight, [*metrics, *weighted], name)
+                for loss, weight, metrics, weighted, name in zip(
+                    c["loss"], c["loss_weights"], c["metrics"], c["weighted"], self.output_names, strict=True
+                )
+            ]
+            self._engine = Engine(self.graph, self.ready(), heads, self.optimizer, seed=self.seed, shards=self.shards)
+            self._executor = self._engine.executor
+        return self._engine
+
+    def converter(self) -> Converter:
+        """Return what checks and arranges arrays for this model."""
+        return Converter(self.graph, self._engine.heads if self._engine else [])
+
+    def executor(self) -> Executor:
+        """Return what runs the graph; without `compile` it only predicts."""
+        if self._executor is None:
+            self._executor = Executor(self.graph, self.ready(), seed=self.seed, shards=self.shards)
+        return self._executor
+
+    def _extra_structure(self, places: Mapping[Node, int]) -> dict[str, Any]:
+        """What a kind of model saves beyond its graph."""
+        return {}
+
+    def _restore_structure(self, structure: Mapping[str, Any], nodes: list[Node]) -> None:
+        """Take that back."""
+
+    # Weights --------------------------------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all parameters, layer by layer in the documented order."""
+        self.ready()
+        return [p.value.copy() for layer in self.layers for p in layer.parameters]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all parameters from a list such as `get_weights` gives."""
+        self.ready()
+        parameters = [(f"{self.graph.names[layer]}/{p.name}", p) for layer in self.layers for p in layer.parameters]
+        if len(weights) != len(parameters):
+            raise ArgumentError(f"set_weights: the model has {len(parameters)} arrays, received {len(weights)}.")
+        for (path, parameter), value in zip(parameters, weights, strict=True):
+            if np.shape(value) != parameter.shape:
+                raise ArgumentError(f"set_weights: {path} has shape {parameter.shape}, received {np.shape(value)}.")
+        for (_, parameter), value in zip(parameters, weights, strict=True):
+            parameter.value[...] = value
+
+    def named_weights(self) -> dict[str, Array]:
+        """Return all parameters by path ('conv2d_1/weight'): the arrays themselves, not copies."""
+        self.ready()
+        return {f"{self.graph.names[layer]}/{p.name}": p.value for layer in self.layers for p in layer.parameters}
+
+    def count_params(self) -> int:
+        """Return the number of parameters, trained or not."""
+        return sum(p.size for layer in self.layers for p in layer.parameters)
+
+    # Gradients ------------------------------------------------------------------------------------------------------
+
+    def gradients(self, x: Any, y: Any, sample_weight: Any = None, *, training: bool = True) -> tuple[float, Any]:
+        """Return the mean loss and its gradients by path, in the order of `get_weights`; nothing changes."""
+        engine = self.engine()
+        return engine.gradients(self.converter().batch(x, y, sample_weight), training=training)
+
+    def check_gradients(self, x: Any, y: Any, **options: Any) -> checking.GradientReport:
+        """Compare every gradient with finite differences in float64; see `miniDLF.models.checking.check_gradients`."""
+        return checking.check_gradients(self, x, y, **options)
+
+    # Looking and keeping --------------------------------------------------------------------------------------------
+
+    def summary(self, style: str = "lines", print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print the layers with their shapes and parameters: the specification's lines, or ``style='table'``."""
+        summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential)
+
+    _sequential = False
+
+    def save(self, path: Any, *, include_optimizer: bool = False) -> None:
+        """Save structure and weights to one safetensors file; on request the optimizer's state too."""
+        persistence.save(self, path, include_optimizer)
+
+    def save_weights(self, path: Any) -> None:
+        """Save the weights alone, by path."""
+        persistence.save_weights(self, path)
+
+    def load_weights(self, path: Any, *, strict: bool = True) -> Any:
+        """Load weights by path; ``strict=False`` takes what fits. Returns the report of what did not."""
+        return persistence.load_weights(self, path, strict)
+
+    def __repr__(self) -> str:
+        if self._graph is None:
+            return f"<{self.described}, empty>"
+        return f"<{self.described}: {len(self.layers)} layers, {self.count_params():,} parameters>"
+
+
+def _nodes(value: Any, what: str) -> list[tuple[str | None, Node]]:
+    pairs: list[tuple[str | None, Any]]
+    if isinstance(value, Mapping):
+        pairs = [(str(name), node) for name, node in value.items()]
+    else:
+        pairs = [(None, node) for node in (value if isinstance(value, list | tuple) else [value])]
+    for _, node in pairs:
+        if not isinstance(node, Node):
+            raise ArgumentTypeError(
+                f"Model({what}=...): expected nodes, which Input(shape) and layers called on nodes return; received "
+                f"{type(node).__name__}."
+            )
+    return pairs
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _weighted(metric: Any) -> Any:
+    metric.weighted = True
+    return metric
+
+
+def _per_output(value: Any, names: Sequence[str], count: int, what: str, lists: bool = False) -> list[Any]:
+    """Spread an argument of `compile` over the outputs."""
+    if isinstance(value, Mapping) and "class" not in value:
+        unknown = set(value) - set(names)
+        if unknown:
+            raise ArgumentError(f"compile({what}=...): no output is called {sorted(unknown)}; there are {list(names)}.")
+        return [value.get(name) for name in names]
+    if isinstance(value, list | tuple) and count > 1 and (not lists or len(value) == count):
+        if len(value) != count:
+            raise ArgumentError(f"compile({what}=...): the model has {count} outputs, received {len(value)} of them.")
+        return list(value)
+    if isinstance(value, list | tuple) and not lists:
+        value = value[0]
+    return [value] * count

@@ -1,0 +1,86 @@
+"""Models in files: one safetensors file with the structure in its header. Loading executes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from miniDLF.errors import FileFormatError
+from miniDLF.kernels.workspace import Array
+from miniDLF.storage import MismatchReport, read_tensors, report_mismatch, write_tensors
+
+__all__ = ["load", "load_weights", "save", "save_weights"]
+
+_WEIGHTS, _STATE = "weights/", "training/"
+
+
+def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
+    """Write structure and weights, and on request the optimizer's state."""
+    from miniDLF.models.structure import describe  # it knows all models, and they know this module
+
+    tensors = {_WEIGHTS + name: value for name, value in model.named_weights().items()}
+    if include_optimizer:
+        state = model.engine().training_state()
+        tensors.update({_STATE + name: np.asarray(value) for name, value in state.items()})
+    write_tensors(path, tensors, {"kind": "model", "model": describe(model)})
+
+
+def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Return the model saved in a file; its predictions are the same to the last bit.
+
+    Parameters
+    ----------
+    path
+        What `Model.save` wrote.
+    custom_objects
+        Your own classes of layers, losses, metrics and optimizers by name; no others are ever looked up.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, altered, or holds no model.
+    """
+    from miniDLF.models.structure import rebuild
+
+    tensors, document = read_tensors(path)
+    structure = document.get("model")
+    if not isinstance(structure, dict):
+        raise FileFormatError(f"{path}: the file holds no model structure; load it with model.load_weights(path).")
+    model = rebuild(structure, custom_objects, str(path))
+    weights, state = _part(tensors, _WEIGHTS), _part(tensors, _STATE)
+    _fill(model, weights, str(path), strict=True)
+    if state:
+        model.engine().load_training_state(state)
+    return model
+
+
+def save_weights(model: Any, path: Any) -> None:
+    """Write the weights alone, by path."""
+    write_tensors(path, dict(model.named_weights()), {"kind": "weights"})
+
+
+def load_weights(model: Any, path: Any, strict: bool = True) -> MismatchReport:
+    """Fill a model's weights by name from a file of weights, or of a whole model."""
+    tensors, _ = read_tensors(path)
+    weights = _part(tensors, _WEIGHTS) or tensors
+    return _fill(model, weights, str(path), strict)
+
+
+def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _fill(model: Any, weights: Mapping[str, Array], path: str, strict: bool) -> MismatchReport:
+    own = model.named_weights()
+    report = report_mismatch(
+        {name: value.shape for name, value in own.items()}, {name: value.shape for name, value in weights.items()}
+    )
+    if strict and not report.ok:
+        raise FileFormatError(
+            f"{path} does not fit the model; load_weights(path, strict=False) takes what fits.\n{report}"
+        )
+    for name in report.matched:
+        own[name][...] = weights[name]
+    return report

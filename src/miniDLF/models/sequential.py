@@ -1,0 +1,128 @@
+"""The chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.graph import Graph, Node, as_shape, snake_case
+from miniDLF.core.layer import Layer
+from miniDLF.datasets import Dataset
+from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError
+from miniDLF.models.model import Model
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Model):
+    """Layers one after another: ``Sequential([Dense(10, input_shape=(784,)), Activation('softmax')])``.
+
+    The first layer takes ``input_shape=`` (no batch axis); without it the model is built from the data that `fit` sees.
+
+    Parameters
+    ----------
+    layers
+        Layers, or whole models, to add at once.
+    name, seed, dtype, shards
+        See `Model`.
+    """
+
+    _sequential = True
+
+    def __init__(
+        self,
+        layers: Iterable[Any] | None = None,
+        *,
+        name: str | None = None,
+        seed: int | None = None,
+        dtype: Any = "float32",
+        shards: int | None = None,
+    ) -> None:
+        self._settings(name, seed, dtype, shards)
+        self._graph = None
+        self._start: Node | None = None
+        self._end: Node | None = None
+        self._waiting: list[Any] = []
+        self._counts: dict[str, int] = {}
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Put a layer (or a model, or an `Input`) at the end. A shape that does not fit is refused here."""
+        if isinstance(layer, type):
+            raise ArgumentTypeError(f"add: received the class {layer.__name__}; create a layer: {layer.__name__}(...).")
+        if isinstance(layer, Node):
+            if self._start is not None or self._waiting:
+                raise ArgumentError("add: an Input can only come first.")
+            self._start = self._end = layer
+            return
+        if not isinstance(layer, Layer | Model):
+            raise ArgumentTypeError(f"add: expected a layer, received {type(layer).__name__}.")
+        given = getattr(layer, "input_shape", None)
+        if isinstance(layer, Layer) and given is not None:
+            given = as_shape(given, layer.described)
+        if self._end is None:
+            if given is None:
+                self._waiting.append(layer)
+                return
+            if self._waiting:
+                raise ArgumentError("add: input_shape belongs to the first layer; an earlier one has none.")
+            self._start = self._end = Node(None, (), tuple(given))
+        elif isinstance(layer, Layer) and given is not None and given != self._end.shape:
+            raise ShapeError(
+                f"layer {self._position(layer)}: {layer.described} says input_shape={given}, but the layer before it "
+                f"gives {self._end.shape}. Leave input_shape out, or change the layer before."
+            )
+        self._append(layer)
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, Layer) and layer.name is None and not hasattr(layer, "compose"):
+            base = snake_case(type(layer).__name__)
+            self._counts[base] = self._counts.get(base, 0) + 1
+            layer.name = f"{base}_{self._counts[base]}"
+        position = self._position(layer)
+        try:
+            end = layer(self._end)
+        except MiniDLFError as error:
+            raise type(error)(f"layer {position}: {error}") from None
+        if not isinstance(end, Node):
+            raise ArgumentError(f"layer {position}: a Sequential needs one output, {layer.described} has several.")
+        self._end = end
+        start = self._start
+        self._graph = Graph([start] if start else [], [end])
+        self._buffers = self._executor = self._engine = None
+
+    def _position(self, layer: Any) -> int:
+        return 1 + (0 if self._graph is None else len(self._graph.nodes))
+
+    def _build_from(self, x: Any) -> None:
+        """Build a model that waits for its input shape from the data."""
+        if not self._waiting:
+            self.graph  # noqa: B018 - raises: there are no layers
+        data = x.train.x if isinstance(x, Dataset) else x
+        if not hasattr(data, "shape"):
+            if not isinstance(data, list | tuple):
+                raise ArgumentError(
+                    "the first layer needs input_shape=(...), since the batches are not seen beforehand."
+                )
+            data = np.asarray(data)
+        self.build(data.shape[1:])
+
+    def build(self, input_shape: Any) -> None:
+        """Build the layers that wait for an input shape (no batch axis)."""
+        self._start = self._end = Node(None, (), as_shape(input_shape, "build"))
+        waiting, self._waiting = self._waiting, []
+        for layer in waiting:
+            self._append(layer)
+        if self._compiled is not None:
+            self.engine()
+
+    def _restore_structure(self, structure: Mapping[str, Any], nodes: list[Node]) -> None:
+        self._start, self._end = self.graph.inputs[0], self.graph.outputs[0]
+        self._waiting, self._counts = [], {}
+        for layer in self.graph.layers:
+            base, _, number = (layer.name or "").rpartition("_")
+            if number.isdecimal():
+                self._counts[base] = max(self._counts.get(base, 0), int(number))

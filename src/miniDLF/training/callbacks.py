@@ -1,0 +1,159 @@
+"""Callbacks: everything that happens around the training step, under Keras' hook names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from miniDLF.errors import ArgumentTypeError
+
+__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+
+
+class Callback:
+    """Base of callbacks: override the hooks you need.
+
+    ``self.model`` is the model and ``self.params`` a dictionary with ``epochs``, ``steps`` and ``verbose``. `logs` is
+    the same dictionary for all callbacks of an epoch, so one may add to it what a later one reads; in the hooks of a
+    batch it is a read-only mapping whose values are computed when they are looked at.
+    """
+
+    model: Any = None
+    params: Mapping[str, Any] = {}
+
+    def set_model(self, model: Any) -> None:
+        """Remember the model."""
+        self.model = model
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Remember the parameters of the run."""
+        self.params = params
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """After the last epoch, also where the run was stopped or interrupted."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Before an epoch; epochs count from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """After an epoch and its validation."""
+
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a training batch."""
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After a training batch."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a training batch (Keras' longer name)."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After a training batch (Keras' longer name)."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Before an evaluation."""
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """After an evaluation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After a batch of an evaluation."""
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        """After a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After a batch of a prediction."""
+
+    def on_diverged(self, error: Exception) -> bool:
+        """Answer a loss or gradient that is not finite: return True to end the run quietly instead of raising."""
+        return False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a resumed run needs of this callback, as values that JSON can hold."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `get_state` gave."""
+
+
+_BATCH_HOOKS = {
+    "on_train_batch_begin": ("on_train_batch_begin", "on_batch_begin"),
+    "on_train_batch_end": ("on_train_batch_end", "on_batch_end"),
+    "on_test_batch_begin": ("on_test_batch_begin",),
+    "on_test_batch_end": ("on_test_batch_end",),
+    "on_predict_batch_begin": ("on_predict_batch_begin",),
+    "on_predict_batch_end": ("on_predict_batch_end",),
+}
+
+
+class CallbackList:
+    """Calls the hooks of several callbacks in order; those of a batch only where a callback has one."""
+
+    def __init__(self, callbacks: Iterable[Callback], model: Any, params: Mapping[str, Any]) -> None:
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise ArgumentTypeError(
+                    f"callbacks: expected objects of miniDLF.callbacks.Callback, received {callback!r}."
+                    + (" Create the object: add ()." if isinstance(callback, type) else "")
+                )
+            callback.set_model(model)
+            callback.set_params(params)
+        self._batch = {
+            hook: [getattr(callback, hook) for callback in self.callbacks if _overrides(callback, names)]
+            for hook, names in _BATCH_HOOKS.items()
+        }
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Call ``hook(*arguments)`` of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def batch_hooks(self, hook: str) -> list[Any]:
+        """The bound methods that a batch hook has to call; usually few or none."""
+        return self._batch[hook]
+
+    def on_diverged(self, error: Exception) -> bool:
+        """Ask the callbacks about a loss that is not finite."""
+        answers = [callback.on_diverged(error) for callback in self.callbacks]
+        return any(answers)
+
+
+def _overrides(callback: Callback, names: Iterable[str]) -> bool:
+    return any(getattr(callback, name).__func__ is not getattr(Callback, name) for name in names)
+
+
+class LambdaCallback(Callback):
+    """Calls functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``. Any hook's name is a keyword."""
+
+    def __init__(self, **hooks: Any) -> None:
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                choices = [key for key in vars(Callback) if key.startswith("on_")]
+                raise ArgumentTypeError(f"LambdaCallback has no hook {name!r}; choose from {', '.join(choices)}.")
+            setattr(self, name, _Hook(function))
+
+
+class _Hook:
+    """A function in a callback's attribute; it has ``__func__`` as a method has."""
+
+    def __init__(self, function: Any) -> None:
+        self.__func__ = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.__func__(*arguments)

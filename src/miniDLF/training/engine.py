@@ -1,0 +1,216 @@
+"""One training step: forward, loss, backward, check, update, measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.executor import Batch, Executor
+from miniDLF.core.graph import Graph
+from miniDLF.core.program import Head
+from miniDLF.core.update import Updater
+from miniDLF.errors import ArgumentError, DivergedError
+from miniDLF.kernels.threads import single_threaded_blas
+from miniDLF.kernels.workspace import Array
+from miniDLF.training.means import RunningMean
+
+__all__ = ["Engine"]
+
+#: Rows of a data set that are predicted before their losses and metrics are taken.
+EVALUATION_ROWS = 4096
+
+
+class Engine:
+    """Trains and evaluates a graph: what `compile` makes of a model.
+
+    Attributes
+    ----------
+    steps : int
+        Updates done so far; the number of the step is a part of every random stream's key.
+    loss_mean : RunningMean
+        The mean loss since `reset`, weighted by batch size.
+    """
+
+    def __init__(
+        self, graph: Graph, buffers: Buffers, heads: Sequence[Head], optimizer: Any, *, seed: int, shards: int | None
+    ) -> None:
+        self.graph, self.buffers, self.heads, self.optimizer = graph, buffers, list(heads), optimizer
+        self.executor = Executor(graph, buffers, heads=heads, seed=seed, shards=shards)
+        self.updater = Updater(optimizer, buffers)
+        self.steps = 0
+        self.loss_mean = RunningMean()
+        self.head_means = [RunningMean() for _ in heads] if len(self.heads) > 1 else []
+
+    def reset(self) -> None:
+        """Forget the running loss and metrics (a new epoch, a new evaluation)."""
+        for metric in self._means():
+            metric.reset()
+
+    def _means(self) -> list[Any]:
+        return [self.loss_mean, *self.head_means, *(metric for head in self.heads for metric in head.metrics)]
+
+    def set_aside(self) -> list[Any]:
+        """Return the running loss and metrics, and go on with fresh ones (an evaluation within an epoch)."""
+        kept = [metric.state() for metric in self._means()]
+        self.reset()
+        return kept
+
+    def put_back(self, kept: list[Any]) -> None:
+        """Take over what `set_aside` gave."""
+        for metric, state in zip(self._means(), kept, strict=True):
+            metric.set_state(state)
+
+    def logs(self, prefix: str = "") -> dict[str, Any]:
+        """Return the running loss and metrics by name."""
+        result = {prefix + "loss": float(self.loss_mean.result())}
+        many = len(self.heads) > 1
+        for number, head in enumerate(self.heads):
+            if many:
+                result[f"{prefix}{head.name}_loss"] = float(self.head_means[number].result())
+            for metric in head.metrics:
+                name = f"{head.name}_{metric.name}" if many else metric.name
+                result[prefix + name] = metric.result()
+        return result
+
+    def train(self, batch: Batch) -> float:
+        """Do one step on `batch`; return its loss, with penalties.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or a gradient is not finite. The weights are then those of the last step whose loss was finite.
+        """
+        executor, updater = self.executor, self.updater
+        with single_threaded_blas:
+            losses = executor.step(batch, self.steps)
+            finite = updater.join(executor.gradient_parts())
+            if not finite or not math.isfinite(sum(losses)):
+                raise self._diverged(losses)
+            total = sum(losses) + updater.penalties()
+            self.steps += 1
+            updater.apply(self.steps)
+            executor.update_states()
+        self._measure(losses, total, len(batch))
+        return total
+
+    def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
+        """Return the loss and a copy of the gradients by path; no weight changes."""
+        with single_threaded_blas:
+            losses = self.executor.step(batch, self.steps, training=training)
+            self.updater.join(self.executor.gradient_parts())
+            total = sum(losses) + self.updater.penalties()
+        return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
+
+    def loss(self, batch: Batch, *, training: bool = True) -> float:
+        """Return the loss of a batch as `train` would see it, changing nothing."""
+        with single_threaded_blas:
+            losses = self.executor.step(batch, self.steps, training=training, backward=False)
+        return sum(losses)
+
+    def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
+        self.loss_mean.update(total, rows)
+        for head, mean, loss in zip(self.heads, self.head_means, losses, strict=False):
+            mean.update(loss / head.weight if head.weight else 0.0, rows)
+        for number, head in enumerate(self.heads):
+            for metric in head.metrics:
+                for shard in self.executor.active():
+                    weights = None
+                    if getattr(metric, "weighted", False):
+                        weights = shard.weights[number] * rows
+                    metric.update(shard.targets[number], shard.predictions[number], weights)
+
+    def test(self, batch: Batch) -> None:
+        """Add a batch to the running loss and metrics, in inference mode."""
+        rows = len(batch)
+        for start in range(0, rows, EVALUATION_ROWS):
+            self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
+
+    def _test_block(self, batch: Batch, start: int, stop: int) -> None:
+        def block(array: Array) -> Array:
+            return array[start:stop] if batch.rows is None else array[batch.rows[start:stop]]
+
+        inputs = [np.asarray(block(array), dtype=self.buffers.dtype) for array in batch.inputs]
+        outputs = self.executor.infer(inputs)
+        total = 0.0
+        for number, (head, prediction) in enumerate(zip(self.heads, outputs, strict=True)):
+            target = block(batch.targets[number])
+            if target.dtype.kind == "f":
+                target = target.astype(self.buffers.dtype, copy=False)
+            each = head.loss.per_sample(prediction, target)
+            weights = batch.weights[number]
+            if weights is not None:
+                weights = block(weights)
+                each = each * weights
+            mean = float(np.mean(each, dtype=np.float64))
+            total += head.weight * mean
+            if self.head_means:
+                self.head_means[number].update(mean, stop - start)
+            for metric in head.metrics:
+                metric.update(target, prediction, weights if getattr(metric, "weighted", False) else None)
+        for slot in self.buffers.slots:
+            if slot.trained and slot.parameter.regularizer is not None:
+                total += slot.parameter.regularizer.value_and_grad(
+                    slot.parameter.value, np.zeros_like(slot.parameter.value)
+                )
+        self.loss_mean.update(total, stop - start)
+
+    def _diverged(self, losses: Sequence[float]) -> DivergedError:
+        """Find where the trouble began, and put the last good weights back."""
+        where = self._first_not_finite()
+        if not math.isfinite(sum(losses)):
+            what = f"the loss is {sum(losses)}"
+            self.updater.restore()
+        else:
+            what = "a gradient is not finite"
+        self.buffers.gradients.fill(0)
+        return DivergedError(
+            f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
+            "last good weights. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
+        )
+
+    def _first_not_finite(self) -> str:
+        shards = self.executor.active()
+        program = shards[0].program
+        for number in range(len(self.graph.inputs)):
+            if not all(np.isfinite(shard.values[number]).all() for shard in shards):
+                return "the input of this batch, which holds NaN or infinity"
+        for step in program.steps:
+            if not all(np.isfinite(shard.values[step.target]).all() for shard in shards):
+                return f"the output of layer {self.graph.names[step.layer]!r}"
+        for slot in reversed(self.buffers.trained_slots()):
+            if not np.isfinite(self.buffers.gradients[slot.slice]).all():
+                return f"the gradient of {slot.path!r}"
+        return "the loss itself"
+
+    # Resuming -------------------------------------------------------------------------------------------------------
+
+    def training_state(self) -> dict[str, Any]:
+        """Return what a resumed run needs besides the weights: the optimizer's arrays, the step, the running means."""
+        state: dict[str, Any] = {f"optimizer/{name}": array for name, array in self.updater.state.items()}
+        state["steps"] = np.asarray(self.steps)
+        state["previous"] = self.updater.previous
+        for number, metric in enumerate(self._means()):
+            for name, value in metric.state().items():
+                state[f"mean/{number}/{name}"] = np.asarray(value)
+        return state
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take over a state that `training_state` gave."""
+        saved = {key.partition("/")[2]: value for key, value in state.items() if key.startswith("optimizer/")}
+        if set(saved) != set(self.updater.state):
+            raise ArgumentError(
+                f"the saved optimizer state has {sorted(saved)}, this optimizer "
+                f"({type(self.optimizer).__name__}) needs {sorted(self.updater.state)}. Compile with the optimizer "
+                "that the run began with."
+            )
+        self.updater.load_state(saved)
+        np.copyto(self.updater.previous, state["previous"])
+        self.steps = int(state["steps"])
+        for number, metric in enumerate(self._means()):
+            prefix = f"mean/{number}/"
+            values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            metric.set_state(values)

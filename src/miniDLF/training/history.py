@@ -1,0 +1,49 @@
+"""The record of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from miniDLF.training.callbacks import Callback
+
+__all__ = ["History"]
+
+
+class History(Callback):
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    epoch : list of int
+        The epochs that were run, counted from 0.
+    history : dict of str to list
+        One value an epoch for each of the logs.
+    """
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[Any]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+            self.history.setdefault(name, []).append(plain)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "history": self.history}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.epoch = list(state["epoch"])
+        self.history = {name: list(values) for name, values in state["history"].items()}
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if _is_number(values[-1]))
+        return f"<History of {len(self.epoch)} epochs" + (f"; last: {last}>" if last else ">")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

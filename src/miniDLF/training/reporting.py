@@ -1,0 +1,151 @@
+"""What a run prints: the specification's epoch lines, a growing bar on a terminal, the closing lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from miniDLF.metrics import Accuracy
+from miniDLF.training.callbacks import Callback
+from miniDLF.training.engine import Engine
+from miniDLF.training.loop import evaluate
+
+__all__ = ["DatasetEvaluation", "ProgressBar"]
+
+_BAR = "=" * 20 + ">"
+
+
+class DatasetEvaluation(Callback):
+    """Measures the whole training and test splits after each epoch: the specification's train_acc and test_acc.
+
+    Adds ``accuracy`` (training split), ``val_loss`` and ``val_accuracy`` (test split) to the logs.
+    """
+
+    def __init__(self, engine: Engine, train: Any, test: Any, *, accuracy: bool) -> None:
+        self.engine, self.train, self.test = engine, train, test
+        self.accuracy = accuracy
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        head = self.engine.heads[0]
+        kept = head.metrics
+        head.metrics = [*(m for m in kept if m.name != "accuracy"), *([Accuracy()] if self.accuracy else [])]
+        try:
+            if self.accuracy:
+                logs["accuracy"] = evaluate(self.engine, self.train)["accuracy"]
+            if self.test is not None:
+                logs.update(evaluate(self.engine, self.test, prefix="val_"))
+        finally:
+            head.metrics = kept
+
+
+class ProgressBar(Callback):
+    """Prints one line an epoch, and on a terminal or in a notebook a bar that grows, with the time left.
+
+    Parameters
+    ----------
+    live
+        Whether the bar grows; by default on a terminal and in notebooks only.
+    specification
+        Whether the line has the specification's words (train_acc, test_acc) and its closing lines.
+    file
+        Where to print; standard output by default.
+    """
+
+    def __init__(self, live: bool | None = None, *, specification: bool = False, file: TextIO | None = None) -> None:
+        self.live, self.specification, self.file = live, specification, file
+        self._bar: Any = None
+        self._best: dict[str, Any] = {}
+
+    def _stream(self) -> TextIO:
+        return self.file or sys.stdout
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        stream = self._stream()
+        terminal = bool(getattr(stream, "isatty", lambda: False)())
+        self._shown = self.live if self.live is not None else terminal or "ipykernel" in sys.modules
+        self._best = {}
+        self.model.stop_reason = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._start(epoch)
+
+    def _start(self, epoch: int) -> None:
+        self._began = time.perf_counter()
+        if self._shown:
+            from tqdm.auto import tqdm  # 30 ms that `import miniDLF` need not spend
+
+            self._bar = tqdm(
+                total=self.params.get("steps"),
+                file=self._stream(),
+                leave=False,
+                ascii=" =",
+                bar_format=f"Epoch {epoch + 1:02d}: {{bar:20}}> {{postfix}} {{n_fmt}}/{{total_fmt}} "
+                "[{elapsed} passed, {remaining} left]",
+            )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        bar = self._bar
+        if bar is None:
+            return
+        if bar.n + 1 - bar.last_print_n >= bar.miniters:  # looking at the logs costs more than a small step
+            bar.set_postfix_str(_words(logs, self.specification), refresh=False)
+        bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._close()
+        took = time.perf_counter() - getattr(self, "_began", time.perf_counter())
+        self._write(f"Epoch {epoch + 1:02d}: {_BAR} {_words(logs, self.specification)} time: {took:.2f}s")
+        accuracy = logs.get("val_accuracy", logs.get("accuracy"))
+        if accuracy is not None:
+            best = self._best
+            best["maximum"] = max(best.get("maximum", 0.0), accuracy)
+            if logs["loss"] <= best.get("loss", float("inf")):
+                best["loss"], best["at optimal loss"] = logs["loss"], accuracy
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._close()
+        reason = getattr(self.model, "stop_reason", None)
+        if reason:
+            self._write(f"Terminating early ({reason})")
+        if self.model.interrupted:
+            self._write("Interrupted; the model keeps what it has learned so far")
+        if self.specification and self._best:
+            self._write(
+                f"Accuracy: Maximum={self._best['maximum']:.2%}; With optimal loss={self._best['at optimal loss']:.2%}"
+            )
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _write(self, line: str) -> None:
+        stream = self._stream()
+        stream.write(line + "\n")
+        stream.flush()
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._best = dict(state["best"])
+
+
+def _words(logs: Mapping[str, Any], specification: bool) -> str:
+    """Return ``loss: 0.36526 train_acc = 91.98% test_acc = 92.62%``."""
+    values = dict(logs)
+    names = {"accuracy": "train_acc", "val_accuracy": "test_acc", "val_loss": "test_loss"} if specification else {}
+    if specification and "val_accuracy" in values:
+        values.pop("val_loss", None)
+    words = []
+    for name, value in values.items():
+        shown = names.get(name, name)
+        if getattr(value, "ndim", 0) or not isinstance(value, int | float):
+            continue  # a confusion matrix has no place in a line
+        if "acc" in name and 0 <= value <= 1:
+            words.append(f"{shown} = {value:.2%}")
+        else:
+            words.append(f"{shown}: {value:.5f}" if abs(value) >= 1e-4 or value == 0 else f"{shown}: {value:.3e}")
+    return " ".join(words)

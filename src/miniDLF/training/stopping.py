@@ -1,0 +1,133 @@
+"""Callbacks that end a run early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from miniDLF.errors import ArgumentError
+from miniDLF.training.callbacks import Callback
+
+__all__ = ["AccuracyThreshold", "EarlyStopping", "TerminateOnNaN", "monitored"]
+
+
+def monitored(logs: Mapping[str, Any] | None, name: str, who: str) -> float:
+    """Return the value of a log by name, or say which ones there are."""
+    if logs is None or name not in logs:
+        raise ArgumentError(
+            f"{who}: there is no log {name!r} to monitor; this run gives {', '.join(sorted(logs or {}))}. "
+            "'val_...' needs validation data; a metric must be named in compile(metrics=[...])."
+        )
+    return float(logs[name])
+
+
+def direction(mode: str, monitor: str, who: str) -> float:
+    """Return -1 where less is better and +1 where more is."""
+    if mode == "auto":
+        rising = ("acc", "auc", "precision", "recall", "f1", "r2", "cosine")
+        mode = "max" if any(word in monitor for word in rising) else "min"
+    if mode not in ("min", "max"):
+        raise ArgumentError(f"{who}: mode is 'auto', 'min' or 'max'; received {mode!r}.")
+    return 1.0 if mode == "max" else -1.0
+
+
+class EarlyStopping(Callback):
+    """Stops where a log has not improved for `patience` epochs (Keras' arguments).
+
+    Parameters
+    ----------
+    monitor
+        Name of the log.
+    min_delta
+        The least change that counts.
+    patience
+        Epochs without improvement after which the run ends.
+    mode
+        'min', 'max', or 'auto': 'max' for accuracies and their kin.
+    baseline
+        A value that must be beaten for an epoch to count as an improvement.
+    restore_best_weights
+        Whether the weights of the best epoch are put back at the end.
+    start_from_epoch
+        Epochs before which nothing is watched.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        if patience < 0:
+            raise ArgumentError(f"EarlyStopping: patience counts epochs and cannot be negative; received {patience}.")
+        self.monitor, self.min_delta, self.patience, self.verbose = monitor, abs(min_delta), patience, verbose
+        self.sign = direction(mode, monitor, "EarlyStopping")
+        self.mode, self.baseline, self.start_from_epoch = mode, baseline, start_from_epoch
+        self.restore_best_weights = restore_best_weights
+        self._begin()
+
+    def _begin(self) -> None:
+        self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
+        self.best = -math.inf if self.baseline is None else self.sign * self.baseline
+        self.best_weights: list[np.ndarray[Any, Any]] | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._begin()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch < self.start_from_epoch:
+            return
+        value = self.sign * monitored(logs, self.monitor, "EarlyStopping")
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if value - self.min_delta > self.best:
+            self.best, self.best_epoch, self.wait = value, epoch, 0
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+        if self.wait >= max(self.patience, 1) and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+            self.model.stop_reason = f"no better {self.monitor} for {self.wait} epochs"
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self.restore_best_weights and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+    def get_state(self) -> dict[str, Any]:
+        weights = None if self.best_weights is None else [w.copy() for w in self.best_weights]
+        return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, "best_weights": weights}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.wait, self.best, self.best_epoch = state["wait"], state["best"], state["best_epoch"]
+        self.best_weights = state["best_weights"]
+
+
+class AccuracyThreshold(Callback):
+    """Stops where the training accuracy reaches `threshold` (0 to 1): the specification's `accuracy_threshold`."""
+
+    def __init__(self, threshold: float, monitor: str = "accuracy") -> None:
+        if not 0 < threshold <= 1:
+            raise ArgumentError(f"accuracy_threshold: a share between 0 and 1, such as 0.95; received {threshold}.")
+        self.threshold, self.monitor = threshold, monitor
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if monitored(logs, self.monitor, "accuracy_threshold") >= self.threshold:
+            self.model.stop_training = True
+            self.model.stop_reason = "training accuracy threshold reached"
+
+
+class TerminateOnNaN(Callback):
+    """Ends the run quietly where the loss is no longer finite, instead of raising `DivergedError`."""
+
+    def on_diverged(self, error: Exception) -> bool:
+        self.model.stop_reason = str(error)
+        return True
