@@ -1,0 +1,40 @@
+"""miniDLF: deep learning in plain NumPy, under Keras' names.
+
+``from miniDLF.models import Sequential``, ``from miniDLF.layers import Dense``, and so on; the sub-packages are loaded
+when they are first used, so ``import miniDLF`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from miniDLF.kernels.threads import get_threads, set_threads
+
+__all__ = ["__version__", "get_threads", "set_threads"]
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = (
+    "callbacks",
+    "constraints",
+    "datasets",
+    "errors",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBPACKAGES])

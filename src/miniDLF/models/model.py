@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from miniDLF.losses import get_loss
 from miniDLF.metrics import get_metric
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.fitting import Fitting
+from miniDLF.models.plots import Plots, graph_svg
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
@@ -305,6 +307,15 @@ class Model(Fitting):
         summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential)
 
     _sequential = False
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``weights()``, ``activations(x)``, ``confusion(x, y)``, ``predictions(x, y)``."""
+        return Plots(self)
+
+    def _repr_html_(self) -> str:
+        """Show the graph in notebooks."""
+        return graph_svg(self._graph) if self._graph is not None else escape(repr(self))
 
     def save(self, path: Any, *, include_optimizer: bool = False) -> None:
         """Save structure and weights to one safetensors file; on request the optimizer's state too."""

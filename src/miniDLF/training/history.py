@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.training.callbacks import Callback
+from miniDLF.training.plots import plot_curves
 
 __all__ = ["History"]
 
@@ -39,6 +40,10 @@ class History(Callback):
     def set_state(self, state: Mapping[str, Any]) -> None:
         self.epoch = list(state["epoch"])
         self.history = {name: list(values) for name, values in state["history"].items()}
+
+    def plot(self, path: Any = None, metrics: Any = None) -> Any:
+        """Draw the learning curves; see `miniDLF.training.plots.plot_curves`."""
+        return plot_curves(self.history, path, metrics)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if _is_number(values[-1]))

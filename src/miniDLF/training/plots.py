@@ -1,0 +1,112 @@
+"""Learning curves, drawn once or live."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from miniDLF.errors import ArgumentError, import_extra
+from miniDLF.training.callbacks import Callback
+
+__all__ = ["LivePlot", "figure", "plot_curves"]
+
+
+def figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure that belongs to nobody: no window, no global state."""
+    return import_extra("matplotlib.figure", "plots", "a plot").Figure(figsize=(width, height), layout="constrained")
+
+
+def plot_curves(
+    history: Mapping[str, Sequence[Any]], path: Any = None, metrics: Sequence[str] | None = None, title: str = ""
+) -> Any:
+    """Draw the logs over the epochs, a training log and its ``val_`` partner in one panel.
+
+    Parameters
+    ----------
+    history
+        One value an epoch by name: ``History.history``.
+    path
+        Where to save (.png, .svg, .pdf); ``None`` saves nothing.
+    metrics
+        Names to draw, without ``val_``; all numbers by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    panels = list(dict.fromkeys(name.removeprefix("val_") for name in history if _numeric(history[name])))
+    if metrics is not None:
+        unknown = set(metrics) - set(panels)
+        if unknown:
+            raise ArgumentError(f"plot: there is no log {sorted(unknown)}; this run has {', '.join(panels)}.")
+        panels = list(metrics)
+    if not panels:
+        raise ArgumentError("plot: the history is empty; train for an epoch first.")
+    columns = min(len(panels), 3)
+    rows = math.ceil(len(panels) / columns)
+    drawing = figure(5.2 * columns, 3.8 * rows)
+    if title:
+        drawing.suptitle(title)
+    for axes, name in zip(drawing.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
+        for key, style, label in ((name, "-o", "training"), ("val_" + name, "--s", "validation")):
+            if key in history:
+                values = history[key]
+                axes.plot(range(1, len(values) + 1), values, style, label=label, markersize=3.5, linewidth=1.6)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+        axes.locator_params(axis="x", integer=True)
+        axes.legend()
+    for axes in drawing.axes[len(panels) :]:
+        axes.set_visible(False)
+    if path is not None:
+        drawing.savefig(path, dpi=120)
+    return drawing
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
+
+
+class LivePlot(Callback):
+    """Redraws the learning curves after every epoch: in a notebook, or into a picture.
+
+    Parameters
+    ----------
+    path
+        A picture to overwrite; ``None`` draws in the notebook that runs the training.
+    every
+        Epochs between drawings.
+    """
+
+    def __init__(self, path: Any = None, every: int = 1) -> None:
+        if every < 1:
+            raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")
+        self.path, self.every = None if path is None else Path(path), every
+        self._logs: dict[str, list[Any]] = {}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._logs = {}
+        if self.path is None and "ipykernel" not in sys.modules:
+            raise ArgumentError("LivePlot: outside a notebook it needs a file: LivePlot('curves.png').")
+        figure(1, 1)  # a missing matplotlib is better reported now than after the first epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for name, value in (logs or {}).items():
+            self._logs.setdefault(name, []).append(value)
+        if (epoch + 1) % self.every:
+            return
+        drawing = plot_curves(self._logs, self.path)
+        if self.path is None:
+            display = import_extra("IPython.display", "plots", "LivePlot in a notebook")
+            display.clear_output(wait=True)
+            display.display(drawing)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"logs": self._logs}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._logs = {name: list(values) for name, values in state["logs"].items()}
