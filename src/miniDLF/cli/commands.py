@@ -1,0 +1,300 @@
+"""What the commands do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miniDLF.callbacks import BackupAndRestore, CSVLogger, ProgressBar
+from miniDLF.cli.config import Run, make, read_config
+from miniDLF.cli.networks import NETWORKS
+from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
+from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.models import Sequential, load, plot_model
+from miniDLF.optimizers import get_optimizer
+
+__all__ = ["demo", "evaluate", "predict", "resume", "summary", "train"]
+
+_RUN, _MODEL, _HISTORY = "run.json", "model.safetensors", "history.csv"
+
+
+def train(options: Any) -> None:
+    """``minidlf train``."""
+    what = options.what
+    if what in NETWORKS:
+        run = Run({}, {"network": what}, {})
+    elif what.endswith(".toml"):
+        run = read_config(Path(what))
+    else:
+        raise ArgumentError(f"train: {what!r} is neither one of {', '.join(NETWORKS)} nor a .toml file.")
+    if options.data is not None:
+        run.data["path"] = options.data
+    if options.seed is not None:
+        run.model["seed"] = options.seed
+    for name, value in (("epochs", options.epochs), ("batch_size", options.batch_size)):
+        if value is not None:
+            run.training[name] = value
+    out = options.out or Path(run.training.get("out", Path("out") / Path(what).stem))
+    if (out / _RUN).exists() and (out / "backup").exists() and any((out / "backup").iterdir()):
+        raise ArgumentError(
+            f"{out} holds an unfinished run: go on with `minidlf resume {out}`, or choose another --out."
+        )
+    _run(run, out, options.json)
+
+
+def resume(options: Any) -> None:
+    """``minidlf resume``."""
+    path = options.directory / _RUN
+    try:
+        run = Run(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FileFormatError(
+            f"{path}: no run to resume here ({error}). Name the folder that train wrote to."
+        ) from None
+    _run(run, options.directory, options.json)
+
+
+def demo(options: Any) -> None:
+    """``minidlf demo``: the convolutional network on embedded digits."""
+    training = {"epochs": options.epochs, "batch_size": 128}
+    out: Path = options.out
+    for old in (out / "backup").glob("*"):
+        old.unlink()
+    _say("Training the specification's convolutional network on drawn digits (no download needed).")
+    _run(Run({"source": "digits"}, {"network": "cnn", "seed": 1}, training), out, options.json)
+
+
+def _run(run: Run, out: Path, as_json: bool) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _RUN).write_text(json.dumps(run.as_dict(), indent=2), encoding="utf-8")
+    except OSError as error:
+        raise FileFormatError(f"--out {out}: the folder cannot be written to ({error}).") from None
+    model, data, settings = _build(run)
+    _say(
+        f"{len(data.train)} samples to train on, {0 if data.test is None else len(data.test)} to test on; results in {out}"
+    )
+    model.summary(print_fn=_say)
+    callbacks = [make("callbacks", config) for config in run.callbacks]
+    callbacks += [
+        CSVLogger(out / _HISTORY),
+        ProgressBar(specification=True, file=sys.stderr),
+        BackupAndRestore(out / "backup"),
+    ]
+    history = model.fit(data, callbacks=callbacks, **settings)
+    if model.interrupted:
+        _say(f"To go on: minidlf resume {out}")
+        return
+    model.save(out / _MODEL)
+    files = {"model": out / _MODEL, "history": out / _HISTORY, **_pictures(model, data, history, out)}
+    results = {name: values[-1] for name, values in history.history.items() if values}
+    results["epochs"] = len(history.epoch)
+    results["files"] = {name: str(path) for name, path in files.items()}
+    if as_json:
+        sys.stdout.write(json.dumps(results) + "\n")
+        return
+    for name, value in results.items():
+        if isinstance(value, float):
+            shown = f"{value:.2%}" if "accuracy" in name else f"{value:.5f}"
+            sys.stdout.write(f"{name:<14}{shown}\n")
+    for name, path in files.items():
+        sys.stdout.write(f"{name:<14}{path}\n")
+
+
+def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
+    """Make the model, the data and the arguments of fit."""
+    training = dict(run.training)
+    training.pop("out", None)
+    network = NETWORKS.get(run.model.get("network", ""))
+    data = _data(run.data, network.kind if network else None)
+    shape = tuple(int(length) for length in data.input_shape)
+    model = Sequential(
+        seed=run.model.get("seed", 0), dtype=run.model.get("dtype", "float32"), shards=run.model.get("shards")
+    )
+    if network is not None:
+        layers: Any = network.layers(shape)
+        defaults = {
+            "epochs": network.epochs,
+            "batch_size": network.batch_size,
+            "early_stop_after": network.early_stop_after,
+            "accuracy_threshold": network.accuracy_threshold,
+        }
+        training = {**defaults, **training}
+    else:
+        layers = [make("model.layers", config) for config in run.model["layers"]]
+        layers[0].input_shape = shape
+        training.setdefault("epochs", 10)
+    for layer in layers:
+        model.add(layer)
+    optimizer = {key: value for key, value in run.optimizer.items() if value is not None}
+    model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
+    return model, data, training
+
+
+def _data(config: dict[str, Any], kind: str | None) -> Dataset:
+    path, source = config.get("path"), config.get("source")
+    if source is None:
+        source = "text" if kind == "text" else "arrays" if "x" in config else "digits" if path is None else "mnist"
+    shape = (1, 28, 28) if kind != "vectors" else (784,)
+    if source == "mnist":
+        return MNIST(path, n_classes=10, input_shape=shape)
+    if source == "digits":
+        return Digits(20_000, 4_000, input_shape=shape)
+    if source == "text":
+        return TEXT2SEQ(path, config.get("timesteps", 60))
+    if source == "arrays":
+        if "x" not in config or "y" not in config:
+            raise ArgumentError("[data] source = 'arrays' needs x = 'x.npy' and y = 'y.npy'.")
+        x, y = _array(Path(config["x"])), _array(Path(config["y"]))
+        return Dataset(x, y, test_fraction=config.get("test_fraction", 0.1))
+    raise ArgumentError(f"[data] source: 'mnist', 'digits', 'text' or 'arrays'; received {source!r}.")
+
+
+def _pictures(model: Sequential, data: Dataset, history: Any, out: Path) -> dict[str, Path]:
+    """Draw the learning curves and some predictions."""
+    paths = {"curves": out / "curves.png", "predictions": out / "predictions.png"}
+    history.plot(paths["curves"])
+    split = data.test if data.test is not None else data.train
+    if isinstance(data, TEXT2SEQ):
+        paths["predictions"] = out / "predictions.txt"
+        with paths["predictions"].open("w", encoding="utf-8") as file:
+            data.print_samples(model, n=5, file=file)
+        _say("")
+        data.print_samples(model, n=3, file=sys.stderr)
+        _text_picture(paths["predictions"], out / "predictions.png")
+        paths["picture"] = out / "predictions.png"
+        return paths
+    try:
+        model.plot.predictions(split.x, split.y, count=30, path=paths["predictions"])
+    except ArgumentError:  # samples that are not pictures
+        del paths["predictions"]
+    else:
+        paths["confusion"] = out / "confusion.png"
+        model.plot.confusion(split.x, split.y, path=paths["confusion"])
+    return paths
+
+
+def _text_picture(text: Path, path: Path) -> None:
+    from miniDLF.training.plots import figure
+
+    drawing = figure(10, 4)
+    drawing.text(0.02, 0.97, text.read_text(encoding="utf-8"), family="monospace", fontsize=9, va="top")
+    drawing.savefig(path, dpi=120)
+
+
+def predict(options: Any) -> None:
+    """``minidlf predict``."""
+    model = load(options.model)
+    x = _samples(options.file, model.input_shape)
+    outputs = np.asarray(model.predict(x))
+    if options.out is not None:
+        if options.out.suffix == ".npy":
+            np.save(options.out, outputs)
+        elif options.out.suffix == ".csv":
+            np.savetxt(options.out, outputs.reshape(len(outputs), -1), delimiter=",")
+        else:
+            raise ArgumentError(f"--out: a .npy or .csv file, received {options.out}.")
+    classes = np.argmax(outputs, axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else None
+    if options.json:
+        result = {"outputs": outputs.tolist(), "classes": None if classes is None else classes.tolist()}
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    for number, output in enumerate(outputs):
+        if outputs.ndim == 2 and classes is not None:
+            sys.stdout.write(f"{classes[number]}\t{output[classes[number]]:.4f}\n")
+        else:
+            values = classes[number] if classes is not None else output
+            sys.stdout.write(" ".join(f"{value:g}" for value in np.ravel(values)) + "\n")
+
+
+def evaluate(options: Any) -> None:
+    """``minidlf evaluate``."""
+    model = load(options.model)
+    if (options.x is None) != (options.y is None):
+        raise ArgumentError("evaluate: --x and --y go together.")
+    if options.x is not None:
+        x, y = _array(options.x), _array(options.y)
+    else:
+        shape = model.input_shape
+        kind = "text" if len(shape) == 2 else "vectors" if len(shape) == 1 else "images"
+        config = {"timesteps": shape[0]} if kind == "text" else {}
+        data = _data({**config, **({} if options.data is None else {"path": options.data})}, kind)
+        split = data.test if data.test is not None else data.train
+        x, y = split.x, split.y
+    if not any(metric.name == "accuracy" for head in model.engine().heads for metric in head.metrics) and y.ndim >= 1:
+        compiled = model.engine().heads[0]
+        if getattr(compiled.loss, "classifies", False):
+            model.compile(compiled.loss, model.optimizer, ["accuracy"])
+    logs = model.evaluate(x, y, return_dict=True)
+    if options.json:
+        sys.stdout.write(json.dumps({name: np.asarray(value).tolist() for name, value in logs.items()}) + "\n")
+        return
+    for name, value in logs.items():
+        sys.stdout.write(f"{name:<14}{value:.5f}\n")
+
+
+def summary(options: Any) -> None:
+    """``minidlf summary``."""
+    model = load(options.model)
+    if options.svg is not None:
+        plot_model(model, options.svg)
+    if options.json:
+        from miniDLF.models.structure import describe
+
+        sys.stdout.write(json.dumps({**describe(model), "parameters": model.count_params()}) + "\n")
+        return
+    model.summary(style=options.style)
+
+
+def _array(path: Path) -> Any:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path}: expected a .npy file of numbers ({error}).") from None
+
+
+def _samples(path: Path, shape: Any) -> Any:
+    """Read samples and bring them to the model's input shape."""
+    if path.suffix == ".npy":
+        x = _array(path)
+    elif path.suffix == ".csv":
+        try:
+            x = np.loadtxt(path, delimiter=",", ndmin=2)
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({error}).") from None
+    elif path.suffix == ".png":
+        x = _image(path, shape)
+    else:
+        raise ArgumentError(f"{path}: samples are a .npy, .csv or .png file.")
+    size = int(np.prod(shape))
+    if x.shape == tuple(shape):
+        x = x[np.newaxis]
+    if x.shape[1:] != tuple(shape) and x[0].size == size:
+        x = x.reshape(len(x), *shape)
+    return x
+
+
+def _image(path: Path, shape: Any) -> Any:
+    """Read a picture as grey or colour values from 0 to 1, of the size that the model takes."""
+    from miniDLF.errors import import_extra
+
+    try:
+        image = import_extra("matplotlib.image", "plots", "reading a .png").imread(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FileFormatError(f"{path}: not a readable .png file ({error}).") from None
+    image = np.asarray(image, dtype=np.float64)[..., :3] if np.ndim(image) == 3 else np.asarray(image, np.float64)
+    colours = shape[0] if len(shape) == 3 else 1
+    if image.ndim == 3 and colours == 1:
+        image = image @ np.array([0.299, 0.587, 0.114])
+    picture = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
+    if picture.size != int(np.prod(shape)):
+        raise ArgumentError(f"{path}: the image is {image.shape}, the model takes {tuple(shape)}. Resize it first.")
+    return picture[np.newaxis]
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
