@@ -76,7 +76,8 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
         raise FileFormatError(f"--out {out}: the folder cannot be written to ({error}).") from None
     model, data, settings = _build(run)
     _say(
-        f"{len(data.train)} samples to train on, {0 if data.test is None else len(data.test)} to test on; results in {out}"
+        f"{len(data.train)} samples to train on, {0 if data.test is None else len(data.test)} to test on; "
+        f"results in {out}"
     )
     model.summary(print_fn=_say)
     callbacks = [make("callbacks", config) for config in run.callbacks]

@@ -16,6 +16,7 @@ from miniDLF.layers.activations import (
     Tanh,
 )
 from miniDLF.layers.dense import Dense
+from miniDLF.layers.derived import DerivedLayer
 from miniDLF.layers.merging import Add, Average, Concatenate, Dot, Maximum, Multiply, Subtract
 from miniDLF.layers.normalization import BatchNormalization
 from miniDLF.layers.shaping import Dropout, Flatten, Reshape
@@ -29,6 +30,7 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Dense",
+    "DerivedLayer",
     "Dot",
     "Dropout",
     "Flatten",
@@ -47,4 +49,4 @@ __all__ = [
 ]
 
 #: The closed registry by which files name layers.
-CHOICES: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name != "Layer"}
+CHOICES: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name not in ("Layer", "DerivedLayer")}

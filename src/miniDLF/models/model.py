@@ -20,6 +20,7 @@ from miniDLF.metrics import get_metric
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.plots import Plots, graph_svg
+from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
@@ -299,6 +300,10 @@ class Model(Fitting):
     def check_gradients(self, x: Any, y: Any, **options: Any) -> checking.GradientReport:
         """Compare every gradient with finite differences in float64; see `miniDLF.models.checking.check_gradients`."""
         return checking.check_gradients(self, x, y, **options)
+
+    def profile(self, x: Any, y: Any, repeats: int = 10) -> Profile:
+        """Time every layer on a batch; print the result. See `miniDLF.models.profiling.profile`."""
+        return profile(self, x, y, repeats)
 
     # Looking and keeping --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.graph import Graph, Node, as_shape, snake_case
 from miniDLF.core.layer import Layer
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, NotReadyError, ShapeError
 from miniDLF.models.model import Model
 
 __all__ = ["Sequential"]
@@ -86,13 +86,26 @@ class Sequential(Model):
         try:
             end = layer(self._end)
         except MiniDLFError as error:
-            raise type(error)(f"layer {position}: {error}") from None
+            known = layer.described
+            said = str(error)
+            said = f" ({known}){said[len(known) :]}" if said.startswith(known) else f": {said}"
+            raise type(error)(f"layer {position}{said}") from None
         if not isinstance(end, Node):
             raise ArgumentError(f"layer {position}: a Sequential needs one output, {layer.described} has several.")
         self._end = end
         start = self._start
         self._graph = Graph([start] if start else [], [end])
         self._buffers = self._executor = self._engine = None
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of layers."""
+        if self._graph is None and self._waiting:
+            raise NotReadyError(
+                "the model does not know its input shape yet: give the first layer input_shape=(...), call "
+                "build(input_shape), or fit first."
+            )
+        return super().graph
 
     def _position(self, layer: Any) -> int:
         return 1 + (0 if self._graph is None else len(self._graph.nodes))

@@ -113,7 +113,8 @@ def show(graph: Graph, title: str, itemsize: int, style: str, write: Any, sequen
         for line in lines(graph, sequential):
             write(line)
     elif style == "table":
-        console = import_extra("rich.console", "rich", "summary(style='table')").Console(width=None)
+        console = import_extra("rich.console", "rich", "summary(style='table')").Console()
+        console.width = max(console.width, 110)
         with console.capture() as captured:
             console.print(table(graph, title, itemsize))
         write(captured.get().rstrip("\n"))
