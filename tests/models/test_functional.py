@@ -1,0 +1,176 @@
+"""Graphs: branches, shared layers, several inputs and outputs, blocks, nested models, derived layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
+from miniDLF.layers import Activation, Add, Concatenate, Dense, DerivedLayer, Layer, Multiply, ReLU
+from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
+
+
+def data(rows: int = 8, width: int = 4, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, width))
+
+
+def test_shared_layers_add_up_their_gradients() -> None:
+    x = Input((5,))
+    dense = Dense(5)
+    once = dense(x)
+    joined = Concatenate()([dense(once), x, Multiply()([once, x])])
+    model = Model(x, Dense(2)(joined), seed=1)
+    model.compile("mse", "sgd")
+    assert len(model.layers) == 4
+    assert model.check_gradients(data(6, 5), data(6, 2)).ok
+
+
+def test_several_inputs_and_outputs_by_list_and_by_name() -> None:
+    a, b = Input((4,), name="a"), Input((3,), name="b")
+    hidden = Activation("tanh")(Dense(6)(Concatenate()([a, b])))
+    model = Model([a, b], {"size": Dense(1, name="s")(hidden), "kind": Activation("softmax")(Dense(3)(hidden))}, seed=2)
+    model.compile(
+        {"size": "mse", "kind": "cce"}, "adam", metrics={"kind": ["accuracy"]}, loss_weights={"size": 0.5, "kind": 2}
+    )
+    x = {"a": data(30, 4), "b": data(30, 3, 1)}
+    y = {"size": data(30, 1, 2), "kind": np.arange(30) % 3}
+    history = model.fit(x, y, epochs=3, batch_size=7, verbose=0).history
+    assert {"loss", "size_loss", "kind_loss", "kind_accuracy"} <= set(history)
+    assert history["loss"][0] == pytest.approx(0.5 * history["size_loss"][0] + 2 * history["kind_loss"][0], rel=1e-5)
+    size, kind = model.predict([x["a"], x["b"]])
+    assert size.shape == (30, 1)
+    assert kind.shape == (30, 3)
+    assert model.check_gradients({k: v[:5] for k, v in x.items()}, {k: v[:5] for k, v in y.items()}).ok
+    with pytest.raises(ArgumentError, match="no output is called"):
+        model.compile({"size": "mse", "sort": "cce"})
+    with pytest.raises(ArgumentError, match=r"expected the names \['a', 'b'\]"):
+        model.predict({"a": x["a"]})
+
+
+class Residual(Layer):
+    """x + W2 relu(W1 x)."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        self.first, self.second = Dense(self.size), Dense(self.size)
+
+    def compose(self, x: object) -> object:
+        return Add()([x, self.second(ReLU()(self.first(x)))])
+
+
+def test_a_block_in_ten_lines() -> None:
+    x = Input((4,))
+    block = Residual(4)
+    model = Model(x, Dense(1)(block(block(x))), seed=3)
+    model.compile("mse", "adam")
+    assert model.count_params() == 2 * 20 + 5
+    assert "residual_1/dense_1" in model.graph.names.values()
+    assert model.check_gradients(data(), data(8, 1)).ok
+    chain = Sequential([Dense(4, input_shape=(3,)), Residual(4), Dense(1)], seed=0)
+    assert chain.predict(data(2, 3)).shape == (2, 1)
+
+
+def test_a_model_is_a_layer_and_shares_its_weights() -> None:
+    inner = Sequential([Dense(4, input_shape=(4,)), Activation("tanh")], seed=4)
+    x = Input((4,))
+    outer = Model(x, Dense(1)(inner(inner(x))), seed=5)
+    outer.compile("mse", "adam")
+    before = inner.predict(data())
+    outer.fit(data(), data(8, 1), epochs=2, verbose=0)
+    assert (inner.predict(data()) != before).any()
+    np.testing.assert_array_equal(inner.get_weights()[0], outer.get_weights()[0])
+    inner.compile("mse", "sgd")
+    inner.fit(data(), data(), epochs=1, verbose=0)
+    np.testing.assert_array_equal(inner.get_weights()[0], outer.get_weights()[0])
+    first = outer.train_on_batch(data(), data(8, 1))
+    assert np.isfinite(first)
+    np.testing.assert_array_equal(inner.get_weights()[0], outer.get_weights()[0])
+
+
+def test_autoencoder() -> None:
+    encoder = Sequential([Dense(3, input_shape=(6,)), Activation("tanh")], seed=6)
+    decoder = Sequential([Dense(6, input_shape=(3,))], seed=7)
+    model = Autoencoder(encoder, decoder, "mse", "adam", seed=8)
+    x = data(64, 3) @ data(3, 6, 9)
+    history = model.fit(x, epochs=60, batch_size=16, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    np.testing.assert_allclose(model.decode(model.encode(x)), model.autoencode(x), rtol=1e-5)
+    with pytest.raises(ShapeError, match=r"encoder gives \(3,\), the decoder takes \(4,\)"):
+        Autoencoder(encoder, Sequential([Dense(6, input_shape=(4,))]))
+
+
+class Sine(DerivedLayer):
+    """factor * sin(x) ** power, differentiated by autograd."""
+
+    power: float = 1.0
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self.parameter("factor", (), "ones")
+        return input_shape
+
+    def compute(self, np: object, x: object, parameters: dict[str, object]) -> object:
+        return parameters["factor"] * np.sin(x) ** self.power
+
+
+def test_a_forward_only_layer_gets_its_backward_derived() -> None:
+    model = Sequential([Dense(5, input_shape=(4,)), Sine(2.0), Dense(2)], seed=0)
+    model.compile("mse", "adam")
+    report = model.check_gradients(data(), data(8, 2))
+    assert report.ok
+    assert any("'factor'" in check.where for check in report.checks)
+    assert np.isfinite(model.fit(data(), data(8, 2), epochs=2, verbose=0).history["loss"][-1])
+
+
+class Wrong(Layer):
+    """A square whose derivative is wrong by a factor of two."""
+
+    def forward(self, x: np.ndarray, call: object) -> np.ndarray:
+        call.x = x
+        return x * x
+
+    def backward(self, dy: np.ndarray, call: object) -> np.ndarray:
+        return dy * call.x
+
+
+def test_check_gradients_names_the_guilty_layer() -> None:
+    model = Sequential([Dense(5, input_shape=(4,)), Wrong(name="guilty"), Dense(2)], seed=0)
+    model.compile("mse", "adam")
+    before = model.get_weights()
+    with pytest.raises(GradientError, match="'guilty': the input gradient is wrong"):
+        model.check_gradients(data(), data(8, 2))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert not model.check_gradients(data(), data(8, 2), raise_error=False).ok
+
+
+def test_mistakes_in_graphs() -> None:
+    x = Input((4,))
+    with pytest.raises(ArgumentTypeError, match="expected a node"):
+        Dense(3)(np.zeros((2, 4)))
+    with pytest.raises(ArgumentTypeError, match="expected nodes"):
+        Model(x, np.zeros(3))
+    with pytest.raises(ShapeError, match="takes one input, received 2"):
+        Dense(3)([x, x])
+    with pytest.raises(ShapeError, match=r"the first is \(4,\), number 2 is \(3,\)"):
+        Add()([x, Dense(3)(x)])
+    with pytest.raises(ArgumentError, match="not among the model's inputs"):
+        Model(Input((4,)), Dense(3)(x))
+    with pytest.raises(ArgumentError, match="two layers of the model are called 'one'"):
+        Model(x, Dense(3, name="one")(Dense(3, name="one")(x)))
+    with pytest.raises(ArgumentError, match="has no layer 'two'; it has one"):
+        Model(x, Dense(3, name="one")(x)).get_layer("two")
+    shared = Dense(4)
+    shared(x)
+    with pytest.raises(ShapeError, match="A shared layer needs inputs of one shape"):
+        shared(Input((5,)))
+
+
+def test_profile_names_every_layer() -> None:
+    model = Sequential([Dense(8, input_shape=(4,)), Activation("relu"), Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce", "adam")
+    report = model.profile(data(16), np.arange(16) % 3, repeats=2)
+    assert [layer.name for layer in report.layers] == ["dense_1", "activation_1", "dense_2"]  # the loss absorbs softmax
+    assert report.layers[0].forward_flops == 2 * 4 * 8 * 16
+    assert "dense_1" in str(report)
+    assert "total" in str(report)

@@ -1,0 +1,268 @@
+"""The chain: building, refusing, summarising, training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
+from miniDLF.layers import Activation, BatchNormalization, Dense, Dropout, Flatten
+from miniDLF.models import Input, Sequential
+
+
+def blobs(rows: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three clouds of points that a small network can tell apart."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, rows)
+    centres = np.array([[2.0, 0.0, 1.0, -1.0], [-2.0, 1.0, 0.0, 1.0], [0.0, -2.0, -1.0, 0.0]])
+    return (centres[y] + 0.6 * rng.normal(size=(rows, 4))).astype(np.float32), y
+
+
+def small(seed: int = 0, **settings: object) -> Sequential:
+    layers = [Dense(16, input_shape=(4,)), BatchNormalization(), Activation("relu"), Dropout(0.1), Dense(3)]
+    model = Sequential([*layers, Activation("softmax")], seed=seed, **settings)
+    model.compile("cce", "adam", metrics=["accuracy"])
+    return model
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    x, y = blobs()
+    weights = []
+    for _ in range(2):
+        model = small()
+        model.fit(x, y, batch_size=50, epochs=3, verbose=0)
+        weights.append(model.get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert any((a != b).any() for a, b in zip(weights[0], small(seed=1).get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_fixed_shards_give_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    import miniDLF
+    from miniDLF.core import executor
+
+    x, y = blobs(600)
+    results = []
+    before, limit = miniDLF.get_threads(), executor.SMALL_STEP
+    try:
+        executor.SMALL_STEP = 0  # so that this small model too runs on the threads
+        for count in (1, threads):
+            miniDLF.set_threads(count)
+            model = small(shards=4)
+            model.fit(x, y, batch_size=128, epochs=2, verbose=0)
+            results.append([*model.get_weights(), model.predict(x)])
+    finally:
+        miniDLF.set_threads(before)
+        executor.SMALL_STEP = limit
+    for one, many in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, many)
+
+
+def test_it_learns_and_reports_as_keras_does() -> None:
+    x, y = blobs()
+    model = small()
+    history = model.fit(x, y, batch_size=32, epochs=15, validation_split=0.25, verbose=0)
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert len(history.epoch) == 15
+    assert history.history["val_accuracy"][-1] > 0.95
+    loss, accuracy = model.evaluate(x, y)
+    assert model.evaluate(x, y, return_dict=True) == {"loss": loss, "accuracy": accuracy}
+    assert np.mean(np.argmax(model.predict(x), axis=1) == y) == pytest.approx(accuracy)
+
+
+def test_a_model_without_input_shape_is_built_from_the_data() -> None:
+    x, y = blobs()
+    model = Sequential([Dense(8), Activation("tanh"), Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce", "sgd")
+    with pytest.raises(NotReadyError, match="input_shape"):
+        model.summary()
+    model.fit(x, y, epochs=1, verbose=0)
+    assert model.input_shape == (4,)
+
+
+def test_activation_as_an_argument() -> None:
+    model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3, activation="softmax")], seed=0)
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Activation", "Dense", "Activation"]
+    np.testing.assert_allclose(model.predict(np.ones((2, 4))).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_frozen_layers_keep_their_weights_and_the_summary_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = blobs()
+    model = Sequential([Dense(8, input_shape=(4,), trainable=False), Activation("relu"), Dense(3)], seed=0)
+    model.add(Activation("softmax"))
+    model.compile("cce", "adam")
+    before = model.get_weights()
+    model.fit(x, y, epochs=1, verbose=0)
+    after = model.get_weights()
+    np.testing.assert_array_equal(before[0], after[0])
+    assert (before[2] != after[2]).any()
+    model.summary()
+    printed = capsys.readouterr().out
+    assert "trainable parameters =  0  (frozen: 40)" in printed
+    assert "Total # trainable parameters: 27\nTotal # frozen parameters: 40" in printed
+    assert list(model.gradients(x, y)[1]) == ["dense_2/weight", "dense_2/bias"]
+
+
+def test_train_on_batch_is_one_step_of_the_documented_gradient() -> None:
+    x, y = blobs(20)
+    model = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0, dtype="float64")
+    from miniDLF.optimizers import SGD
+
+    model.compile("cce", SGD(lr=0.5, decay=0.0, momentum=0.0, nesterov=False))
+    loss, gradients = model.gradients(x, y)
+    before = model.get_weights()
+    assert model.train_on_batch(x, y) == pytest.approx(loss)
+    for old, new, gradient in zip(before, model.get_weights(), gradients.values(), strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-12)
+
+
+def test_the_last_good_weights_stay_when_the_loss_diverges() -> None:
+    from miniDLF.errors import DivergedError
+    from miniDLF.optimizers import SGD
+
+    x, y = blobs()
+    target = np.eye(3)[y] * 1e3
+    model = Sequential([Dense(32, input_shape=(4,)), Activation("relu"), Dense(3, name="last")], seed=0)
+    model.compile("mse", SGD(lr=1e6, decay=0.0, momentum=0.0, nesterov=False))
+    with pytest.raises(DivergedError, match=r"step \d+: .* began in .*(last|dense_1|activation_1)"):
+        model.fit(x, target, epochs=20, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert np.isfinite(model.evaluate(x, target))
+
+
+MISTAKES = {
+    "a class for a layer": (lambda: Sequential([Dense]), ArgumentTypeError, r"create a layer: Dense\(\.\.\.\)"),
+    "no layer": (lambda: Sequential([3]), ArgumentTypeError, "expected a layer, received int"),
+    "vectors wanted": (
+        lambda: Sequential([Dense(3, input_shape=(2, 3))]),
+        ShapeError,
+        r"layer 1 \(Dense 'dense_1'\) expects vectors .* received \(2, 3\). Put Flatten\(\) before it",
+    ),
+    "contradicting input_shape": (
+        lambda: Sequential([Dense(3, input_shape=(4,)), Dense(2, input_shape=(5,))]),
+        ShapeError,
+        r"layer 2: .*input_shape=\(5,\).*gives \(3,\)",
+    ),
+    "unknown keyword": (lambda: Dense(3, actvation="relu"), ArgumentTypeError, "Did you mean 'activation'"),
+    "unknown activation": (lambda: Activation("rleu"), UnknownNameError, "Did you mean 'relu'"),
+    "unknown loss": (lambda: small().compile("msee"), UnknownNameError, "Did you mean 'mse'"),
+    "unknown optimizer": (lambda: small().compile("cce", "adm"), UnknownNameError, "Did you mean 'adam'"),
+    "fit before compile": (
+        lambda: Sequential([Dense(3, input_shape=(4,))]).fit(*blobs(), verbose=0),
+        NotReadyError,
+        r"call compile\(",
+    ),
+    "data of another shape": (
+        lambda: small().fit(np.zeros((5, 3)), np.zeros(5, int)),
+        ShapeError,
+        r"expected \(N, 4\), received \(5, 3\)",
+    ),
+    "images for vectors": (
+        lambda: small().predict(np.zeros((5, 2, 2))),
+        ShapeError,
+        r"x\.reshape\(-1, 4\)",
+    ),
+    "one sample without a batch axis": (lambda: small().predict(np.zeros(4)), ShapeError, r"x\[np\.newaxis\]"),
+    "NaN in the data": (
+        lambda: small().fit(np.full((5, 4), np.nan), np.zeros(5, int)),
+        ValueError,
+        "sample 0 holds NaN",
+    ),
+    "labels out of range": (lambda: small().fit(np.zeros((5, 4)), np.full(5, 3)), ValueError, "3"),
+    "as many targets as samples": (
+        lambda: small().fit(np.zeros((5, 4)), np.zeros(4, int)),
+        ShapeError,
+        "5 samples and y has 4",
+    ),
+    "dataset and x": (lambda: small().fit(1, dataset=2), ArgumentError, "not both"),
+    "no data": (lambda: small().fit(), ArgumentError, r"fit\(x, y\)"),
+    "negative epochs": (lambda: small().fit(*blobs(), epochs=-1), ArgumentError, "whole number"),
+    "batch size": (lambda: small().fit(*blobs(), batch_size=0), ArgumentError, "batch_size"),
+    "validation split": (lambda: small().fit(*blobs(), validation_split=1.5), ArgumentError, "between 0 and 1"),
+    "dtype": (lambda: Sequential(dtype="float16"), ArgumentError, "'float32' or 'float64'"),
+    "shards": (lambda: Sequential(shards=0), ArgumentError, "at least 1"),
+    "batch axis in input_shape": (lambda: Sequential([Dense(3, input_shape=(None, 4))]), ArgumentTypeError, "shape"),
+    "Input in the middle": (
+        lambda: Sequential([Dense(3, input_shape=(4,)), Input((3,))]),
+        ArgumentError,
+        "only come first",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_mistakes_are_answered(mistake: str) -> None:
+    make, kind, message = MISTAKES[mistake]
+    with pytest.raises(kind, match=message):
+        make()
+
+
+def test_specification_summary_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Sequential()
+    model.add(Dense(400, input_shape=(784,)))
+    model.add(Activation("leaky_relu"))
+    model.add(Dropout(0.2))
+    model.add(Dense(10))
+    model.add(Activation("softmax"))
+    model.compile(loss="cce")
+    model.summary()
+    assert capsys.readouterr().out.splitlines() == [
+        "Dense      :   input_shape =  [784]  output_shape =  (400,)  trainable parameters =  314000",
+        "Activation :   input_shape =  (400,)  output_shape =  (400,)  trainable parameters =  0",
+        "Dropout    :   input_shape =  (400,)  output_shape =  (400,)  trainable parameters =  0",
+        "Dense      :   input_shape =  (400,)  output_shape =  (10,)  trainable parameters =  4010",
+        "Activation :   input_shape =  (10,)  output_shape =  (10,)  trainable parameters =  0",
+        "Total # trainable parameters: 318010",
+    ]
+
+
+def test_predictions_while_training_on_another_thread() -> None:
+    import threading
+
+    x, y = blobs(400)
+    model = small()
+    model.fit(x, y, epochs=1, verbose=0)
+    errors: list[BaseException] = []
+
+    def predict() -> None:
+        try:
+            for _ in range(50):
+                assert np.isfinite(model.predict(x)).all()
+        except BaseException as error:  # noqa: BLE001 - reported below
+            errors.append(error)
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    model.fit(x, y, epochs=5, verbose=0)
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_two_models_train_in_two_threads_as_they_do_alone() -> None:
+    import threading
+
+    x, y = blobs(600)
+
+    def train(seed: int) -> list[np.ndarray]:
+        model = small(seed=seed, shards=2)
+        model.fit(x, y, batch_size=100, epochs=4, verbose=0)
+        return model.get_weights()
+
+    alone = [train(seed) for seed in range(3)]
+    together: dict[int, list[np.ndarray]] = {}
+    threads = [threading.Thread(target=lambda s=seed: together.update({s: train(s)})) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(3):
+        for one, other in zip(alone[seed], together[seed], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_flatten_first() -> None:
+    model = Sequential([Flatten(input_shape=(2, 2)), Dense(3), Activation("softmax")], seed=0)
+    assert model.predict(np.zeros((4, 2, 2))).shape == (4, 3)
