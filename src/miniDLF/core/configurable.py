@@ -50,7 +50,7 @@ class Configurable:
             if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             value = _plain(getattr(self, name))
-            if value != parameter.default or parameter.default is parameter.empty:
+            if parameter.default is parameter.empty or value != _plain(parameter.default):
                 result[name] = value
         return result
 

@@ -1,0 +1,140 @@
+"""What every optimizer fulfils, and what every elementwise update rule shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from numpy.typing import DTypeLike
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.configurable import Configurable
+from miniDLF.core.ranges import number, require
+from miniDLF.errors import ArgumentTypeError
+from miniDLF.kernels.workspace import Array, aligned_empty
+from miniDLF.optimizers.schedules import Schedule, get_schedule
+
+__all__ = ["Optimizer", "Scratch", "State", "UpdateRule", "zeros"]
+
+#: Named arrays, each as long as the flat buffers (or as the slice of them at hand).
+State = Mapping[str, Array]
+#: ``scratch(name, size)`` lends a vector that is ours until `update` returns.
+Scratch = Callable[[str, int], Array]
+
+
+class Optimizer(Configurable):
+    """Changes the flat vector of trained values by the flat vector of their gradients.
+
+    `update` works element by element and in place, so that the caller may walk the vectors in slices that fit the
+    cache and share the slices over threads: the result is the same to the last bit. What needs the whole gradient
+    (a norm) or the map of the parameters does its part in `before` or `after`, once a step.
+
+    Steps are counted from 1 in `update`, `before` and `after`, and from 0 in `rate`, as in schedules. Nothing else
+    is kept than `init_state` gives, so that a resumed run needs these arrays and the number of the step.
+    """
+
+    #: Whether it needs loss and gradient of the whole data set, many times a step; then ``fit`` calls ``minimize``.
+    full_batch: ClassVar[bool] = False
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate, a number or a `Schedule`; callbacks set it. Before any decay."""
+        raise NotImplementedError(f"{type(self).__name__} has no learning_rate")
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        raise NotImplementedError(f"{type(self).__name__} has no learning_rate")
+
+    @property
+    def uses_before(self) -> bool:
+        """Whether `before` looks at the gradient (see `ClipValue`)."""
+        return False
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0, with its decay."""
+        raise NotImplementedError(f"{type(self).__name__} has no rate()")
+
+    def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
+        """Return the arrays, each of `size` elements, that the rule keeps between steps."""
+        return {}
+
+    def update(
+        self, value: Array, grad: Array, state: State, learning_rate: float, step: int, scratch: Scratch
+    ) -> None:
+        """Change `value` in place; `grad` and the arrays of `state` are the matching slices, and are overwritten.
+
+        `learning_rate` is ``rate(step - 1)``; `step` counts from 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update()")
+
+    def before(self, buffers: Buffers, state: State, step: int) -> bool:
+        """See the whole of the buffers before a step; it may change the gradients. ``False`` skips the update."""
+        return True
+
+    def after(self, buffers: Buffers, state: State, step: int) -> None:
+        """See the whole of the buffers after a step."""
+
+
+class UpdateRule(Optimizer):
+    """Base of the elementwise rules: a learning rate and the names of the arrays that the rule keeps.
+
+    A rule of one's own gives `update`, and `state_names` if it keeps anything.
+
+    Parameters
+    ----------
+    lr
+        Learning rate, a number or a `Schedule`. The keyword ``learning_rate`` means the same.
+    decay
+        Inverse time decay of a constant rate: ``lr / (1 + decay * step)`` with steps from 0. A schedule stands alone.
+    """
+
+    lr: Any = 0.01
+    decay: float = 1e-6
+
+    aliases: ClassVar[Mapping[str, str]] = {"learning_rate": "lr"}
+    #: The arrays of `init_state`; they begin as zeros.
+    state_names: ClassVar[tuple[str, ...]] = ()
+    #: Where the fields of a rule must lie.
+    intervals: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        self.lr = self._checked(self.lr)
+        require(self, decay="[0, inf)", **self.intervals)
+
+    def _checked(self, value: Any) -> Any:
+        if isinstance(value, Schedule | Mapping):
+            return get_schedule(value)
+        advice = " Give a number such as 0.001, or a Schedule."
+        return number(type(self).__name__, "lr", value, "[0, inf)", advice)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate, a number or a `Schedule`; callbacks set it. Before any decay."""
+        return self.lr
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(self.lr, Schedule) and not isinstance(value, Schedule | Mapping):
+            raise ArgumentTypeError(
+                f"{type(self).__name__}: the learning rate follows {self.lr!r} and cannot be set to {value!r}. Make "
+                "the optimizer with a number as its lr if a callback is to change it, or set another schedule."
+            )
+        self.lr = self._checked(value)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0, with its decay."""
+        lr = self.lr
+        if isinstance(lr, Schedule):
+            return float(lr(step))
+        return float(lr) / (1.0 + self.decay * step)
+
+    def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
+        """Return the arrays, each of `size` elements, that the rule keeps between steps."""
+        return {name: zeros(size, dtype) for name in self.state_names}
+
+
+def zeros(size: int, dtype: DTypeLike) -> Array:
+    """Return a vector of zeros that begins on a cache line, like the flat buffers."""
+    vector = aligned_empty(size, dtype)
+    vector.fill(0)
+    return vector

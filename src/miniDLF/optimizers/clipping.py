@@ -1,0 +1,98 @@
+"""Clipping of the gradient, by value and by norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.buffers import Buffers
+from miniDLF.core.ranges import require
+from miniDLF.kernels.workspace import Array
+from miniDLF.optimizers.base import Scratch, State
+from miniDLF.optimizers.wrappers import Wrapper
+
+__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue"]
+
+#: OpenBLAS sums up to 10 000 products on one thread; above, the last bit of the sum would depend on its threads.
+RUN = 8192
+
+
+class ClipValue(Wrapper):
+    """Clip every element of the gradient to the range from ``-limit`` to ``limit``."""
+
+    optimizer: Any
+    limit: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, limit="(0, inf)")
+
+    def before(self, buffers: Buffers, state: State, step: int) -> bool:
+        if self.optimizer.uses_before:  # a norm further inside must see the clipped gradient
+            np.clip(buffers.gradients, -self.limit, self.limit, out=buffers.gradients)
+        return super().before(buffers, state, step)
+
+    def update(
+        self, value: Array, grad: Array, state: State, learning_rate: float, step: int, scratch: Scratch
+    ) -> None:
+        if not self.optimizer.uses_before:
+            np.clip(grad, -self.limit, self.limit, out=grad)
+        self.optimizer.update(value, grad, state, learning_rate, step, scratch)
+
+
+class ClipNorm(Wrapper):
+    """Scale the gradient of each parameter down to an L2 norm of at most `norm`: ``g * norm / max(|g|, norm)``."""
+
+    optimizer: Any
+    norm: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, norm="(0, inf)")
+
+    @property
+    def uses_before(self) -> bool:
+        return True
+
+    def before(self, buffers: Buffers, state: State, step: int) -> bool:
+        for slot in buffers.slots:
+            if slot.trained:
+                _limit_norm(buffers.gradients[slot.slice], self.norm)
+        return super().before(buffers, state, step)
+
+
+class ClipGlobalNorm(Wrapper):
+    """Scale the whole gradient down to an L2 norm of at most `norm` (Pascanu et al. 2013, algorithm 1)."""
+
+    optimizer: Any
+    norm: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, norm="(0, inf)")
+
+    @property
+    def uses_before(self) -> bool:
+        return True
+
+    def before(self, buffers: Buffers, state: State, step: int) -> bool:
+        _limit_norm(buffers.gradients, self.norm)
+        return super().before(buffers, state, step)
+
+
+def _limit_norm(gradient: Array, limit: float) -> None:
+    """Scale `gradient` down to an L2 norm of at most `limit`; one that is not finite is left as it is."""
+    total = sum(float(np.dot(run, run)) for run in _runs(gradient))
+    if math.isfinite(total):
+        norm = math.sqrt(total)
+    else:  # a square may overflow where the gradient does not
+        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+    if limit < norm < math.inf:
+        np.multiply(gradient, limit / norm, out=gradient)
+
+
+def _runs(vector: Array) -> Iterator[Array]:
+    return (vector[start : start + RUN] for start in range(0, vector.size, RUN))
