@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.configurable import Configurable
+from miniDLF.core.constraints import get_constraint
 from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.parameter import Parameter
+from miniDLF.core.regularizers import get_regularizer
 from miniDLF.errors import ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
@@ -149,8 +151,8 @@ class Layer(Configurable):
                 get_initializer(initializer),
                 trainable=trainable,
                 fans=fans,
-                regularizer=regularizer,
-                constraint=constraint,
+                regularizer=get_regularizer(regularizer),
+                constraint=get_constraint(constraint),
             )
         elif known.shape != tuple(shape):
             raise ShapeError(

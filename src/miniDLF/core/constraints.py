@@ -1,0 +1,112 @@
+"""Conditions that the values of parameters are brought back to after each update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.configurable import Configurable, resolve
+from miniDLF.core.ranges import require
+from miniDLF.errors import ArgumentError, ArgumentTypeError
+from miniDLF.kernels.workspace import Array
+
+__all__ = ["CHOICES", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get_constraint"]
+
+
+class Constraint(Configurable):
+    """A condition on one parameter."""
+
+    def apply(self, value: Array) -> None:
+        """Change `value` in place to the nearest array that fulfils the condition."""
+        raise NotImplementedError(f"{type(self).__name__} has no apply()")
+
+
+class NonNeg(Constraint):
+    """No element is negative."""
+
+    def apply(self, value: Array) -> None:
+        np.maximum(value, 0.0, out=value)
+
+
+class MaxNorm(Constraint):
+    """The weights of a unit have an L2 norm of at most `max_value` (Srivastava et al. 2014, "Dropout", section 5.1).
+
+    Parameters
+    ----------
+    max_value
+        The largest norm.
+    axis
+        Over which axis or axes a norm is taken. ``None`` takes all inputs of a unit: axis 0 of a matrix (in, out) and
+        of a vector, the axes from 1 of a kernel (filters, channels, kh, kw).
+    """
+
+    max_value: float = 2.0
+    axis: Any = None
+
+    def __post_init__(self) -> None:
+        require(self, max_value="(0, inf)")
+        self.axis = _checked(self, self.axis)
+
+    def apply(self, value: Array) -> None:
+        norms = _norms(value, self.axis)
+        if (norms > self.max_value).any():  # else there is nothing to write
+            np.multiply(value, self.max_value / np.maximum(norms, self.max_value), out=value)
+
+
+class UnitNorm(Constraint):
+    """The weights of a unit have an L2 norm of 1; a unit of zeros stays as it is.
+
+    Parameters
+    ----------
+    axis
+        As in `MaxNorm`.
+    """
+
+    axis: Any = None
+
+    def __post_init__(self) -> None:
+        self.axis = _checked(self, self.axis)
+
+    def apply(self, value: Array) -> None:
+        norms = _norms(value, self.axis)
+        norms[norms == 0.0] = 1.0
+        np.divide(value, norms, out=value)
+
+
+def _checked(owner: Constraint, axis: Any) -> Any:
+    """Return `axis` as ``None``, an integer or a list of integers."""
+    where = type(owner).__name__
+    if axis is None or (isinstance(axis, int) and not isinstance(axis, bool)):
+        return axis
+    if isinstance(axis, tuple | list) and axis and all(isinstance(a, int) for a in axis):
+        return list(axis)
+    raise ArgumentTypeError(f"{where}: axis is None, an integer or a list of integers; received {axis!r}.")
+
+
+def _norms(value: Array, axis: Any) -> Array:
+    """Return the L2 norms over the axes, which stay with length 1; nothing of the size of `value` is allocated."""
+    rank = value.ndim
+    if axis is None:
+        axes = {0} if rank < 3 else set(range(1, rank))
+    else:
+        wanted = [axis] if isinstance(axis, int) else axis
+        if not all(-rank <= a < rank for a in wanted):
+            raise ArgumentError(
+                f"constraint: axis {axis} does not exist in a parameter of shape {value.shape}. Give axes from 0 to "
+                f"{rank - 1}, or None for all inputs of a unit."
+            )
+        axes = {a % rank for a in wanted}
+    letters = list(range(rank))
+    kept = [a for a in letters if a not in axes]
+    squares = np.einsum(value, letters, value, letters, kept)
+    shape = tuple(1 if a in axes else value.shape[a] for a in letters)
+    return np.sqrt(squares).reshape(shape)
+
+
+CHOICES: dict[str, Any] = {"max_norm": MaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}
+
+
+def get_constraint(value: Any) -> Constraint | None:
+    """Return the constraint that `value` is, names or describes; ``None`` stays ``None``."""
+    return None if value is None else resolve(value, CHOICES, "constraint", Constraint)

@@ -1,0 +1,19 @@
+"""Penalties on the values of parameters."""
+
+from miniDLF.core.regularizers import (
+    L1,
+    L1L2,
+    L2,
+    OrthogonalRegularizer,
+    Regularizer,
+    get_regularizer,
+)
+
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "OrthogonalRegularizer",
+    "Regularizer",
+    "get_regularizer",
+]
