@@ -1,0 +1,162 @@
+"""What the recurrences have in common: memory cut into views of single steps, and the products outside the loop.
+
+Only the product with the previous state and the gates are sequential. Everything else is done for all steps at once:
+the bias and the input's product ride along in one matrix (see `stack_blocks`), the derivatives of the gates are a few
+passes over whole arrays before the loop backward, and the gradients of all weights are one large product after it.
+
+Arrays are time-major, ``(T, N, ...)``, with gates outside the rows: a gate of one step is contiguous. A pass over four
+gates of (13, 256) takes 0.9 us that way, and 3 us where the gates lie side by side in a row.
+
+Two shards on two threads take turns at the interpreter, so what Python does between two calls of NumPy is kept
+short: the views of every step are made once for a shape, not in each training step. For the LSTM of 256 units on two
+threads (12 + 13 rows, 60 steps) that took the step from 10.2 ms to 9.8 ms.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from miniDLF.kernels.blocked import PADDING, block_width, blocked, blocked_transpose, stack_blocks
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Recurrence", "flat", "put_inputs"]
+
+Lend = Callable[[str, Shape], Array]
+
+
+class Recurrence(ABC):
+    """A recurrent cell unrolled over one shape of input: its memory, and the loops forward and backward.
+
+    Parameters
+    ----------
+    shape
+        Shape (N, T, D) of the input.
+    units
+        Number H of hidden units.
+    keep
+        Whether forward keeps what backward needs; without it a step overwrites the one before.
+    empty, scratch
+        Lend memory that lasts from forward to backward, and memory that other layers use as well in between.
+    """
+
+    #: Number G of gates.
+    gates: ClassVar[int]
+    #: The gate that each block of the stacked weights holds, and the factor folded into it.
+    order: ClassVar[tuple[int, ...]]
+    scales: ClassVar[tuple[float, ...]]
+
+    def __init__(self, shape: Shape, units: int, keep: bool, empty: Lend, scratch: Lend) -> None:
+        rows, steps, features = shape
+        inner = units + features + 1
+        self.shape, self.units, self.keep = shape, units, keep
+        self.empty, self.scratch = empty, scratch
+        self.width = block_width(rows, inner, units)
+        self.back_width = block_width(rows, units, units)
+        self.joined = empty("joined", (steps + 1, rows, inner))  # [h of the step before, x, 1]
+        self.h = self.joined[1:, :, :units]  # (T, N, H)
+        self._forward_views = self.forward_views()
+        self._backward_views: Any = None
+        self._dh: Array | None = None
+
+    # What a cell gives ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward_views(self) -> Any:
+        """Make the views of each step that the loop forward works on."""
+
+    @abstractmethod
+    def backward_views(self) -> Any:
+        """Make the views of each step that the loop backward works on."""
+
+    @abstractmethod
+    def run(self, weights: Array, views: Any) -> None:
+        """Go through time with the stacked, blocked `weights`; leave the states in ``self.h``."""
+
+    @abstractmethod
+    def run_back(self, transposed: Array, views: Any) -> Array:
+        """Go back through time, given ``self.dh``; return the gradients (G, T, N, H) of what enters the gates."""
+
+    def products(self, dz: Array, out: Array) -> None:
+        """Write to `out` (G, K, H) the gradients of the stacked weights."""
+        np.matmul(flat(self.joined[:-1]).T, flat(dz), out=out)  # (K, T N) @ (G, T N, H)
+
+    # What every cell has --------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array, input_weight: Array, recurrent_weight: Array, bias: Array) -> Array:
+        """Return the states h (T, N, H) for the inputs `x` (N, T, D)."""
+        self.load(x)
+        self.joined[0, :, : self.units] = 0
+        blocks = (self.gates, self.units // self.width, self.joined.shape[2], self.width)
+        weights = stack_blocks(
+            (recurrent_weight, input_weight, bias[np.newaxis]),
+            self.order,
+            self.scales,
+            self.scratch("blocks", blocks),
+        )
+        self.run(weights, self._forward_views)
+        return self.h
+
+    def load(self, x: Array) -> None:
+        """Write the inputs to their places."""
+        put_inputs(x, self.joined)
+
+    @property
+    def dh(self) -> Array:
+        """Where the gradient (T, N, H) of the states has to be before `backward`; it is overwritten."""
+        rows, steps, _ = self.shape
+        if self._dh is None:  # once, since the views of its steps are kept too
+            self._dh = self.scratch("dh", (steps, rows, self.units))
+        return self._dh
+
+    def backward(self, recurrent_weight: Array) -> Array:
+        """Return the gradients (G, T, N, H) of what enters the gates, given ``self.dh``."""
+        if self._backward_views is None:
+            self._backward_views = self.backward_views()
+        units, width = self.units, self.back_width
+        padded = self.scratch("padded", (units, self.gates * units + PADDING))
+        out = self.scratch("transposed", (self.gates, units // width, units, width))
+        return self.run_back(blocked_transpose(recurrent_weight, padded, out), self._backward_views)
+
+    def weight_gradients(self, dz: Array, input_weight: Array, recurrent_weight: Array, bias: Array) -> None:
+        """Fill the three arrays with the gradients of the weights of these names."""
+        units, gates, inner = self.units, self.gates, self.joined.shape[2]
+        out = self.scratch("products", (gates, inner, units))
+        self.products(dz, out)
+        rows = out.transpose(1, 0, 2)  # (K, G, H)
+        np.copyto(recurrent_weight.reshape(units, gates, units), rows[:units])
+        np.copyto(input_weight.reshape(-1, gates, units), rows[units:-1])
+        np.copyto(bias.reshape(gates, units), rows[-1])
+
+    def input_gradient(self, dz: Array, input_weight: Array, out: Array) -> Array:
+        """Write the gradient (N, T, D) of the inputs to `out`."""
+        rows, steps, features = self.shape
+        weight = input_weight.reshape(features, self.gates, self.units).transpose(1, 2, 0)  # (G, H, D)
+        parts = self.scratch("dx of gates", (self.gates, steps, rows, features))
+        np.matmul(flat(dz), weight, out=flat(parts))  # (G, T N, H) @ (G, H, D)
+        np.add.reduce(parts.transpose(0, 2, 1, 3), axis=0, out=out)
+        return out
+
+    def lend_gates(self, name: str, count: int) -> tuple[Array, Array]:
+        """Lend memory for `count` gates of one step, (count, N, H), and a view of it as column blocks."""
+        gates = self.scratch(name, (count, self.shape[0], self.units))
+        return gates, blocked(gates, self.width)
+
+    def lend_steps(self, name: str, shape: Shape, steps: int) -> Any:
+        """Lend an array of `shape` for each of `steps` steps; the same one for all, if nothing is kept."""
+        return self.empty(name, (steps, *shape)) if self.keep else [self.empty(name, shape)] * steps
+
+
+def put_inputs(x: Array, joined: Array) -> None:
+    """Write to `joined` (T or more, N, H + D + 1) the inputs (N, T, D), and the ones that meet the bias."""
+    _, steps, features = x.shape
+    np.copyto(joined[:steps, :, -1 - features : -1], x.transpose(1, 0, 2))
+    joined[:, :, -1] = 1
+
+
+def flat(array: Array) -> Array:
+    """View (..., T, N, H) as (..., T * N, H)."""
+    return array.reshape(*array.shape[:-3], array.shape[-3] * array.shape[-2], array.shape[-1])

@@ -1,0 +1,252 @@
+"""The recurrent layers, with their built-in projection of the states back to the input's features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.initializers import Initializer, get_initializer
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.kernels.gru import GRURecurrence
+from miniDLF.kernels.lstm import LSTMRecurrence
+from miniDLF.kernels.recurrent import Recurrence, flat
+from miniDLF.kernels.rnn import SimpleRecurrence
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
+
+
+class Recurrent(Layer):
+    """Base of the recurrent layers: (N, T, D) -> (N, T, O), or (N, O) without ``return_sequences``.
+
+    The states are h_t (N, H), starting from zero; the output is ``y_t = h_t @ output_weight + output_bias``.
+
+    Parameters
+    ----------
+    n_units
+        Number H of hidden units.
+    output_units
+        Number O of the projection's outputs: ``None`` for the input's features D; 0 or ``False`` for no projection,
+        then the states are the output and O is H.
+    return_sequences
+        Whether the output holds all steps or the last alone.
+    recurrent_initializer
+        Draws the (H, H) matrix of each gate by itself.
+
+    Raises
+    ------
+    ArgumentError
+        If a number of units is not a whole number that makes sense.
+    ShapeError
+        If the input is not a sequence (timesteps, features).
+    """
+
+    n_units: int  # type: ignore[misc]  # the base has it by keyword, this class by position
+    input_shape: Shape | None = None
+    trainable: bool = True
+    output_units: int | None = None
+    return_sequences: bool = True
+    input_initializer: Any = "he_normal"
+    recurrent_initializer: Any = "orthogonal"
+    bias_initializer: Any = "zeros"
+    output_initializer: Any = "he_normal"
+    input_regularizer: Any = None
+    recurrent_regularizer: Any = None
+    bias_regularizer: Any = None
+    output_regularizer: Any = None
+    input_constraint: Any = None
+    recurrent_constraint: Any = None
+    bias_constraint: Any = None
+    output_constraint: Any = None
+
+    aliases: ClassVar = {
+        "units": "n_units",
+        "kernel_initializer": "input_initializer",
+        "kernel_regularizer": "input_regularizer",
+        "kernel_constraint": "input_constraint",
+    }
+    #: The loops over time.
+    recurrence: ClassVar[type[Recurrence]]
+
+    @property
+    @abstractmethod
+    def initial_bias(self) -> Initializer:
+        """Gives the bias (G * H,) of the gates."""
+
+    def build(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2:
+            raise ShapeError(
+                f"{self.described} expects sequences (timesteps, features), received {input_shape}. "
+                "Put Reshape((timesteps, features)) before it."
+            )
+        steps, features = input_shape
+        units = _whole(self, "n_units", self.n_units, 1)
+        columns = self.recurrence.gates * units
+        self.input_weight = self.parameter(
+            "input_weight",
+            (features, columns),
+            self.input_initializer,
+            regularizer=self.input_regularizer,
+            constraint=self.input_constraint,
+        )
+        self.recurrent_weight = self.parameter(
+            "recurrent_weight",
+            (units, columns),
+            GateByGate(self.recurrent_initializer, self.recurrence.gates),
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = self.parameter(
+            "bias", (columns,), self.initial_bias, regularizer=self.bias_regularizer, constraint=self.bias_constraint
+        )
+        outputs = features if self.output_units is None else _whole(self, "output_units", self.output_units, 0)
+        self.projects = outputs > 0
+        if self.projects:
+            self.output_weight = self.parameter(
+                "output_weight",
+                (units, outputs),
+                self.output_initializer,
+                regularizer=self.output_regularizer,
+                constraint=self.output_constraint,
+            )
+            self.output_bias = self.parameter("output_bias", (outputs,), "zeros")
+        outputs = outputs or units
+        return (steps, outputs) if self.return_sequences else (outputs,)
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, T, D)
+        call.x = x
+        call.cell = self._unroll(x, call, call.training or call.wants(self.recurrent_weight))
+        h = self._states(x, call.cell)  # (T, N, H)
+        if not self.return_sequences:
+            h = h[-1:]  # (1, N, H)
+        if not self.projects:
+            return self._batch_first(h, call)
+        weight = self.output_weight.value
+        y = call.scratch("y", (*h.shape[:2], weight.shape[1]))
+        np.matmul(flat(h), weight, out=flat(y))  # (T N, H) @ (H, O) -> (T N, O)
+        np.add(y, self.output_bias.value, out=y)
+        return self._batch_first(y, call)
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, T, O) or (N, O)
+        cell: Recurrence = call.cell
+        if not cell.keep:
+            cell = self._unroll(call.x, call, True)
+            self._states(call.x, cell)
+        h, dh = cell.h, cell.dh  # (T, N, H)
+        if not self.return_sequences:
+            dh[:-1] = 0
+            h, dh, dy = h[-1:], dh[-1:], dy[:, np.newaxis]
+        if self.projects:
+            dy_rows = call.scratch("dy", (len(h), len(dy), dy.shape[2]))
+            np.copyto(dy_rows, dy.transpose(1, 0, 2))
+            np.matmul(flat(h).T, flat(dy_rows), out=call.grad(self.output_weight))  # (H, T N) @ (T N, O)
+            np.sum(flat(dy_rows), axis=0, out=call.grad(self.output_bias))
+            np.matmul(flat(dy_rows), self.output_weight.value.T, out=flat(dh))  # (T N, O) @ (O, H)
+        else:
+            np.copyto(dh, dy.transpose(1, 0, 2))
+        dz = cell.backward(self.recurrent_weight.value)  # (G, T, N, H)
+        if call.wants(self.recurrent_weight):
+            cell.weight_gradients(
+                dz, call.grad(self.input_weight), call.grad(self.recurrent_weight), call.grad(self.bias)
+            )
+        if not call.needs_dx:
+            return None
+        return cell.input_gradient(dz, self.input_weight.value, call.empty("dx", call.x.shape))
+
+    def _states(self, x: Array, cell: Recurrence) -> Array:
+        return cell.forward(x, self.input_weight.value, self.recurrent_weight.value, self.bias.value)
+
+    def _unroll(self, x: Array, call: Call, keep: bool) -> Recurrence:
+        """Return the cell unrolled over the shape of `x`: that of the call's last use, if it fits."""
+        known: Recurrence | None = call.__dict__.get("cell")
+        if known is None or known.shape != x.shape or known.keep != keep:
+            known = call.cell = self.recurrence(x.shape, self.n_units, keep, call.empty, call.scratch)
+        return known
+
+    def _batch_first(self, y: Array, call: Call) -> Array:  # y (T, N, O)
+        if not self.return_sequences:
+            out = call.empty("y", y.shape[1:])
+            np.copyto(out, y[0])
+        else:
+            out = call.empty("y", (y.shape[1], y.shape[0], y.shape[2]))
+            np.copyto(out, y.transpose(1, 0, 2))
+        return out
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        steps, features = input_shape
+        gates = 2 * steps * (features + self.n_units) * self.recurrence.gates * self.n_units
+        rows = steps if self.return_sequences else 1
+        return gates + (2 * rows * self.n_units * output_shape[-1] if self.projects else 0)
+
+
+class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the base's
+    """Simple recurrent layer: ``h_t = tanh(x_t W + h_{t-1} U + b)`` (Elman 1990); see `Recurrent` for the arguments."""
+
+    recurrence: ClassVar = SimpleRecurrence
+
+    @property
+    def initial_bias(self) -> Initializer:
+        return get_initializer(self.bias_initializer)
+
+
+class LSTM(Recurrent):  # type: ignore[misc]
+    """Long short-term memory: ``c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t)``; see `Recurrent` for the arguments.
+
+    ``i, f, o = sigmoid(x_t W + h_{t-1} U + b)``, ``g = tanh(...)``; the columns of W, U and b come in the order
+    i, f, g, o (Hochreiter & Schmidhuber 1997; the forget gate is of Gers et al. 2000).
+
+    Parameters
+    ----------
+    forget_bias
+        Added to the initial bias of the forget gate, so that the cell remembers at first (Jozefowicz et al. 2015).
+    """
+
+    forget_bias: float = 1.0
+
+    recurrence: ClassVar = LSTMRecurrence
+
+    @property
+    def initial_bias(self) -> Initializer:
+        return GateByGate(self.bias_initializer, 4, (0.0, self.forget_bias, 0.0, 0.0))
+
+
+class GRU(Recurrent):  # type: ignore[misc]
+    """Gated recurrent unit: ``h_t = z * h_{t-1} + (1 - z) * tanh(x_t W + (r * h_{t-1}) U + b)``; see `Recurrent`.
+
+    ``z, r = sigmoid(x_t W + h_{t-1} U + b)``; the columns of W, U and b come in the order z, r, h (Cho et al. 2014;
+    Keras' ``reset_after=False``).
+    """
+
+    recurrence: ClassVar = GRURecurrence
+
+    @property
+    def initial_bias(self) -> Initializer:
+        return get_initializer(self.bias_initializer)
+
+
+class GateByGate(Initializer):
+    """Draws the columns of each gate by themselves, and adds a number to each."""
+
+    initializer: Any
+    gates: int
+    offsets: tuple[float, ...] = ()
+
+    def __call__(self, shape: Shape, rng: np.random.Generator, fans: tuple[int, int]) -> Array:
+        inner = get_initializer(self.initializer)
+        part = (*shape[:-1], shape[-1] // self.gates)
+        values = [inner(part, rng, (fans[0], part[-1])) for _ in range(self.gates)]
+        offsets = self.offsets or (0.0,) * self.gates
+        return np.concatenate([value + offset for value, offset in zip(values, offsets, strict=True)], axis=-1)
+
+
+def _whole(layer: Layer, name: str, value: Any, least: int) -> int:
+    number = int(value) if value is False else value
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least:
+        raise ArgumentError(
+            f"{layer.described}: {name} has to be a whole number of at least {least}, received {value!r}."
+        )
+    return int(number)
