@@ -1,0 +1,94 @@
+"""Sliding windows over images: their geometry, zero padding, and blocks of work that fit the cache.
+
+Inside the kernels images have the axes (N, H, W, C), channels last. Layers hand over transposed views of their
+(N, C, H, W) arrays, so either order of memory is welcome; channels-last memory saves the reordering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Padding", "Scratch", "Window", "blocks", "padded"]
+
+#: Lends memory until the kernel returns: ``scratch(name, shape)``.
+Scratch = Callable[[str, Shape], Array]
+#: Rows above, rows below, columns to the left, columns to the right.
+Padding = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of `kernel` = (height, width) that moves by `stride` = (down, right) over a padded image.
+
+    A padding may be negative: then the image is cropped.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+
+    def positions(self, height: int, width: int) -> tuple[int, int]:
+        """Return how many windows fit down and across an image; what is left over at the end is dropped."""
+        top, bottom, left, right = self.padding
+        return (
+            (height + top + bottom - self.kernel[0]) // self.stride[0] + 1,
+            (width + left + right - self.kernel[1]) // self.stride[1] + 1,
+        )
+
+    def mirrored(self) -> Window:
+        """Return the window that carries gradients back where the stride is 1.
+
+        ``dx[q] = sum_k w[k] dy[q + p - k]``: a correlation of dy, padded by ``kernel - 1 - padding``, with the
+        kernel turned by half a circle.
+        """
+        (kh, kw), (top, bottom, left, right) = self.kernel, self.padding
+        return Window(self.kernel, (1, 1), (kh - 1 - top, kh - 1 - bottom, kw - 1 - left, kw - 1 - right))
+
+
+def padded(images: Array, top: int, rows: int, left: int, columns: int, scratch: Scratch, *, axis: int = 1) -> Array:
+    """Return a C-contiguous cut-out of `images` that starts at (top, left), zero where it leaves them.
+
+    Rows and columns are the axes `axis` and ``axis + 1``. Where the cut-out lies contiguous in `images` it is a view.
+    """
+    height, width = images.shape[axis : axis + 2]
+    lead = (slice(None),) * axis
+    if top >= 0 and top + rows <= height and left == 0 and columns == width:
+        inside = images[(*lead, slice(top, top + rows))]
+        if inside.flags.c_contiguous:
+            return inside
+    out = scratch("padded", (*images.shape[:axis], rows, columns, *images.shape[axis + 2 :]))
+    first, last = min(max(-top, 0), rows), max(min(height - top, rows), 0)
+    start, stop = min(max(-left, 0), columns), max(min(width - left, columns), 0)
+    if first >= last or start >= stop:
+        out.fill(0)
+        return out
+    if first:
+        out[(*lead, slice(first))] = 0
+    if last < rows:
+        out[(*lead, slice(last, None))] = 0
+    if start:
+        out[(*lead, slice(first, last), slice(start))] = 0
+    if stop < columns:
+        out[(*lead, slice(first, last), slice(stop, None))] = 0
+    source = (*lead, slice(top + first, top + last), slice(left + start, left + stop))
+    out[(*lead, slice(first, last), slice(start, stop))] = images[source]
+    return out
+
+
+def blocks(count: int, rows: int, size: int, limit: int) -> Iterator[tuple[slice, slice]]:
+    """Cut `count` images of `rows` rows, each row of `size` units, into blocks of about `limit` units.
+
+    A block is several whole images, or some rows of one; the second slice of each pair selects the rows.
+    """
+    if rows * size >= limit:
+        step = max(1, round(rows / -(-rows * size // limit)))
+        for n in range(count):
+            for first in range(0, rows, step):
+                yield slice(n, n + 1), slice(first, min(first + step, rows))
+        return
+    step = limit // (rows * size)
+    for n in range(0, count, step):
+        yield slice(n, min(n + step, count)), slice(0, rows)

@@ -1,0 +1,188 @@
+"""The convolution layer."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, ClassVar
+
+from miniDLF.core.call import Call, Shared
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
+from miniDLF.kernels.convolution import choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.windows import Padding, Window
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Conv2D", "image_shape", "pair"]
+
+
+class Conv2D(Layer):
+    """Convolution of images: (N, C, H, W) -> (N, filters, OH, OW), ``OH = (H + 2 padding - kh) // stride + 1``.
+
+    ``y[n, f, i, j] = bias[f] + sum over c, a, b of weight[f, c, a, b] x[n, c, i sy + a - py, j sx + b - px]``
+
+    Parameters
+    ----------
+    filters
+        Number of output channels.
+    kernel
+        Size of the window, one number or (height, width).
+    stride
+        Step of the window, one number or (down, right).
+    padding
+        Rows and columns of zeros on each side, one number or (rows, columns); ``"valid"`` is 0, and ``"same"`` pads so
+        that the output has ``ceil(size / stride)`` rows and columns, an odd one below and to the right (as in Keras).
+    activation
+        Name of an activation that follows, as a layer of its own.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
+    ShapeError
+        If the input is no image, or the window does not fit.
+    """
+
+    filters: int  # type: ignore[misc]  # the base has it by keyword, this class by position
+    kernel: Any  # type: ignore[misc]
+    stride: Any = 1
+    padding: Any = 0
+    input_shape: Shape | None = None
+    trainable: bool = True
+    activation: Any = None
+    weight_initializer: Any = "he_normal"
+    bias_initializer: Any = "zeros"
+    weight_regularizer: Any = None
+    bias_regularizer: Any = None
+    weight_constraint: Any = None
+    bias_constraint: Any = None
+
+    label: ClassVar = "Conv2D"
+    aliases: ClassVar = {
+        "kernel_size": "kernel",
+        "strides": "stride",
+        "kernel_initializer": "weight_initializer",
+        "kernel_regularizer": "weight_regularizer",
+        "kernel_constraint": "weight_constraint",
+    }
+
+    def __post_init__(self) -> None:
+        self.filters = pair(self.filters, "Conv2D: filters", single=True)[0]
+        self._kernel = pair(self.kernel, "Conv2D: kernel")
+        self._stride = pair(self.stride, "Conv2D: stride")
+        if isinstance(self.padding, str):
+            if self.padding.lower() not in ("same", "valid"):
+                raise ArgumentError(
+                    f"Conv2D: padding is a number, a pair of numbers, 'same' or 'valid'; received {self.padding!r}."
+                )
+        else:
+            pair(self.padding, "Conv2D: padding", least=0)
+
+    def build(self, input_shape: Shape) -> Shape:
+        channels, height, width = image_shape(self, input_shape, ", or use Dense")
+        window = self._window(height, width)
+        output = window.positions(height, width)
+        if min(output) < 1:
+            rows, columns = height + sum(window.padding[:2]), width + sum(window.padding[2:])
+            raise ShapeError(
+                f"{self.described} has a window of {self._kernel[0]} x {self._kernel[1]}, larger than its padded input "
+                f"of {rows} x {columns} (input_shape {tuple(input_shape)}). Use a smaller kernel or more padding, "
+                "or fewer layers that shrink the image before it."
+            )
+        self.weight = self.parameter(
+            "weight",
+            (self.filters, channels, *self._kernel),
+            self.weight_initializer,
+            regularizer=self.weight_regularizer,
+            constraint=self.weight_constraint,
+        )
+        self.bias = self.parameter(
+            "bias",
+            (self.filters,),
+            self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )
+        self._method = choose_method(self._kernel, self._stride, channels, self.filters)
+        return (self.filters, *output)
+
+    def prepare(self, shared: Shared) -> None:
+        shared.matrices = prepare_weights(
+            self._method, self.weight.value, self.bias.value, shared.training, shared.empty
+        )
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
+        call.x = x
+        window = call.window = self._window(*x.shape[2:])
+        y = call.empty("y", (len(x), *window.positions(*x.shape[2:]), self.filters))
+        weight, bias = self.weight.value, self.bias.value
+        return conv2d(x, weight, bias, call.shared.matrices, window, y, call.scratch)  # (N, F, OH, OW)
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
+        x, weight = call.x, self.weight.value
+        count, channels, height, width = x.shape
+        dx = call.empty("dx", (count, height, width, channels)) if call.needs_dx else None
+        dweight, dbias = call.grad(self.weight), call.grad(self.bias)
+        return conv2d_backward(x, dy, weight, call.shared.matrices, call.window, dweight, dbias, dx, call.scratch)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        filters, height, width = output_shape
+        return 2 * filters * height * width * input_shape[0] * self._kernel[0] * self._kernel[1]
+
+    def _window(self, height: int, width: int) -> Window:
+        """Return the window with its padding, which 'same' makes depend on the size of the image."""
+        return Window(self._kernel, self._stride, self._padding(height, width))
+
+    def _padding(self, height: int, width: int) -> Padding:
+        if not isinstance(self.padding, str):
+            rows, columns = pair(self.padding, "Conv2D: padding", least=0)
+            return rows, rows, columns, columns
+        if self.padding.lower() == "valid":
+            return 0, 0, 0, 0
+        sides = []
+        for length, kernel, stride in zip((height, width), self._kernel, self._stride, strict=True):
+            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+            sides += [total // 2, total - total // 2]
+        top, bottom, left, right = sides
+        return top, bottom, left, right
+
+
+def pair(value: Any, where: str, *, least: int = 1, single: bool = False) -> tuple[int, int]:
+    """Return `value`, a whole number or two of them, as two.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is neither.
+    ArgumentError
+        If a number is less than `least`.
+    """
+    expected = "a whole number" if single else "a whole number or a pair of them"
+    items = value if isinstance(value, tuple | list) and len(value) == 2 and not single else (value, value)
+    try:
+        numbers = [operator.index(item) for item in items]
+    except TypeError:
+        raise ArgumentTypeError(f"{where} is {expected}; received {value!r}.") from None
+    if min(numbers) < least:
+        raise ArgumentError(f"{where} is {expected}, at least {least}; received {value!r}.")
+    return numbers[0], numbers[1]
+
+
+def image_shape(layer: Layer, input_shape: Shape, instead: str) -> tuple[int, int, int]:
+    """Return (channels, height, width), or say that `input_shape` is no image and what to do.
+
+    Raises
+    ------
+    ShapeError
+        If `input_shape` does not have three axes, or an axis is empty.
+    """
+    shape = tuple(input_shape)
+    if len(shape) != 3:
+        received = {1: "a vector", 2: "a sequence or an image without channels"}.get(len(shape), "a shape")
+        first = "Reshape((channels, height, width))" if len(shape) != 2 else f"Reshape((1, {shape[0]}, {shape[1]}))"
+        raise ShapeError(
+            f"{layer.described} expects images (channels, height, width), received {received} {shape}. "
+            f"Put {first} before it{instead}."
+        )
+    if min(shape) < 1:
+        raise ShapeError(f"{layer.described} expects images of at least one channel, row and column, received {shape}.")
+    return shape[0], shape[1], shape[2]
