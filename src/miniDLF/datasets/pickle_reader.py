@@ -1,0 +1,264 @@
+"""An unpickler for NumPy arrays in tuples and lists, and for nothing else.
+
+A pickle is a program for a small stack machine; the standard library's machine may call any function that the file
+names. This one knows only the instructions that describe arrays, and the names that arrays need stand for functions
+of its own: nothing is imported, called or allocated on the word of the file. Sizes and counts are limited.
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from miniDLF.datasets.files import LARGEST_FILE, opened
+from miniDLF.errors import FileFormatError
+
+__all__ = ["read_pickle"]
+
+#: Instructions in the classic MNIST pickle: about 190.
+MOST_INSTRUCTIONS = 4096
+MOST_ARRAYS = 16
+#: Types of numbers that are read: booleans, integers, floats.
+KINDS = {f"{kind}{size}" for kind, sizes in {"u": "1248", "i": "1248", "f": "248", "b": "1"}.items() for size in sizes}
+
+#: Names a file may use, as (module, name); NumPy moved its own between versions 1 and 2.
+RECONSTRUCT, NDARRAY, DTYPE, ENCODE, FROM_BUFFER = "_reconstruct", "ndarray", "dtype", "encode", "_frombuffer"
+ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
+    ("numpy", "ndarray"): NDARRAY,
+    ("numpy", "dtype"): DTYPE,
+    ("numpy.core.numeric", "_frombuffer"): FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): FROM_BUFFER,
+    ("_codecs", "encode"): ENCODE,
+}
+
+LITERALS = {
+    "NONE", "NEWTRUE", "NEWFALSE", "INT", "LONG", "LONG1", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT",
+    "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BYTEARRAY8", "STRING", "BINSTRING", "SHORT_BINSTRING",
+}  # fmt: skip
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+EMPTY = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list}
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class _Mark:
+    """Where a tuple or list begins on the stack."""
+
+
+class _Name:
+    """A name of `ALLOWED` on the stack."""
+
+    def __init__(self, meaning: str) -> None:
+        self.meaning = meaning
+
+
+class _Type:
+    """A type of numbers, while the file describes it."""
+
+    def __init__(self, code: str) -> None:
+        self.dtype = np.dtype(code)
+
+    def set_state(self, state: Any) -> None:
+        """Take the byte order: (version, order, no subtype, no names, no fields, -1, -1, flags)."""
+        if not isinstance(state, tuple) or len(state) < 2 or any(part is not None for part in state[2:5]):
+            raise _Refused("a type of numbers that is no plain one")
+        order = _text(state[1])
+        if order not in ("<", ">", "|", "="):
+            raise _Refused(f"the byte order {order[:8]!r}")
+        self.dtype = self.dtype.newbyteorder(cast(Any, order))
+
+
+class _Array:
+    """An array, while the file describes it."""
+
+    value: np.ndarray | None = None
+
+    def set_state(self, state: Any) -> None:
+        """Take (version, shape, type, whether Fortran-ordered, bytes)."""
+        if not isinstance(state, tuple) or len(state) != 5 or self.value is not None:
+            raise _Refused("an array without shape, type and bytes")
+        _, shape, kind, fortran, data = state
+        self.value = _array(data, kind, shape, "F" if fortran is True else "C")
+
+
+class _Refused(Exception):
+    """The file wants something that arrays do not need."""
+
+
+def read_pickle(path: Path) -> Any:
+    """Return the arrays in a pickle, compressed by gzip or not, in the tuples and lists it holds them in.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, cut short, too large, no pickle, or holds anything but arrays of numbers.
+    """
+    with opened(path) as stream:
+        machine = _Machine()
+        try:
+            for count, (instruction, argument, _) in enumerate(pickletools.genops(cast(Any, stream))):
+                if count == MOST_INSTRUCTIONS:
+                    raise _Refused(f"more than {MOST_INSTRUCTIONS} instructions")
+                machine.run(instruction.name, argument)
+            result = _finished(machine.result)
+            stream.read(1)  # lets gzip compare its checksum
+        except _Refused as error:
+            raise FileFormatError(
+                f"{path}: refused: the pickle asks for {error}; only NumPy arrays of numbers, in tuples or lists, are "
+                "read from a pickle."
+            ) from None
+        except FileFormatError:
+            raise
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise FileFormatError(f"{path}: is cut short or no pickle ({str(error)[:80]}).") from None
+    return result
+
+
+class _Machine:
+    """The stack, the memo, and the few instructions."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.result: Any = None
+        self.arrays = self.bytes = 0
+
+    def run(self, name: str, argument: Any) -> None:
+        """Obey one instruction."""
+        stack = self.stack
+        if name in ("PROTO", "FRAME"):
+            return
+        if name in LITERALS:
+            stack.append(CONSTANTS.get(name, argument))
+        elif name in EMPTY:
+            stack.append(EMPTY[name]())
+        elif name in TUPLES:
+            parts = tuple(stack[-TUPLES[name] :])
+            del stack[-TUPLES[name] :]
+            stack.append(parts)
+        elif name == "MARK":
+            stack.append(_Mark())
+        elif name in ("TUPLE", "LIST"):
+            stack.append((tuple if name == "TUPLE" else list)(self._since_mark()))
+        elif name == "APPEND":
+            item = stack.pop()
+            self._list().append(item)
+        elif name == "APPENDS":
+            items = self._since_mark()
+            self._list().extend(items)
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            stack.append(self._name(argument if name == "GLOBAL" else None))
+        elif name == "REDUCE":
+            arguments = stack.pop()
+            stack.append(self._call(stack.pop(), arguments))
+        elif name == "BUILD":
+            state = stack.pop()
+            if not isinstance(stack[-1], _Array | _Type):
+                raise _Refused("a change of something that is no array")
+            stack[-1].set_state(state)
+            if isinstance(stack[-1], _Array) and stack[-1].value is not None:
+                self._count_bytes(stack[-1].value.nbytes)
+        elif name == "STOP":
+            self.result = stack.pop()
+        else:
+            raise _Refused(f"the instruction {name}")
+
+    def _since_mark(self) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(item := self.stack.pop(), _Mark):
+            items.append(item)
+        return items[::-1]
+
+    def _list(self) -> list[Any]:
+        if not isinstance(self.stack[-1], list):
+            raise _Refused("an addition to something that is no list")
+        return self.stack[-1]
+
+    def _name(self, argument: str | None) -> _Name:
+        if argument is None:  # the two words lie on the stack
+            name, module = self.stack.pop(), self.stack.pop()
+        else:
+            module, _, name = argument.partition(" ")
+        meaning = ALLOWED.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        if meaning is None:
+            words = [word[:60] if isinstance(word, str) else "?" for word in (module, name)]
+            raise _Refused(".".join(words))
+        return _Name(meaning)
+
+    def _call(self, name: Any, arguments: Any) -> Any:
+        meaning = name.meaning if isinstance(name, _Name) else "something that is no function"
+        if not isinstance(arguments, tuple):
+            raise _Refused("a call without arguments")
+        if meaning == RECONSTRUCT:  # (ndarray, (0,), b"b"): an array that a BUILD fills
+            self._count_array()
+            return _Array()
+        if meaning == FROM_BUFFER and len(arguments) == 4:
+            self._count_array()
+            array, (data, kind, shape, order) = _Array(), arguments
+            array.value = _array(data, kind, shape, "F" if order == "F" else "C")
+            return array
+        if meaning == DTYPE and arguments:
+            code = _text(arguments[0])
+            if code not in KINDS:
+                raise _Refused(f"numbers of the type {code[:20]!r}")
+            return _Type(code)
+        if meaning == ENCODE and len(arguments) == 2:  # how protocol 2 writes bytes
+            text, coding = arguments
+            if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
+                raise _Refused("an encoding other than latin1")
+            self._count_bytes(len(text))
+            return text.encode("latin1")
+        raise _Refused(f"a call of {meaning}")
+
+    def _count_bytes(self, count: int) -> None:
+        self.bytes += count
+        if self.bytes > 2 * LARGEST_FILE:  # once encoded, once in an array
+            raise _Refused(f"more than {LARGEST_FILE:,} bytes")
+
+    def _count_array(self) -> None:
+        self.arrays += 1
+        if self.arrays > MOST_ARRAYS:
+            raise _Refused(f"more than {MOST_ARRAYS} arrays")
+
+
+def _array(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    """Return an array over `data`, without a copy."""
+    if not isinstance(kind, _Type) or not isinstance(shape, tuple) or len(shape) > 4:
+        raise _Refused("an array without a plain type and shape")
+    if not all(type(length) is int and 0 <= length < 2**32 for length in shape):
+        raise _Refused("an array with axes of odd lengths")
+    data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote bytes as text
+    needed = math.prod(shape) * kind.dtype.itemsize
+    if not isinstance(data, bytes | bytearray) or len(data) != needed:
+        found = f"{len(data):,}" if isinstance(data, bytes | bytearray) else "no"
+        raise _Refused(f"an array of shape {shape} and {needed:,} bytes, but gives {found} bytes")
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+
+
+def _finished(value: Any, depth: int = 0) -> Any:
+    """Replace the descriptions of arrays by the arrays."""
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if isinstance(value, tuple | list) and depth < 4:
+        return tuple(_finished(item, depth + 1) for item in value)
+    raise _Refused("something that is no array")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin1")
+    if not isinstance(value, str):
+        raise _Refused("a name that is no text")
+    return value
