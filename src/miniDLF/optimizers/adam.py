@@ -155,9 +155,9 @@ class Nadam(_TwoMoments):
         np.add(direction, grad, out=direction)
         np.sqrt(self._second(grad, state), out=grad)
         np.add(grad, self.epsilon * root, out=grad)
-        np.divide(direction, grad, out=direction)
-        np.multiply(direction, learning_rate * root * present, out=direction)
-        np.subtract(value, direction, out=value)
+        np.divide(direction, grad, out=grad)
+        np.multiply(grad, learning_rate * root * present, out=grad)
+        np.subtract(value, grad, out=value)
 
 
 class Adamax(_TwoMoments):

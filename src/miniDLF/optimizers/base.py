@@ -54,6 +54,10 @@ class Optimizer(Configurable):
         """Return the learning rate of a step, counted from 0, with its decay."""
         raise NotImplementedError(f"{type(self).__name__} has no rate()")
 
+    def updates(self, step: int) -> int:
+        """Return how many updates have been made after a step, counted from 1."""
+        return step
+
     def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
         """Return the arrays, each of `size` elements, that the rule keeps between steps."""
         return {}
@@ -61,9 +65,10 @@ class Optimizer(Configurable):
     def update(
         self, value: Array, grad: Array, state: State, learning_rate: float, step: int, scratch: Scratch
     ) -> None:
-        """Change `value` in place; `grad` and the arrays of `state` are the matching slices, and are overwritten.
+        """Change `value` in place; `grad` and the arrays of `state` are the matching slices, and may be overwritten.
 
-        `learning_rate` is ``rate(step - 1)``; `step` counts from 1.
+        `learning_rate` is ``rate(step - 1)``; `step` counts from 1. Where value, gradient and state are 0, as between
+        the parameters of two layers, they must stay 0.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 

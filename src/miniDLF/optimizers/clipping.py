@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ class ClipNorm(Wrapper):
     def before(self, buffers: Buffers, state: State, step: int) -> bool:
         for slot in buffers.slots:
             if slot.trained:
-                _limit_norm(buffers.gradients[slot.slice], self.norm)
+                gradient = buffers.gradients[slot.slice]
+                _limit(gradient, [gradient], self.norm)
         return super().before(buffers, state, step)
 
 
@@ -79,17 +80,18 @@ class ClipGlobalNorm(Wrapper):
         return True
 
     def before(self, buffers: Buffers, state: State, step: int) -> bool:
-        _limit_norm(buffers.gradients, self.norm)
+        parts = [buffers.gradients[slot.slice] for slot in buffers.slots if slot.trained]
+        _limit(buffers.gradients, parts, self.norm)
         return super().before(buffers, state, step)
 
 
-def _limit_norm(gradient: Array, limit: float) -> None:
-    """Scale `gradient` down to an L2 norm of at most `limit`; one that is not finite is left as it is."""
-    total = sum(float(np.dot(run, run)) for run in _runs(gradient))
-    if math.isfinite(total):
-        norm = math.sqrt(total)
-    else:  # a square may overflow where the gradient does not
-        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+def _limit(gradient: Array, parts: Sequence[Array], limit: float) -> None:
+    """Scale `gradient`, of which `parts` count, down to an L2 norm of at most `limit`; leave one that is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum(float(np.dot(run, run)) for part in parts for run in _runs(part))
+    if not math.isfinite(total):  # a square may overflow where the gradient does not
+        total = sum(float(np.sum(np.square(part, dtype=np.float64))) for part in parts)
+    norm = math.sqrt(total)
     if limit < norm < math.inf:
         np.multiply(gradient, limit / norm, out=gradient)
 

@@ -54,6 +54,10 @@ class Wrapper(Optimizer):
         """Return the learning rate of a step, counted from 0, with its decay."""
         return float(self.optimizer.rate(step))
 
+    def updates(self, step: int) -> int:
+        """Return how many updates have been made after a step, counted from 1."""
+        return int(self.optimizer.updates(step))
+
     def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
         """Return the arrays of the optimizer inside."""
         state: dict[str, Array] = self.optimizer.init_state(size, dtype)
@@ -144,7 +148,7 @@ class MovingAverage(Wrapper):
     ) -> None:
         self.optimizer.update(value, grad, state, learning_rate, step, scratch)
         average = state["average"]
-        if step == 1:
+        if self.updates(step) == 1:
             np.copyto(average, value)
             return
         np.subtract(value, average, out=grad)
@@ -195,6 +199,9 @@ class Accumulate(Wrapper):
 
     def rate(self, step: int) -> float:
         return float(self.optimizer.rate(step // self.steps))
+
+    def updates(self, step: int) -> int:
+        return int(self.optimizer.updates(step // self.steps))
 
     def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
         return self._with("accumulated", size, dtype)
