@@ -1,0 +1,135 @@
+"""Saving and loading: the same predictions to the last bit, and one clear error for a bad file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miniDLF.errors import FileFormatError
+from miniDLF.layers import Activation, Add, BatchNormalization, Dense, Dropout, Layer, ReLU
+from miniDLF.models import Autoencoder, Input, Model, Sequential, load
+from miniDLF.optimizers import Adam
+
+
+def data(rows: int = 40, width: int = 4, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
+
+
+def trained(dtype: str = "float32") -> Sequential:
+    layers = [
+        Dense(8, input_shape=(4,), weight_regularizer="l2"),
+        BatchNormalization(),
+        Activation("relu"),
+        Dropout(0.2),
+    ]
+    model = Sequential([*layers, Dense(3), Activation("softmax")], seed=1, dtype=dtype, shards=2)
+    model.compile("cce", Adam(lr=0.01), metrics=["accuracy"])
+    model.fit(data(), np.arange(40) % 3, epochs=2, batch_size=16, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_are_the_same_to_the_last_bit(tmp_path: Path, dtype: str) -> None:
+    model = trained(dtype)
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert isinstance(again, Sequential)
+    np.testing.assert_array_equal(again.predict(data()), model.predict(data()))
+    assert repr(again.layers) == repr(model.layers)
+    assert (again.seed, again.shards, again.dtype) == (model.seed, model.shards, model.dtype)
+    assert again.evaluate(data(), np.arange(40) % 3) == model.evaluate(data(), np.arange(40) % 3)
+
+
+def test_training_goes_on_with_the_optimizer_state(tmp_path: Path) -> None:
+    model = trained()
+    model.save(tmp_path / "m.safetensors", include_optimizer=True)
+    again = load(tmp_path / "m.safetensors")
+    for one in (model, again):
+        one.fit(data(), np.arange(40) % 3, epochs=2, batch_size=16, verbose=0)
+    for old, new in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_graphs_with_shared_layers_and_names(tmp_path: Path) -> None:
+    a, b = Input((4,), name="a"), Input((4,), name="b")
+    dense = Dense(5, name="shared")
+    model = Model([a, b], {"sum": Add()([dense(a), ReLU()(dense(b))])}, seed=2)
+    model.compile({"sum": "mse"}, "sgd")
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    x = {"a": data(), "b": data(seed=1)}
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert again.output_names == ["sum"]
+    assert len(again.layers) == len(model.layers)
+
+
+def test_autoencoders_keep_their_halves(tmp_path: Path) -> None:
+    model = Autoencoder(
+        Sequential([Dense(2, input_shape=(4,)), Activation("tanh")], seed=1),
+        Sequential([Dense(4, input_shape=(2,))], seed=2),
+    )
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert isinstance(again, Autoencoder)
+    np.testing.assert_array_equal(again.encode(data()), model.encode(data()))
+    np.testing.assert_array_equal(again.decode(data(5, 2)), model.decode(data(5, 2)))
+
+
+class Doubled(Layer):
+    """A layer of one's own."""
+
+    def forward(self, x: np.ndarray, call: object) -> np.ndarray:
+        return np.multiply(x, 2, out=call.empty_like("y", x))
+
+    def backward(self, dy: np.ndarray, call: object) -> np.ndarray:
+        return np.multiply(dy, 2, out=dy)
+
+
+def test_own_classes_are_only_those_passed_by_hand(tmp_path: Path) -> None:
+    model = Sequential([Dense(3, input_shape=(4,)), Doubled()], seed=0)
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(FileFormatError, match=r"unknown layer 'Doubled'.*custom_objects"):
+        load(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors", custom_objects={"Doubled": Doubled})
+    np.testing.assert_array_equal(again.predict(data()), model.predict(data()))
+
+
+def test_weights_alone_and_what_fits_of_them(tmp_path: Path) -> None:
+    model = trained()
+    model.save_weights(tmp_path / "w.safetensors")
+    other = trained()
+    other.set_weights([np.zeros_like(weight) for weight in other.get_weights()])
+    other.load_weights(tmp_path / "w.safetensors")
+    for old, new in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    wider = Sequential([Dense(9, input_shape=(4,)), Activation("relu"), Dense(3, name="head")], seed=0)
+    with pytest.raises(FileFormatError, match="dense_1/weight"):
+        wider.load_weights(tmp_path / "w.safetensors")
+    report = wider.load_weights(tmp_path / "w.safetensors", strict=False)
+    assert "head/weight" in str(report)
+    assert "dense_1/weight" in str(report)
+    assert not report.ok
+
+
+def test_damaged_files_give_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    trained().save(path)
+    whole = path.read_bytes()
+    with pytest.raises(FileFormatError, match="missing"):
+        load(tmp_path / "missing.safetensors")
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        if rng.random() < 0.4:
+            damaged = damaged[: rng.integers(0, len(whole))]
+        else:
+            for _ in range(int(rng.integers(1, 4))):
+                damaged[rng.integers(0, len(whole))] ^= int(rng.integers(1, 256))
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(FileFormatError):
+            load(path)
+    trained().save_weights(path)
+    with pytest.raises(FileFormatError, match="no model structure"):
+        load(path)
