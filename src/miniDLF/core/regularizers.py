@@ -117,8 +117,9 @@ class OrthogonalRegularizer(Regularizer):
 def _penalty(value: Array, grad: Array, l1: float, l2: float) -> float:
     """Add ``l1 * sign(value) + 2 * l2 * value`` to `grad`; return ``l1 * sum(|value|) + l2 * sum(value ** 2)``."""
     absolute = squares = 0.0
+    memory = np.empty(min(value.size, RUN), value.dtype)
     for part, into in _runs(value, grad):
-        work = np.empty_like(part)
+        work = memory[: part.size]
         if l2:
             squares += float(np.dot(part, part))
             np.multiply(part, 2.0 * l2, out=work)
@@ -134,9 +135,9 @@ def _penalty(value: Array, grad: Array, l1: float, l2: float) -> float:
 
 def _runs(value: Array, grad: Array) -> Iterator[tuple[Array, Array]]:
     """Cut both arrays into matching vectors of a size that fits the cache."""
-    if not (value.flags.c_contiguous and grad.flags.c_contiguous):  # not from the flat buffers: row by row
-        for part, into in zip(value, grad, strict=True):
-            yield from _runs(np.ascontiguousarray(part), into) if part.ndim > 1 else [(part, into)]
+    if value.ndim > 1 and not (value.flags.c_contiguous and grad.flags.c_contiguous):
+        for part, into in zip(value, grad, strict=True):  # not from the flat buffers: row by row
+            yield from _runs(part, into)
         return
     value, grad = value.reshape(-1), grad.reshape(-1)
     for start in range(0, value.size, RUN):
