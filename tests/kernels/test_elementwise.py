@@ -7,15 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniDLF.kernels.elementwise import dropout_mask, leaky_slope, sigmoid, softmax
+from miniDLF.kernels.elementwise import dropout_mask, leaky_backward, pieces, sigmoid, softmax
+from miniDLF.kernels.workspace import Workspace
 
 
-@given(st.floats(0, 1), st.integers(1, 50), st.integers(0, 2**32 - 1))
-def test_leaky_slope(alpha: float, size: int, seed: int) -> None:
-    y = np.random.default_rng(seed).normal(size=size)
+@given(st.floats(0, 1), st.sampled_from([0.5, np.inf]), st.integers(1, 50), st.integers(0, 2**32 - 1))
+def test_leaky_backward(alpha: float, limit: float, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, dy = np.minimum(rng.normal(size=size), limit), rng.normal(size=size)
     y[:: max(size // 3, 1)] = 0.0
-    slope = leaky_slope(y, alpha, np.empty(size), np.empty(size, bool))
-    np.testing.assert_allclose(slope, np.where(y > 0, 1.0, alpha), rtol=1e-12, atol=1e-15)
+    expected = dy * np.where(y >= limit, 0.0, np.where(y > 0, 1.0, alpha))
+    np.testing.assert_allclose(leaky_backward(dy, y, alpha, limit, Workspace(float).empty), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(70_000,), (3, 5, 70, 80)])
+@pytest.mark.parametrize("last", [False, True])
+def test_pieces_cover_arrays_in_any_order(shape: tuple[int, ...], last: bool) -> None:
+    a, b = np.zeros(shape), np.ones(shape)
+    if last and len(shape) == 4:
+        a, b = (np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for array in (a, b))
+    parts = list(pieces(a, b))
+    assert len(parts) > 1
+    for x, y in parts:
+        x += y
+    assert (a == 1).all()
+    assert len(list(pieces(a, b[::-1]))) == 1
 
 
 def test_sigmoid_and_softmax_neither_overflow_nor_lose_accuracy() -> None:

@@ -5,23 +5,64 @@ The figures are microseconds for 102 400 float32 values (a shard of 256 rows of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["dropout_mask", "leaky_slope", "sigmoid", "softmax"]
+__all__ = ["dropout_mask", "leaky_backward", "pieces", "sigmoid", "softmax"]
+
+Lend = Callable[..., Array]
+
+#: Elements of a piece: a few of them fit a second-level cache of 1 MiB.
+PIECE = 32_768
 
 
-def leaky_slope(y: Array, alpha: float, slope: Array, mask: Array) -> Array:
-    """Fill `slope` with 1 where ``y > 0`` and `alpha` elsewhere; `mask` is a boolean array of the same shape.
+def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Cut arrays of one shape and one order of memory into flat pieces that stay in the cache between two passes.
 
-    Four short passes (33 us): NumPy's masked forms, ``where=`` and `np.where`, take 360 to 420.
+    Arrays that lie differently come back whole. For a million float32 the four passes of `leaky_backward` take 0.33 ms
+    in pieces and 0.78 ms over the whole.
     """
-    np.greater(y, 0, out=mask)
-    np.multiply(mask, 1.0 - alpha, out=slope)
-    return np.add(slope, alpha, out=slope) if alpha else slope
+    first = arrays[0]
+    if first.size <= PIECE or any(array.strides != first.strides for array in arrays) or not _dense(first):
+        yield arrays
+        return
+    flat = [array.ravel(order="K") for array in arrays]  # views
+    for start in range(0, first.size, PIECE):
+        yield tuple(array[start : start + PIECE] for array in flat)
+
+
+def _dense(array: Array) -> bool:
+    """Say whether the elements lie together without gaps, in whatever order of the axes."""
+    if array.flags.c_contiguous:
+        return True
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return bool(array.transpose(order).flags.c_contiguous)
+
+
+def leaky_backward(dy: Array, y: Array, alpha: float, limit: float, lend: Lend) -> Array:
+    """Multiply `dy` in place by the derivative of a leaky, clipped rectifier whose output was `y`.
+
+    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. NumPy's masked forms, ``where=`` and `np.where`,
+    take ten times as long as a product with the mask.
+    """
+    for gradient, values in pieces(dy, y):
+        mask = lend("mask", values.shape, bool)
+        np.greater(values, 0, out=mask)
+        if alpha:
+            slope = lend("slope", values.shape)
+            np.multiply(mask, 1.0 - alpha, out=slope)
+            np.add(slope, alpha, out=slope)
+            np.multiply(gradient, slope, out=gradient)
+        else:
+            np.multiply(gradient, mask, out=gradient)
+        if limit < np.inf:
+            np.less(values, limit, out=mask)
+            np.multiply(gradient, mask, out=gradient)
+    return dy
 
 
 def sigmoid(x: Array, out: Array) -> Array:
@@ -49,11 +90,8 @@ def dropout_mask(rng: np.random.Generator, p: float, kept: Array, mask: Array) -
     threshold = round((1.0 - p) * 65536)
     draw: Any = rng.bit_generator.random_raw
     flat = kept.ravel(order="K")  # a view: lent arrays are contiguous in some order of their axes
-    for start in range(0, flat.size, _PIECE):
-        part = flat[start : start + _PIECE]
+    for start in range(0, flat.size, PIECE):
+        part = flat[start : start + PIECE]
         bits = draw(-(-part.size // 4)).view(np.uint16)
         np.less(bits[: part.size], threshold, out=part)
     return np.multiply(kept, 65536.0 / threshold, out=mask)
-
-
-_PIECE = 32_768  # 16-bit numbers in 64 KiB

@@ -9,7 +9,7 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, UnknownNameError, nearest
-from miniDLF.kernels.elementwise import leaky_slope, sigmoid, softmax
+from miniDLF.kernels.elementwise import leaky_backward, sigmoid, softmax
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
@@ -43,13 +43,7 @@ class ReLU(Layer):
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:
-        y = call.y
-        slope, mask = call.empty_like("slope", y), call.empty_like("mask", y, bool)
-        leaky_slope(y, self.alpha, slope, mask)
-        if self.max_value < np.inf:
-            np.less(y, self.max_value, out=mask)
-            np.multiply(slope, mask, out=slope)
-        return np.multiply(dy, slope, out=dy)
+        return leaky_backward(dy, call.y, self.alpha, self.max_value, call.scratch)
 
 
 class ELU(Layer):
