@@ -37,6 +37,8 @@ POINTS = (0.0, 0.625, -0.625, 1.375, -1.375)
 #: Bytes of both transformed blocks (of inputs and outputs) that are worked on at once. Best of 0.2 to 8 MB on all
 #: shapes measured: small blocks make short products, large ones leave the cache.
 BLOCK_BYTES = 2 << 20
+#: With fewer tiles the products would be too flat to run at full speed.
+FEWEST_TILES = 64
 
 
 class Transforms(NamedTuple):
@@ -129,9 +131,9 @@ def _tiles(outputs: Array) -> tuple[int, int]:
 
 
 def _block_tiles(weights: Array) -> int:
-    """Return how many tiles a block has; fewer than 64 would make the products too flat to run at full speed."""
+    """Return how many tiles a block has."""
     _, inner, outer = weights.shape
-    return max(64, BLOCK_BYTES // (FREQUENCIES * (inner + outer) * weights.itemsize))
+    return max(FEWEST_TILES, BLOCK_BYTES // (FREQUENCIES * (inner + outer) * weights.itemsize))
 
 
 def _transform_inputs(images: Array, rows: slice, width: int, window: Window, scratch: Scratch) -> Array:
@@ -174,8 +176,9 @@ def _transform_outputs(
     lines = half.reshape(count, height, parts, -1)[..., : across * filters]  # columns beyond the image are left out
     first = TILE * rows.start
     whole = min(height, (length - first) // TILE)
-    target = out[:, first : first + TILE * whole].reshape(count, whole, TILE, -1)
-    np.matmul(matrix, lines[:, :whole], out=target)  # (4, 6) @ (6, columns F)
+    if whole:
+        target = out[:, first : first + TILE * whole].reshape(count, whole, TILE, -1)
+        np.matmul(matrix, lines[:, :whole], out=target)  # (4, 6) @ (6, columns F)
     if whole < height:  # the last tile sticks out below
         target = out[:, first + TILE * whole :].reshape(count, -1, across * filters)
         np.matmul(matrix[: target.shape[1]], lines[:, whole], out=target)

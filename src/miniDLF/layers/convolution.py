@@ -167,7 +167,7 @@ def pair(value: Any, where: str, *, least: int = 1, single: bool = False) -> tup
     return numbers[0], numbers[1]
 
 
-def image_shape(layer: Layer, input_shape: Shape, instead: str) -> tuple[int, int, int]:
+def image_shape(layer: Layer, input_shape: Shape, instead: str = "") -> tuple[int, int, int]:
     """Return (channels, height, width), or say that `input_shape` is no image and what to do.
 
     Raises

@@ -1,0 +1,151 @@
+"""Layers that shrink and enlarge images: pooling and upsampling."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError, ShapeError, nearest
+from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
+from miniDLF.kernels.windows import Window
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.layers.convolution import image_shape, pair
+
+__all__ = ["GlobalAveragePooling2D", "Pooling2D", "UpSampling2D"]
+
+
+class Pooling2D(Layer):
+    """Largest value or mean of every window: (N, C, H, W) -> (N, C, OH, OW), ``OH = (H - height) // stride + 1``.
+
+    Windows may overlap; rows and columns that fill no whole window are left out, and their gradient is zero. The
+    gradient of a maximum goes to the first of the largest values, row by row.
+
+    Parameters
+    ----------
+    size
+        Size of the window, one number or (height, width).
+    stride
+        Step of the window, one number or (down, right).
+    mode
+        ``"max"`` or ``"avg"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not positive, or `mode` is unknown.
+    ShapeError
+        If the input is no image, or the window does not fit.
+    """
+
+    size: Any = 2
+    stride: Any = 2
+    mode: str = "max"
+
+    label: ClassVar = "Pooling"
+    aliases: ClassVar = {"pool_size": "size", "strides": "stride"}
+
+    def __post_init__(self) -> None:
+        self._window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
+        if self.mode not in ("max", "avg"):
+            hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
+            raise ArgumentError(f"Pooling2D: mode is 'max' or 'avg', received {self.mode!r}.{hint}")
+
+    def build(self, input_shape: Shape) -> Shape:
+        channels, height, width = image_shape(self, input_shape)
+        output = self._window.positions(height, width)
+        if min(output) < 1:
+            kh, kw = self._window.kernel
+            raise ShapeError(
+                f"{self.described} has a window of {kh} x {kw}, larger than its input of {height} x {width} "
+                f"(input_shape {tuple(input_shape)}). Use a smaller size, or fewer layers that shrink the image "
+                "before it."
+            )
+        return (channels, *output)
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
+        images, window = x.transpose(0, 2, 3, 1), self._window
+        count, height, width, channels = call.images = images.shape
+        y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
+        if self.mode == "avg":
+            sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
+        else:
+            call.x = images
+            call.largest = call.empty("largest", (count, height, y.shape[2], channels))
+            max_windows(images, window, y, call.largest, call.scratch)
+        return y.transpose(0, 3, 1, 2)
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
+        if not call.needs_dx:
+            return None
+        window, gradient = self._window, dy.transpose(0, 2, 3, 1)
+        dx = call.empty("dx", call.images)
+        if self.mode == "avg":
+            spread_windows(gradient, window, 1 / (window.kernel[0] * window.kernel[1]), dx, call.scratch)
+        else:
+            max_windows_backward(call.x, call.y, call.largest, gradient, window, dx, call.scratch)
+        return dx.transpose(0, 3, 1, 2)
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
+
+
+class UpSampling2D(Layer):
+    """Repeat every row and column: (N, C, H, W) -> (N, C, H size[0], W size[1]).
+
+    The gradient is the sum over the cells that repeat one.
+
+    Parameters
+    ----------
+    size
+        How often, one number or (rows, columns).
+    """
+
+    size: Any = 2
+
+    label: ClassVar = "UpSampling"
+
+    def __post_init__(self) -> None:
+        size = pair(self.size, "UpSampling2D: size")
+        self._window = Window(size, size)
+
+    def build(self, input_shape: Shape) -> Shape:
+        channels, height, width = image_shape(self, input_shape)
+        down, across = self._window.kernel
+        return (channels, height * down, width * across)
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
+        images, (down, across) = x.transpose(0, 2, 3, 1), self._window.kernel
+        count, height, width, channels = call.images = images.shape
+        y = call.empty("y", (count, height * down, width * across, channels))
+        spread_windows(images, self._window, 1, y, call.scratch)
+        return y.transpose(0, 3, 1, 2)
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, H down, W across)
+        if not call.needs_dx:
+            return None
+        dx = call.empty("dx", call.images)
+        sum_windows(dy.transpose(0, 2, 3, 1), self._window, 1, dx, call.scratch)
+        return dx.transpose(0, 3, 1, 2)
+
+
+class GlobalAveragePooling2D(Layer):
+    """Mean over every image plane: (N, C, H, W) -> (N, C) (Lin et al. 2014, section 3.2)."""
+
+    label: ClassVar = "Pooling"
+
+    def build(self, input_shape: Shape) -> Shape:
+        return image_shape(self, input_shape)[:1]
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
+        call.x = x
+        return np.mean(x, axis=(2, 3), out=call.empty("y", x.shape[:2]))
+
+    def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C)
+        if not call.needs_dx:
+            return None
+        dx = call.empty_like("dx", call.x)
+        np.divide(dy[:, :, None, None], dx.shape[2] * dx.shape[3], out=dx)
+        return dx

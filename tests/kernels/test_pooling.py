@@ -1,0 +1,76 @@
+"""The pooling kernels against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miniDLF.kernels import pooling
+from miniDLF.kernels.windows import Window
+from miniDLF.kernels.workspace import Workspace
+from tests import reference
+from tests.kernels.test_convolution import channels_last
+
+
+@st.composite
+def windows(draw):
+    """Draw an input shape and a window that fits."""
+    kernel, stride = (draw(st.tuples(*[st.integers(1, 4)] * 2)) for _ in range(2))
+    shape = draw(st.integers(1, 4)), draw(st.integers(1, 5)), *(draw(st.integers(k, 11)) for k in kernel)
+    return shape, Window(kernel, stride)
+
+
+def run(shape, window, mode, order, x=None):
+    """Return y and dx of the kernels, and of the loops."""
+    rng = np.random.default_rng(0)
+    # Rounded, so that windows hold the largest value more than once; -0.0 and 0.0 are both there, and equal.
+    x = np.round(rng.normal(size=shape), 1) if x is None else x
+    lend = Workspace("float64").empty
+    count, channels, height, width = x.shape
+    size = window.positions(height, width)
+    dy = rng.normal(size=(count, channels, *size))
+    images, gradient = order(x).transpose(0, 2, 3, 1), order(dy).transpose(0, 2, 3, 1)
+    y, dx = np.full((count, *size, channels), np.nan), np.full((count, height, width, channels), np.nan)
+    if mode == "max":
+        largest = lend("largest", (count, height, size[1], channels))
+        pooling.max_windows(images, window, y, largest, lend)
+        pooling.max_windows_backward(images, y, largest, gradient, window, dx, lend)
+    else:
+        scale = 1 / (window.kernel[0] * window.kernel[1]) if mode == "avg" else 1
+        pooling.sum_windows(images, window, scale, y, lend)
+        pooling.spread_windows(gradient, window, scale, dx, lend)
+    return (
+        (y.transpose(0, 3, 1, 2), dx.transpose(0, 3, 1, 2)),
+        (
+            reference.pool2d(x, window.kernel, window.stride, mode),
+            reference.pool2d_gradient(x, dy, window.kernel, window.stride, mode),
+        ),
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(windows(), st.sampled_from(["max", "avg", "sum"]), st.sampled_from([lambda x: x, channels_last]))
+def test_any_window(case, mode, order):
+    results, expected = run(*case, mode, order)
+    for result, loop in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("block", [1, 60, 200])
+@pytest.mark.parametrize("window", [Window((2, 2), (2, 2)), Window((3, 3), (2, 2)), Window((1, 2), (3, 1))])
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
+    monkeypatch.setattr(pooling, "BLOCK", block)
+    results, expected = run((3, 2, 9, 8), window, mode, channels_last)
+    for result, loop in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
+
+
+def test_one_winner_where_all_are_equal():
+    x = np.zeros((1, 1, 4, 4))
+    x[0, 0, 0, 0] = -0.0
+    (_, dx), (_, expected) = run(x.shape, Window((2, 2), (2, 2)), "max", channels_last, x)
+    np.testing.assert_array_equal(dx, expected)
+    assert np.count_nonzero(dx) == 4
