@@ -1,0 +1,143 @@
+"""The contract of losses, and the form that most of them share: a mean over elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.configurable import Configurable
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses.targets import check_numbers, check_range, check_shape
+
+__all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "lend_like", "per_row", "weighted_sum"]
+
+Empty = Callable[..., Array]
+
+
+class Loss(Configurable):
+    """A number for each sample that says how far a prediction is from its target.
+
+    One's own loss derives from this class (or from `ElementwiseLoss`, which needs only one function) and gives
+    `value_and_grad` and `per_sample`; `encode` if its targets do not have the shape of the output. It keeps nothing of
+    a batch on itself, because shards run on several threads.
+    """
+
+    #: The activation that the loss can absorb: "Softmax" or "Sigmoid"; then it gives `fused_value_and_grad`.
+    absorbs = None  # type: str | None
+    #: What the outputs are: "categorical" (one class of several), "binary" (each by itself yes or no), or "" (numbers).
+    classifies = ""
+    #: The interval in which targets lie, both ends included.
+    target_range = (-np.inf, np.inf)
+
+    def encode(self, target: Any, output_shape: Shape) -> Array:
+        """Check targets for an output (N, *output_shape) and return them in the form that the loss works with.
+
+        It runs once for arrays and once a batch for generators; arrays are read in blocks, and one that is fine already
+        is returned as it is, so memory-mapped ones stay on the disk.
+
+        Raises
+        ------
+        DataError
+            If the targets do not fit the output, hold NaN or infinity, or lie outside the loss's range.
+        """
+        array = check_numbers(self, target)
+        check_shape(self, array, output_shape)
+        check_range(self, array, *self.target_range)
+        return array
+
+    def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+        """Return ``sum_i weights_i loss_i`` and its gradient with respect to `prediction`.
+
+        Parameters
+        ----------
+        prediction : (N, *output_shape)
+        target
+            As `encode` gave it.
+        weights : (N,)
+            Sample weights over the size of the whole batch: the sum over all shards is the mean over the batch.
+        empty
+            ``empty(name, shape)`` lends memory; the gradient lies in such memory.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no value_and_grad()")
+
+    def fused_value_and_grad(
+        self, logits: Array, target: Array, weights: Array, empty: Empty
+    ) -> tuple[float, Array, Array]:
+        """Return value, gradient with respect to the logits, and prediction, taking the absorbed activation along."""
+        raise NotImplementedError(f"{type(self).__name__} absorbs no activation")
+
+    def per_sample(self, prediction: Array, target: Array) -> Array:
+        """Return the loss of each sample, (N,), by the plain formula."""
+        raise NotImplementedError(f"{type(self).__name__} has no per_sample()")
+
+
+class ElementwiseLoss(Loss):
+    """A loss that is the mean of one formula over all elements of a sample.
+
+    A subclass gives `terms`.
+    """
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        """Return the loss of every element, and fill `grad` with the derivatives with respect to `prediction`."""
+        raise NotImplementedError(f"{type(self).__name__} has no terms()")
+
+    def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+        grad = lend_like(empty, "loss grad", prediction)
+        each = self.terms(prediction, as_float(target, prediction, empty), grad, empty)
+        return self.mean_and_scale(each, grad, weights), grad
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        """Return the loss of every element by the plain formula; without one, by `terms`."""
+        return self.terms(prediction, target, np.empty_like(prediction), fresh(prediction))
+
+    def per_sample(self, prediction: Array, target: Array) -> Array:
+        each = self.plain(prediction, as_float(target, prediction, fresh(prediction)))
+        return each.reshape(len(each), -1).mean(axis=1)
+
+    def mean_and_scale(self, each: Array, grad: Array, weights: Array) -> float:
+        """Return the weighted sum over samples of the mean over elements; scale `grad` accordingly, in place."""
+        count = each.size // max(len(each), 1)
+        if count > 1:
+            weights = weights * (1.0 / count)
+        np.multiply(grad, per_row(weights, grad), out=grad)
+        return weighted_sum(each, weights)
+
+
+def fresh(like: Array) -> Empty:
+    """Return a lender of fresh memory of `like`'s type, for the paths where memory does not matter."""
+
+    def empty(name: str, shape: Shape, dtype: Any = None) -> Array:
+        return np.empty(shape, like.dtype if dtype is None else dtype)
+
+    return empty
+
+
+def per_row(weights: Array, array: Array) -> Array:
+    """Shape (N,) weights so that they multiply the rows of `array` (N, ...)."""
+    return weights.reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def weighted_sum(each: Array, weights: Array) -> float:
+    """Return ``sum_i weights_i sum_j each_ij``; rows are summed pairwise, then all of them in double precision."""
+    rows = each if each.ndim == 1 else np.add.reduce(each, axis=tuple(range(1, each.ndim)))
+    return float(np.add.reduce(np.multiply(rows, weights), dtype=np.float64))
+
+
+def as_float(target: Array, prediction: Array, empty: Empty) -> Array:
+    """Return `target` in the type of `prediction`; whole numbers are converted a batch at a time, in lent memory."""
+    if target.dtype == prediction.dtype:
+        return target
+    converted = empty("loss target", target.shape)
+    np.copyto(converted, target, casting="unsafe")
+    return converted
+
+
+def lend_like(empty: Empty, name: str, array: Array) -> Array:
+    """Borrow an array of the shape and the order of axes in memory of `array` (images may be channels-last there)."""
+    if array.flags.c_contiguous:
+        return empty(name, array.shape)
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    inverse = sorted(range(array.ndim), key=order.__getitem__)
+    return empty(name, tuple(array.shape[axis] for axis in order)).transpose(inverse)

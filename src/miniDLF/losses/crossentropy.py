@@ -1,0 +1,226 @@
+"""Cross-entropy between one class of several and a softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.ranges import require
+from miniDLF.errors import ArgumentError
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses.base import Empty, Loss, as_float, fresh, lend_like, per_row
+from miniDLF.losses.indexing import exp_rows, label_index, row_sums, shift_rows
+from miniDLF.losses.targets import check_numbers, encode_classes
+
+__all__ = ["CategoricalCrossentropy", "ClassLoss", "KLDivergence", "SparseCategoricalCrossentropy", "total_of"]
+
+
+class ClassLoss(Loss):
+    """Base of the losses of probabilities of classes, (N, ..., C), that come from a softmax or (`from_logits`) will.
+
+    Parameters
+    ----------
+    from_logits
+        Whether the model ends in logits; then the softmax is part of the loss.
+    label_smoothing
+        The share of a target's certainty that is spread evenly over all classes, from 0 to 1.
+    over_time
+        Whether the losses of the steps of a sequence (or the pixels of an image) are added up, as the specification
+        prints them, or averaged, as Keras does: 'sum' or 'mean'.
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    over_time: str = "sum"
+
+    absorbs = "Softmax"
+    classifies = "categorical"
+
+    def __post_init__(self) -> None:
+        require(self, label_smoothing="[0, 1)")
+        if self.over_time not in ("sum", "mean"):
+            raise ArgumentError(f"{type(self).__name__}: over_time is 'sum' or 'mean'; received {self.over_time!r}.")
+        if self.from_logits:
+            self.absorbs = None  # type: ignore[assignment]  # a softmax before it is then a mistake, or meant
+
+    def encode(self, target: Any, output_shape: Shape) -> Array:
+        array = check_numbers(self, target)
+        return encode_classes(self, array, output_shape)
+
+    def smoothed(self, target: Array, prediction: Array, empty: Empty) -> Array:
+        """Return the target as probabilities (N, ..., C), with the smoothing; labels become rows."""
+        classes = prediction.shape[-1]
+        a = self.label_smoothing
+        if target.ndim == prediction.ndim:
+            soft = as_float(target, prediction, empty)
+            if a:
+                soft = np.multiply(soft, 1.0 - a, out=lend_like(empty, "loss soft", prediction))
+                np.add(soft, a / classes, out=soft)
+            return soft
+        soft = empty("loss soft", prediction.shape)
+        soft.fill(a / classes)
+        soft.reshape(-1)[label_index(target, classes)] += 1.0 - a
+        return soft
+
+    def shares(self, weights: Array, steps: int) -> Array:
+        """Return the weight of each step of a sample."""
+        return weights if self.over_time == "sum" or steps == 1 else weights * (1.0 / steps)
+
+    def row_losses(self, logarithms: Array, target: Array) -> Array:
+        """Return the loss of each row by the plain formula, from the logarithms of the probabilities."""
+        raise NotImplementedError
+
+    def per_sample(self, prediction: Array, target: Array) -> Array:
+        if self.from_logits:
+            shifted = prediction - prediction.max(axis=-1, keepdims=True)
+            logarithms = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        else:
+            logarithms = np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))
+        rows = self.row_losses(logarithms, self.smoothed(target, prediction, fresh(prediction)))
+        rows = rows.reshape(len(prediction), -1)
+        total = rows.sum(axis=1, dtype=np.float64).astype(prediction.dtype)
+        return total if self.over_time == "sum" else total * (1.0 / rows.shape[1])
+
+
+class CategoricalCrossentropy(ClassLoss):
+    """``-sum_c t_c log p_c``, added up over time, for probabilities p (N, ..., C).
+
+    Targets are integer labels (N, ...), one-hot rows or probabilities (N, ..., C). After a `Softmax` the two
+    are computed as one from the logits z: ``log sum_c exp(z_c) - sum_c t_c z_c``, with the gradient ``softmax(z) - t``.
+    On its own the logarithm's argument is taken as at least the smallest normal number. Keras takes 1e-7 there, and
+    divides rows by their sum first, which is 1 after a softmax anyway.
+    """
+
+    def fused_value_and_grad(
+        self, logits: Array, target: Array, weights: Array, empty: Empty
+    ) -> tuple[float, Array, Array]:
+        shape = logits.shape
+        count, classes = logits.size // shape[-1], shape[-1]
+        samples = len(weights)
+        share = self.shares(weights, count // max(samples, 1))
+        prediction, grad = empty("loss prediction", shape), empty("loss grad", shape)
+        rows = prediction.reshape(count, classes)
+        total = empty("loss total", (count, 1))
+        shift_rows(logits.reshape(count, classes), rows, empty("loss best", (count,), np.intp), total)
+        if target.ndim == logits.ndim:
+            return self._fused_soft(rows, target, share, prediction, grad, total, empty)
+        index = label_index(target, classes, empty("loss index", (count,), np.intp))
+        score = rows.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+        a = self.label_smoothing
+        if a:
+            even = row_sums(rows, empty("loss even", (count, 1))).reshape(-1)
+            np.multiply(score, 1.0 - a, out=score)
+            np.add(score, np.multiply(even, a / classes, out=even), out=score)
+        exp_rows(rows, total)
+        np.divide(rows, total, out=rows)  # softmax
+        np.log(total, out=total)
+        np.subtract(total.reshape(-1), score, out=score)  # log sum exp(z) - z_label
+        if a:
+            np.subtract(prediction, a / classes, out=grad)
+            np.multiply(grad, per_row(share, grad), out=grad)
+            np.subtract.at(grad.reshape(-1), index, (1.0 - a) * spread_over(share, count, empty))
+        else:
+            np.multiply(prediction, per_row(share, grad), out=grad)
+            np.subtract.at(grad.reshape(-1), index, spread_over(share, count, empty))
+        return total_of(score, share), grad, prediction
+
+    def _fused_soft(
+        self, rows: Array, target: Array, share: Array, prediction: Array, grad: Array, total: Array, empty: Empty
+    ) -> tuple[float, Array, Array]:
+        count = len(rows)
+        soft = self.smoothed(target, prediction, empty)
+        np.multiply(prediction, soft, out=grad)
+        score = row_sums(grad.reshape(rows.shape), empty("loss score", (count, 1)))
+        mass = row_sums(soft.reshape(rows.shape), empty("loss even", (count, 1)))
+        exp_rows(rows, total)
+        np.divide(rows, total, out=rows)
+        np.multiply(rows, mass, out=grad.reshape(rows.shape))  # the rows of targets sum to 1 only up to rounding
+        np.subtract(grad, soft, out=grad)
+        np.multiply(grad, per_row(share, grad), out=grad)
+        np.log(total, out=total)
+        np.multiply(total, mass, out=total)
+        np.subtract(total, score, out=score)
+        return total_of(score.reshape(-1), share), grad, prediction
+
+    def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+        if self.from_logits:
+            return self.fused_value_and_grad(prediction, target, weights, empty)[:2]
+        count, classes = prediction.size // prediction.shape[-1], prediction.shape[-1]
+        share = self.shares(weights, count // max(len(weights), 1))
+        tiny = np.finfo(prediction.dtype).tiny
+        grad = empty("loss grad", prediction.shape)
+        if target.ndim < prediction.ndim and not self.label_smoothing:
+            index = label_index(target, classes, empty("loss index", (count,), np.intp))
+            right = prediction.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+            grad.fill(0)
+            slope = spread_over(share, count, empty) * (right >= tiny)
+            np.maximum(right, tiny, out=right)
+            grad.reshape(-1)[index] = -slope / right
+            np.log(right, out=right)
+            return -total_of(right, share), grad
+        soft = self.smoothed(target, prediction, empty)
+        clipped = np.maximum(prediction, tiny, out=empty("loss clipped", prediction.shape))
+        np.divide(soft, clipped, out=grad)
+        np.multiply(grad, prediction >= tiny, out=grad)
+        np.multiply(grad, per_row(-share, grad), out=grad)
+        np.log(clipped, out=clipped)
+        np.multiply(clipped, soft, out=clipped)
+        return -total_of(clipped.sum(axis=-1).reshape(-1), share), grad
+
+    def row_losses(self, logarithms: Array, target: Array) -> Array:
+        return -np.sum(target * logarithms, axis=-1)
+
+
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """`CategoricalCrossentropy` for integer labels (N, ...) only: one-hot targets are refused."""
+
+    def encode(self, target: Any, output_shape: Shape) -> Array:
+        return encode_classes(self, check_numbers(self, target), output_shape, one_hot=False)
+
+
+class KLDivergence(Loss):
+    """``sum_c t_c log(t_c / p_c)`` over the last axis, the mean over others: how far p is from the distribution t.
+
+    Targets are probabilities of the output's shape (Kullback & Leibler 1951). Both are taken as at least 1e-7 (as Keras
+    does), and ``p`` as at most 1.
+    """
+
+    target_range = (0.0, 1.0)
+
+    LEAST = 1e-7
+
+    def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+        target = np.maximum(as_float(target, prediction, empty), self.LEAST, out=empty("loss soft", prediction.shape))
+        grad = empty("loss grad", prediction.shape)
+        share = weights * (len(weights) / max(prediction.size // prediction.shape[-1], 1))
+        clipped = np.clip(prediction, self.LEAST, 1.0, out=empty("loss clipped", prediction.shape))
+        each = np.divide(target, clipped, out=grad)
+        logarithm = np.log(each, out=empty("loss each", prediction.shape))
+        np.multiply(logarithm, target, out=logarithm)
+        value = total_of(logarithm.sum(axis=-1).reshape(-1), share)
+        np.multiply(grad, (prediction >= self.LEAST) & (prediction <= 1.0), out=grad)
+        return value, np.multiply(grad, per_row(-share, grad), out=grad)
+
+    def per_sample(self, prediction: Array, target: Array) -> Array:
+        t = np.maximum(target.astype(prediction.dtype), self.LEAST)
+        each = t * np.log(t / np.clip(prediction, self.LEAST, 1.0))
+        return each.sum(axis=-1).reshape(len(prediction), -1).mean(axis=1)
+
+
+def spread_over(share: Array, count: int, empty: Empty) -> Array:
+    """Return the weight of every row: each sample's, repeated for its steps."""
+    samples = len(share)
+    if count == samples:
+        return share
+    spread = empty("loss shares", (samples, count // max(samples, 1)))
+    np.copyto(spread, share[:, None])
+    return spread.reshape(-1)
+
+
+def total_of(rows: Array, share: Array) -> float:
+    """Return the weighted sum of the rows' losses; sequences are added up in double precision."""
+    if rows.size == share.size:
+        return float(np.add.reduce(rows * share, dtype=np.float64))
+    samples = np.add.reduce(rows.reshape(len(share), -1), axis=1, dtype=np.float64)
+    return float(np.dot(samples, share))

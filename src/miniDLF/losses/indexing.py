@@ -1,0 +1,65 @@
+"""Rows of class scores: where the label of each row lies, the softmax of rows, the sums of rows.
+
+Measured on rows (780, 43) / (256, 10), float32, one core with AVX-512, in microseconds. The largest of each row by
+`np.max` 37 / 11, by `argmax` and a gather 16 / 2. Row sums by `np.sum` 15 / 4, by a product with ones 3 / 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from miniDLF.kernels.workspace import Array
+
+__all__ = ["exp_rows", "label_index", "row_sums", "shift_rows"]
+
+
+@functools.lru_cache(maxsize=32)
+def _starts(rows: int, classes: int) -> Array:
+    """Return where each row begins in the flat array."""
+    starts = np.arange(rows, dtype=np.intp) * classes
+    starts.flags.writeable = False
+    return starts
+
+
+@functools.lru_cache(maxsize=32)
+def _ones(classes: int, dtype: np.dtype[Any]) -> Array:
+    ones = np.ones((classes, 1), dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:
+    """Return the places of the labels (any shape) in the flat array of scores (rows, classes)."""
+    flat = labels.reshape(-1)
+    return np.add(_starts(flat.size, classes), flat, out=out, casting="unsafe", dtype=np.intp)
+
+
+def row_sums(rows: Array, out: Array) -> Array:
+    """Return the sum of each row: (R, C) -> (R, 1)."""
+    return np.matmul(rows, _ones(rows.shape[1], rows.dtype), out=out)  # (R, C) @ (C, 1) -> (R, 1)
+
+
+def shift_rows(scores: Array, out: Array, best: Array, largest: Array) -> Array:
+    """Take the largest of each row off, so that `exp` cannot overflow.
+
+    Parameters
+    ----------
+    scores, out : (R, C)
+    best : (R,), of type intp
+        Memory for the place of the largest.
+    largest : (R, 1)
+        Memory for the largest.
+    """
+    rows, classes = scores.shape
+    np.add(scores.argmax(1, out=best), _starts(rows, classes), out=best)
+    scores.reshape(-1).take(best, out=largest.reshape(-1), mode="clip")  # "clip" writes straight to `out`
+    return np.subtract(scores, largest, out=out)
+
+
+def exp_rows(shifted: Array, total: Array) -> Array:
+    """Take the exponential in place; `total` (R, 1) receives the sum of each row."""
+    np.exp(shifted, out=shifted)
+    return row_sums(shifted, total)

@@ -1,0 +1,200 @@
+"""Losses of numbers: squared, absolute, relative and counted errors, and the angle between vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.ranges import require
+from miniDLF.errors import DataError
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, as_float, fresh, lend_like, per_row, weighted_sum
+
+__all__ = [
+    "CosineSimilarity",
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+]
+
+#: What keeps a quotient or a logarithm finite where the number under it is zero (Keras' value).
+EPSILON = 1e-7
+
+
+class MeanSquaredError(ElementwiseLoss):
+    """``mean((p - t)^2)`` over the elements of a sample; any shape."""
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        np.subtract(prediction, target, out=grad)
+        each = np.multiply(grad, grad, out=lend_like(empty, "loss each", grad))
+        np.add(grad, grad, out=grad)  # 2 (p - t)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        return (prediction - target) ** 2
+
+
+class MeanAbsoluteError(ElementwiseLoss):
+    """``mean(|p - t|)``; the derivative is 0 where both are equal."""
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        np.subtract(prediction, target, out=grad)
+        each = np.abs(grad, out=lend_like(empty, "loss each", grad))
+        np.sign(grad, out=grad)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        return np.abs(prediction - target)
+
+
+class Huber(ElementwiseLoss):
+    """``mean(d^2 / 2)`` where ``d = |p - t| <= delta``, ``delta (d - delta / 2)`` beyond (Huber 1964).
+
+    With ``c = clip(p - t, -delta, delta)`` both are ``c (p - t - c / 2)``, and the derivative is c.
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self, delta="(0, inf)")
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        each = np.subtract(prediction, target, out=lend_like(empty, "loss each", grad))
+        np.clip(each, -self.delta, self.delta, out=grad)
+        half = np.multiply(grad, 0.5, out=lend_like(empty, "loss half", grad))
+        np.subtract(each, half, out=each)
+        return np.multiply(each, grad, out=each)
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        d = np.abs(prediction - target)
+        return np.where(d <= self.delta, 0.5 * d * d, self.delta * (d - 0.5 * self.delta))
+
+
+class LogCosh(ElementwiseLoss):
+    """``mean(log(cosh(d)))``, ``d = p - t``, as ``|d| + log(1 + exp(-2 |d|)) - log 2``, which cannot overflow."""
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        np.subtract(prediction, target, out=grad)
+        distance = np.abs(grad, out=lend_like(empty, "loss half", grad))
+        each = np.multiply(distance, -2.0, out=lend_like(empty, "loss each", grad))
+        np.exp(each, out=each)
+        np.log1p(each, out=each)
+        np.add(each, distance, out=each)
+        np.subtract(each, float(np.log(2.0)), out=each)
+        np.tanh(grad, out=grad)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        d = np.abs(prediction - target)
+        return d + np.log1p(np.exp(-2.0 * d)) - float(np.log(2.0))
+
+
+class MeanAbsolutePercentageError(ElementwiseLoss):
+    """``100 mean(|p - t| / max(|t|, 1e-7))``, in percent; targets near zero dominate it."""
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        size = np.abs(target, out=lend_like(empty, "loss half", grad))
+        np.maximum(size, EPSILON, out=size)
+        np.divide(100.0, size, out=size)
+        np.subtract(prediction, target, out=grad)
+        each = np.abs(grad, out=lend_like(empty, "loss each", grad))
+        np.multiply(each, size, out=each)
+        np.sign(grad, out=grad)
+        np.multiply(grad, size, out=grad)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        return 100.0 * np.abs(prediction - target) / np.maximum(np.abs(target), EPSILON)
+
+
+class MeanSquaredLogarithmicError(ElementwiseLoss):
+    """``mean((log(1 + p) - log(1 + t))^2)`` for targets of at least 0; predictions are clipped to at least 1e-7."""
+
+    target_range = (0.0, np.inf)
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        clipped = np.maximum(prediction, EPSILON, out=lend_like(empty, "loss half", grad))
+        np.log1p(clipped, out=grad)
+        each = np.log1p(target, out=lend_like(empty, "loss each", grad))
+        np.subtract(grad, each, out=grad)
+        np.multiply(grad, grad, out=each)
+        np.add(clipped, 1.0, out=clipped)
+        np.divide(grad, clipped, out=grad)
+        np.multiply(grad, 2.0, out=grad)
+        np.multiply(grad, prediction >= EPSILON, out=grad)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        d = np.log1p(np.maximum(prediction, EPSILON)) - np.log1p(target)
+        return d * d
+
+
+class Poisson(ElementwiseLoss):
+    """``mean(p - t log(p + 1e-7))``: the negative log-likelihood of counts t of expectation p, without its constant.
+
+    Predictions must be positive: end the model with 'softplus' or another positive activation.
+    """
+
+    target_range = (0.0, np.inf)
+
+    def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
+        rate = np.add(prediction, EPSILON, out=lend_like(empty, "loss half", grad))
+        each = np.log(rate, out=lend_like(empty, "loss each", grad))
+        np.multiply(each, target, out=each)
+        np.subtract(prediction, each, out=each)
+        np.divide(target, rate, out=grad)
+        np.subtract(1.0, grad, out=grad)
+        return each
+
+    def plain(self, prediction: Array, target: Array) -> Array:
+        return prediction - target * np.log(prediction + EPSILON)
+
+
+class CosineSimilarity(Loss):
+    """``-cos(p, t)`` of the vectors along the last axis, -1 where they point the same way; the mean over other axes.
+
+    A length is taken as at least 1e-6, so a zero vector gives 0.
+    """
+
+    #: Squared lengths below this are taken as this (Keras' value).
+    SHORTEST = 1e-12
+
+    def encode(self, target: Any, output_shape: Shape) -> Array:
+        if not output_shape or output_shape[-1] < 2:
+            raise DataError(
+                f"CosineSimilarity: the output (N{', ' + str(output_shape[-1]) if output_shape else ''}) holds no "
+                "vectors; numbers have no angle. Use 'mse', or give the last layer more units."
+            )
+        return super().encode(target, output_shape)
+
+    def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+        target = as_float(target, prediction, empty)
+        grad = lend_like(empty, "loss grad", prediction)
+        cosine, shrink, length, other = self._parts(prediction, target)
+        steps = cosine.size // max(len(prediction), 1)
+        # d(-cos)/dp = (cos p / |p| - t / |t|) / |p|; the first term falls away where |p| is the constant 1e-6.
+        np.multiply(prediction, cosine * shrink / length, out=grad)
+        np.subtract(grad, target / other, out=grad)
+        np.divide(grad, length, out=grad)
+        share = weights * (1.0 / steps)
+        np.multiply(grad, per_row(share, grad), out=grad)
+        return -weighted_sum(cosine, share), grad
+
+    def per_sample(self, prediction: Array, target: Array) -> Array:
+        return (
+            -self._parts(prediction, as_float(target, prediction, fresh(prediction)))[0]
+            .reshape(len(prediction), -1)
+            .mean(axis=1)
+        )
+
+    def _parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array, Array]:
+        squared = np.sum(prediction * prediction, axis=-1, keepdims=True)
+        length = np.sqrt(np.maximum(squared, self.SHORTEST))
+        other = np.sqrt(np.maximum(np.sum(target * target, axis=-1, keepdims=True), self.SHORTEST))
+        cosine = np.sum(prediction * target, axis=-1, keepdims=True) / (length * other)
+        return cosine, squared >= self.SHORTEST, length, other
