@@ -15,29 +15,38 @@ from miniDLF.layers.activations import (
     Swish,
     Tanh,
 )
+from miniDLF.layers.convolution import Conv2D
 from miniDLF.layers.dense import Dense
 from miniDLF.layers.derived import DerivedLayer
 from miniDLF.layers.merging import Add, Average, Concatenate, Dot, Maximum, Multiply, Subtract
 from miniDLF.layers.normalization import BatchNormalization
+from miniDLF.layers.pooling import GlobalAveragePooling2D, Pooling2D, UpSampling2D
+from miniDLF.layers.recurrent import GRU, LSTM, RNN
 from miniDLF.layers.shaping import Dropout, Flatten, Reshape
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "Add",
     "Average",
     "BatchNormalization",
     "Concatenate",
+    "Conv2D",
     "Dense",
     "DerivedLayer",
     "Dot",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling2D",
     "Layer",
     "Linear",
     "Maximum",
     "Multiply",
+    "Pooling2D",
     "ReLU",
     "Reshape",
     "Sigmoid",
@@ -46,6 +55,7 @@ __all__ = [
     "Subtract",
     "Swish",
     "Tanh",
+    "UpSampling2D",
 ]
 
 #: The closed registry by which files name layers.

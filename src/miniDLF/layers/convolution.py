@@ -11,6 +11,7 @@ from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.convolution import choose_method, conv2d, conv2d_backward, prepare_weights
 from miniDLF.kernels.windows import Padding, Window
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.layers.activations import with_activation
 
 __all__ = ["Conv2D", "image_shape", "pair"]
 
@@ -123,6 +124,9 @@ class Conv2D(Layer):
         dx = call.empty("dx", (count, height, width, channels)) if call.needs_dx else None
         dweight, dbias = call.grad(self.weight), call.grad(self.bias)
         return conv2d_backward(x, dy, weight, call.shared.matrices, call.window, dweight, dbias, dx, call.scratch)
+
+    def parts(self) -> tuple[Layer, ...]:
+        return with_activation(self, self.activation)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         filters, height, width = output_shape

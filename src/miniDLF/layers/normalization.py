@@ -9,6 +9,7 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError
+from miniDLF.kernels.normalization import Channels, regular
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["BatchNormalization"]
@@ -75,40 +76,41 @@ class BatchNormalization(Layer):
     # Statistics of the whole batch: count, mean, sum of squared deviations (Chan et al. 1983) -------------------------
 
     def partial(self, x: Array, call: Call) -> Any:
-        rows = _rows(x)
-        count = rows.size // rows.shape[-1]
-        mean = _sum(rows) / count
-        centred = np.subtract(rows, mean, out=_rows(call.empty_like("centred", x)))
-        return count, mean, _sum_product(centred, centred), mean
+        x = _regular(x, call)
+        channels = self._channels(x, call)
+        call.centred = call.empty_like("centred", x)
+        call.mean, squares = channels.centre(x, call.centred, call.scratch)
+        return channels.count, call.mean, squares
 
     def merge(self, a: Any, b: Any) -> Any:
         count = a[0] + b[0]
         delta = b[1] - a[1]
-        mean = a[1] + delta * (b[0] / count)
-        return count, mean, a[2] + b[2] + delta * delta * (a[0] * b[0] / count), mean
+        return count, a[1] + delta * (b[0] / count), a[2] + b[2] + delta * delta * (a[0] * b[0] / count)
 
-    def forward(self, x: Array, call: Call) -> Array:  # rows (R, F): every axis but the features'
+    def forward(self, x: Array, call: Call) -> Array:
+        x = _regular(x, call)
         y = call.empty_like("y", x)
         if call.training:
-            count, mean, squares, _ = call.total
-            inverse = 1.0 / np.sqrt(squares / count + self.epsilon)
+            count, mean, squares = call.total
+            call.inverse = 1.0 / np.sqrt(squares / count + self.epsilon)
+            source, call.offset = call.centred, call.mean - mean  # centred + offset = x - mean of the whole batch
         else:
-            mean, inverse = self.running_mean.value, 1.0 / np.sqrt(self.running_var.value + self.epsilon)
-        call.inverse = inverse
-        normal = call.normal = call.empty_like("normal", x)
-        rows = np.subtract(_rows(x), mean, out=_rows(normal))
-        np.multiply(rows, inverse, out=rows)
-        out = _rows(y)
-        np.multiply(rows, 1.0 if self.gamma is None else self.gamma.value, out=out)
-        if self.beta is not None:
-            np.add(out, self.beta.value, out=out)
+            call.inverse = 1.0 / np.sqrt(self.running_var.value + self.epsilon)
+            source, call.offset = x, -self.running_mean.value
+            call.centred = x
+        scale = call.scale = call.inverse if self.gamma is None else call.inverse * self.gamma.value
+        shift = call.offset * scale
+        self._channels(x, call).scale_shift(source, scale, shift if self.beta is None else shift + self.beta.value, y)
         return y
 
-    # dx = gamma / sqrt(var + eps) (dy - mean(dy) - normal mean(dy normal)) --------------------------------------------
+    # With normal = (centred + offset) inverse:  dx = scale (dy - mean(dy) - normal mean(dy normal)) -------------------
 
     def backward_partial(self, dy: Array, call: Call) -> Any:
-        rows = _rows(dy)
-        call.sums = (_sum(rows), _sum_product(rows, _rows(call.normal)))
+        centred = call.centred
+        if dy.strides != centred.strides:
+            dy = _like(dy, centred, call)
+        sums, products = self._channels(centred, call).products(dy, centred, call.scratch)
+        call.sums = sums, (products + call.offset * sums) * call.inverse  # sum of dy, sum of dy * normal
         return call.sums
 
     def backward(self, dy: Array, call: Call) -> Array:
@@ -118,17 +120,25 @@ class BatchNormalization(Layer):
             call.grad(self.beta)[...] = call.sums[0]
         if self.gamma is not None:
             call.grad(self.gamma)[...] = call.sums[1]
-        rows = _rows(dy)
-        if call.training:
-            count = call.total[0]
-            local = np.multiply(_rows(call.normal), call.backward_total[1] / count, out=_rows(call.normal))
-            np.subtract(rows, local, out=rows)
-            np.subtract(rows, call.backward_total[0] / count, out=rows)
-        np.multiply(rows, call.inverse * (1.0 if self.gamma is None else self.gamma.value), out=rows)
+        if dy.strides != call.centred.strides:
+            dy = _like(dy, call.centred, call)
+        channels = self._channels(call.centred, call)
+        if not call.training:
+            channels.scale_shift(dy, call.scale, np.zeros_like(call.scale), dy)
+            return dy
+        count, sums, products = call.total[0], *call.backward_total
+        by_centred = call.scale * call.inverse * products / -count
+        channels.combine(dy, call.scale, call.centred, by_centred, by_centred * call.offset - call.scale * sums / count)
         return dy
 
+    def _channels(self, x: Array, call: Call) -> Channels:
+        known: Channels | None = call.__dict__.get("channels")
+        if known is None or not known.fits(x):
+            known = call.channels = Channels(x)
+        return known
+
     def update_state(self, call: Call) -> None:
-        count, mean, squares, _ = call.total
+        count, mean, squares = call.total
         for running, batch in ((self.running_mean.value, mean), (self.running_var.value, squares / count)):
             running *= self.momentum
             running += (1 - self.momentum) * batch
@@ -137,15 +147,17 @@ class BatchNormalization(Layer):
         return 8 * int(np.prod(input_shape))
 
 
-def _rows(x: Array) -> Array:
-    """View with the features last: (N, C, H, W) -> (N, H, W, C); everything else has them there."""
-    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+def _regular(x: Array, call: Call) -> Array:
+    """Return `x`, or a copy in lent memory where it is contiguous in no order that the kernels know."""
+    if regular(x):
+        return x
+    copy = call.empty("copy", x.shape)
+    np.copyto(copy, x)
+    return copy
 
 
-def _sum(rows: Array) -> Array:
-    return np.sum(rows, axis=tuple(range(rows.ndim - 1)))
-
-
-def _sum_product(a: Array, b: Array) -> Array:
-    axes = "abcdefgh"[: a.ndim - 1]
-    return np.einsum(f"{axes}z,{axes}z->z", a, b)
+def _like(dy: Array, x: Array, call: Call) -> Array:
+    """Copy `dy` to the order of axes in memory that `x` has."""
+    result = call.empty_like("dy", x)
+    np.copyto(result, dy)
+    return result

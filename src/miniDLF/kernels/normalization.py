@@ -1,0 +1,119 @@
+"""Passes of batch normalisation, over blocks that stay in the cache.
+
+A pass over a channels-last array of 32 channels has inner loops of 32 numbers, each with its own overhead. Seen as rows
+of many pixels, with the channels' coefficients repeated, the loops are long; sums over rows are products with a vector
+of ones, which BLAS does at the speed of memory. For 32 x 32 x 32 x 32 float32 (a shard of 32 images) on one core:
+mean and variance 0.38 ms instead of 0.87 ms with `np.sum` and `np.einsum`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["Channels", "regular"]
+
+Lend = Callable[[str, Shape], Array]
+
+#: Elements of a block: three of them (values, centred values, gradient) fit a second-level cache of 1 MiB.
+BLOCK = 65_536
+#: Repeating coefficients makes inner loops at least this long.
+WIDE = 512
+
+
+def regular(x: Array) -> bool:
+    """Say whether `x` is contiguous, channels first or channels last."""
+    return bool(x.flags.c_contiguous or (x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous))
+
+
+class Channels:
+    """How the channels (or features) of an array lie in memory, and sums and passes over each of them.
+
+    Parameters
+    ----------
+    x
+        Vectors (N, F), sequences (N, T, F) or images (N, C, H, W) in either order of memory.
+    """
+
+    def __init__(self, x: Array) -> None:
+        self.shape, self.strides = x.shape, x.strides
+        last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+        self.features = last.shape[-1]
+        self.count = x.size // self.features
+        #: Channels-last where every pixel's channels lie together; else an image's channel is one run of memory.
+        self.last = x.ndim != 4 or last.flags.c_contiguous
+        self.repeats = 1
+        if self.last:
+            for length in reversed(last.shape[:-1]):
+                if self.repeats * self.features >= WIDE or self.count % (self.repeats * length):
+                    break
+                self.repeats *= length
+        self.ones = np.ones(max(self.count // self.repeats, 1) if self.last else x[0, 0].size, x.dtype)
+
+    def fits(self, x: Array) -> bool:
+        """Say whether `x` lies in memory as the array this was made for."""
+        return x.shape == self.shape and x.strides == self.strides
+
+    def blocks(self, x: Array) -> list[Array]:
+        """Cut `x` into matrices that fit the cache: rows of pixels, or the channels of one image as rows."""
+        if not self.last:
+            return [image.reshape(self.features, -1) for image in x]
+        rows = (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x).reshape(-1, self.repeats * self.features)
+        height = max(1, BLOCK // rows.shape[1])
+        return [rows[start : start + height] for start in range(0, len(rows), height)]
+
+    def spread(self, coefficients: Array) -> Array:
+        """Bring one number a channel to the shape that multiplies a block."""
+        if not self.last:
+            return coefficients[:, np.newaxis]
+        return np.tile(coefficients, self.repeats) if self.repeats > 1 else coefficients
+
+    def sum(self, block: Array) -> Array:
+        """Return the sum of a block over everything but the channels, still spread (see `folded`)."""
+        return self.ones[: len(block)] @ block if self.last else block @ self.ones
+
+    def folded(self, sums: Array) -> Array:
+        """Join the repeats of a sum: one number a channel."""
+        return sums.reshape(self.repeats, -1).sum(axis=0) if self.last else sums
+
+    def total(self, x: Array) -> Array:
+        """Return the sum of each channel."""
+        return self.folded(sum(self.sum(block) for block in self.blocks(x)))
+
+    def centre(self, x: Array, out: Array, lend: Lend) -> tuple[Array, Array]:
+        """Write ``x - mean`` to `out`; return the means and the sums of squared deviations."""
+        mean = self.total(x) / self.count
+        spread = self.spread(mean)
+        squares: Array | float = 0.0
+        for block, centred in zip(self.blocks(x), self.blocks(out), strict=True):
+            np.subtract(block, spread, out=centred)
+            squares = squares + self.sum(np.multiply(centred, centred, out=lend("squares", centred.shape)))
+        return mean, self.folded(np.asarray(squares))
+
+    def scale_shift(self, x: Array, scale: Array, shift: Array, out: Array) -> None:
+        """Write ``x * scale + shift`` to `out`."""
+        scale, shift = self.spread(scale), self.spread(shift)
+        for block, result in zip(self.blocks(x), self.blocks(out), strict=True):
+            np.multiply(block, scale, out=result)
+            np.add(result, shift, out=result)
+
+    def products(self, dy: Array, centred: Array, lend: Lend) -> tuple[Array, Array]:
+        """Return the sums of `dy` and of ``dy * centred``."""
+        sums: Array | float = 0.0
+        products: Array | float = 0.0
+        for block, values in zip(self.blocks(dy), self.blocks(centred), strict=True):
+            sums = sums + self.sum(block)
+            products = products + self.sum(np.multiply(block, values, out=lend("squares", values.shape)))
+        return self.folded(np.asarray(sums)), self.folded(np.asarray(products))
+
+    def combine(self, dy: Array, a: Array, centred: Array, b: Array, c: Array) -> None:
+        """Turn `dy` into ``a * dy + b * centred + c``; `centred` is spent."""
+        a, b, c = self.spread(a), self.spread(b), self.spread(c)
+        for block, values in zip(self.blocks(dy), self.blocks(centred), strict=True):
+            np.multiply(values, b, out=values)
+            np.add(values, c, out=values)
+            np.multiply(block, a, out=block)
+            np.add(block, values, out=block)
