@@ -156,15 +156,18 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
 
 def cross_entropy_of_logits(logits: Array, target: Array, each: Array, spare: Array) -> Array:
-    """Return ``max(z, 0) - z t + log(1 + exp(-|z|))`` in `each`; no term of it can overflow."""
-    np.abs(logits, out=each)
-    np.negative(each, out=each)
-    np.exp(each, out=each)
-    np.log1p(each, out=each)
-    np.clip(logits, 0, np.inf, out=spare)  # faster than np.maximum(z, 0)
-    np.add(each, spare, out=each)
+    """Return ``max(z, 0) - z t + log(1 + exp(-|z|))`` in `each`; no term of it can overflow.
+
+    The logarithm is added last: where the answer is right and certain, it alone is left.
+    """
+    np.clip(logits, 0, np.inf, out=each)  # faster than np.maximum(z, 0)
     np.multiply(logits, target, out=spare)
-    return np.subtract(each, spare, out=each)
+    np.subtract(each, spare, out=each)
+    np.abs(logits, out=spare)
+    np.negative(spare, out=spare)
+    np.exp(spare, out=spare)
+    np.log1p(spare, out=spare)
+    return np.add(each, spare, out=each)
 
 
 def _limits(prediction: Array) -> tuple[float, float]:

@@ -119,7 +119,7 @@ class CategoricalCrossentropy(ClassLoss):
         if a:
             np.subtract(prediction, a / classes, out=grad)
             np.multiply(grad, per_row(share, grad), out=grad)
-            np.subtract.at(grad.reshape(-1), index, (1.0 - a) * spread_over(share, count, empty))
+            np.subtract.at(grad.reshape(-1), index, spread_over((1.0 - a) * share, count, empty))
         else:
             np.multiply(prediction, per_row(share, grad), out=grad)
             np.subtract.at(grad.reshape(-1), index, spread_over(share, count, empty))
