@@ -141,7 +141,7 @@ def test_names() -> None:
     assert type(get_initializer("GlorotUniform")) is type(get_initializer("glorot_uniform")) is GlorotUniform
     assert type(get_initializer("random_normal")) is type(get_initializer(module.RandomNormal)) is Normal
     assert repr(get_initializer(0.5)) == "Constant(value=0.5)"
-    with pytest.raises(UnknownNameError, match="unknown initializer 'he_norml'.*Did you mean 'he_normal'"):
+    with pytest.raises(UnknownNameError, match=r"unknown initializer 'he_norml'.*Did you mean 'he_normal'"):
         get_initializer("he_norml")
     with pytest.raises(ArgumentTypeError, match="initializer: expected an Initializer"):
         get_initializer([1.0])

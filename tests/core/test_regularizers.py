@@ -79,11 +79,7 @@ def test_orthogonal_by_hand() -> None:
     value = np.array([[3.0, 4.0], [2.0, 0.0], [0.0, -5.0]])  # |cosines| of the rows: 0.6, 0.8, 0
     assert OrthogonalRegularizer(0.3).value_and_grad(value, np.zeros((3, 2))) == pytest.approx(0.3 * 1.4 / 3)
     columns = OrthogonalRegularizer(0.3, "columns").value_and_grad(value, np.zeros((3, 2)))
-    assert (
-        columns
-        == pytest.approx(0.3 * 8 / np.sqrt(13 * 41))
-        == pytest.approx(0.3 * abs(12 - 0) / np.sqrt(13 * 41) / 1.5)
-    )
+    assert columns == pytest.approx(0.3 * 12 / np.sqrt(13 * 41))
     grad = np.zeros((4, 4))
     assert OrthogonalRegularizer().value_and_grad(np.eye(4), grad) == 0.0
     assert not grad.any()
@@ -142,9 +138,9 @@ def test_names_and_layers() -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(ArgumentError, match=r"L2: l2 must lie in \[0, inf\); received -1. The default is 0.01"):
         L2(-1)
-    with pytest.raises(ArgumentError, match="mode is 'rows' or 'columns'; received 'row'. Did you mean 'rows'"):
+    with pytest.raises(ArgumentError, match=r"mode is 'rows' or 'columns'; received 'row'. Did you mean 'rows'"):
         OrthogonalRegularizer(mode="row")
     with pytest.raises(ShapeError, match=r"two axes or more, received the shape \(3,\). Use L2"):
         OrthogonalRegularizer().value_and_grad(np.zeros(3), np.zeros(3))
-    with pytest.raises(UnknownNameError, match="unknown regularizer 'l3'.*Did you mean"):
+    with pytest.raises(UnknownNameError, match=r"unknown regularizer 'l3'.*Did you mean"):
         get_regularizer("l3")
