@@ -1,0 +1,44 @@
+"""Metrics: measured over batches, right with partial ones and with weights."""
+
+from miniDLF.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    Perplexity,
+    SparseCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from miniDLF.metrics.base import MeanMetric, Metric
+from miniDLF.metrics.choices import CHOICES as CHOICES
+from miniDLF.metrics.choices import get_metric
+from miniDLF.metrics.counts import ConfusionMatrix, F1Score, Precision, Recall
+from miniDLF.metrics.ranking import AUC
+from miniDLF.metrics.regression import (
+    CosineSimilarity,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    R2Score,
+    RootMeanSquaredError,
+)
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "F1Score",
+    "MeanAbsoluteError",
+    "MeanMetric",
+    "MeanSquaredError",
+    "Metric",
+    "Perplexity",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "get_metric",
+]
