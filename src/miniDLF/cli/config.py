@@ -99,10 +99,10 @@ def make(kind: str, config: Mapping[str, Any]) -> Any:
     module = importlib.import_module(
         {"optimizer": "miniDLF.optimizers", "callbacks": "miniDLF.callbacks", "model.layers": "miniDLF.layers"}[kind]
     )
-    name = config.get("class")
+    name = str(config.get("class"))
     names = [entry for entry in module.__all__ if isinstance(getattr(module, entry), type)]
     if name not in names:
-        raise ArgumentError(f"class = {name!r}: choose from {', '.join(names)}.{nearest(str(name), names)}")
+        raise ArgumentError(f"class = {name!r}: choose from {', '.join(names)}.{nearest(name, names)}")
     try:
         return getattr(module, name)(**arguments)
     except TypeError as error:

@@ -46,8 +46,8 @@ def _dense(array: Array) -> bool:
 def leaky_backward(dy: Array, y: Array, alpha: float, limit: float, lend: Lend) -> Array:
     """Multiply `dy` in place by the derivative of a leaky, clipped rectifier whose output was `y`.
 
-    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. NumPy's masked forms, ``where=`` and `np.where`,
-    take ten times as long as a product with the mask.
+    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. NumPy's masked forms, ``where=`` and
+    `np.where`, take ten times as long as a product with the mask.
     """
     for gradient, values in pieces(dy, y):
         mask = lend("mask", values.shape, bool)

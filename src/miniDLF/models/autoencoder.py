@@ -52,7 +52,7 @@ class Autoencoder(Model):
         """Return what the autoencoder makes of samples."""
         return self.predict(x)
 
-    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **keywords: Any) -> Any:  # type: ignore[override]
+    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **keywords: Any) -> Any:
         """Train; without `y` the samples are their own targets. The arguments are those of `Model.fit`."""
         return super().fit(x, x if y is None and hasattr(x, "shape") else y, *arguments, **keywords)
 

@@ -11,6 +11,7 @@ from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError
 from miniDLF.kernels.workspace import Array
+from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
 from miniDLF.training.feeds import ArrayFeed, IterableFeed
@@ -25,6 +26,8 @@ _UNSET: Any = object()
 
 class Fitting:
     """What `Model` and `Sequential` share: fit, evaluate, predict and their one-batch forms."""
+
+    _engine: Any
 
     def fit(
         self: Any,
@@ -140,8 +143,6 @@ class Fitting:
             self._recompile(optimizer)
 
     def _recompile(self: Any, optimizer: Any) -> None:
-        from miniDLF.optimizers import get_optimizer
-
         self.optimizer = get_optimizer(optimizer)
         self._engine = None
 

@@ -50,6 +50,10 @@ class Model(Fitting):
     #: Calling a model on a node inlines its graph there, so it is a layer like any other.
     takes_many = False
 
+    _graph: Graph | None
+    _engine: Engine | None
+    _output_names: list[str | None]
+
     def __init__(
         self,
         inputs: Any,
@@ -66,7 +70,7 @@ class Model(Fitting):
             if given is not None:
                 node.name = given
         self._output_names = [given for given, _ in named_outputs]
-        self._graph: Graph | None = Graph([n for _, n in named_inputs], [n for _, n in named_outputs])
+        self._graph = Graph([n for _, n in named_inputs], [n for _, n in named_outputs])
 
     def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
         self.name = name
@@ -77,10 +81,11 @@ class Model(Fitting):
         if shards is not None and (not isinstance(shards, int) or shards < 1):
             raise ArgumentError(f"shards: a whole number of at least 1, or None; received {shards!r}.")
         self.shards = shards
-        self._output_names: list[str | None] = []
+        self._graph = None
+        self._output_names = []
         self._buffers: Buffers | None = None
         self._executor: Executor | None = None
-        self._engine: Engine | None = None
+        self._engine = None
         self._compiled: dict[str, Any] | None = None
         self.optimizer: Any = None
         self.history: Any = None

@@ -60,7 +60,7 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _kind(model: Model) -> str:
-    for name, kind in reversed(_KINDS.items()):
+    for name, kind in reversed(list(_KINDS.items())):
         if isinstance(model, kind):
             return name
     return "Model"
