@@ -134,10 +134,10 @@ def as_float(target: Array, prediction: Array, empty: Empty) -> Array:
     return converted
 
 
-def lend_like(empty: Empty, name: str, array: Array) -> Array:
+def lend_like(empty: Empty, name: str, array: Array, dtype: Any = None) -> Array:
     """Borrow an array of the shape and the order of axes in memory of `array` (images may be channels-last there)."""
     if array.flags.c_contiguous:
-        return empty(name, array.shape)
+        return empty(name, array.shape, dtype)
     order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     inverse = sorted(range(array.ndim), key=order.__getitem__)
-    return empty(name, tuple(array.shape[axis] for axis in order)).transpose(inverse)
+    return empty(name, tuple(array.shape[axis] for axis in order), dtype).transpose(inverse)

@@ -76,9 +76,10 @@ class BinaryCrossentropy(ElementwiseLoss):
         against = np.subtract(1.0, target, out=lend_like(empty, "loss against", prediction))
         each = np.divide(target, yes, out=lend_like(empty, "loss each", prediction))
         np.divide(against, no, out=grad)
-        np.subtract(
-            np.multiply(grad, prediction < 1.0, out=grad), np.multiply(each, prediction >= least, out=each), out=grad
-        )
+        inside = lend_like(empty, "loss inside", prediction, np.bool_)
+        np.multiply(grad, np.less(prediction, 1.0, out=inside), out=grad)
+        np.multiply(each, np.greater_equal(prediction, least, out=inside), out=each)
+        np.subtract(grad, each, out=grad)
         np.multiply(np.log(yes, out=yes), target, out=yes)
         np.multiply(np.log(no, out=no), against, out=no)
         np.add(yes, no, out=each)
@@ -121,17 +122,23 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
     def logit_terms(self, logits: Array, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         each = cross_entropy_of_logits(logits, target, lend_like(empty, "loss each", logits), grad)
-        against = sigmoid(-logits, lend_like(empty, "loss against", logits))  # 1 - p without cancellation
-        factor, slope = self._focus(prediction, against, target)
-        np.multiply(each, slope * prediction * against, out=grad)  # CE d(factor)/dp, times dp/dz = p (1 - p)
-        np.add(grad, factor * (prediction - target), out=grad)
+        against = np.negative(logits, out=lend_like(empty, "loss against", logits))
+        sigmoid(against, against)  # 1 - p without cancellation
+        factor, slope = self._focus(prediction, against, target, empty)
+        np.multiply(slope, prediction, out=slope)
+        np.multiply(slope, against, out=slope)  # times dp/dz = p (1 - p)
+        np.multiply(each, slope, out=grad)
+        np.subtract(prediction, target, out=slope)  # dCE/dz
+        np.multiply(slope, factor, out=slope)
+        np.add(grad, slope, out=grad)
         return np.multiply(each, factor, out=each)
 
     def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         each = super().terms(prediction, target, grad, empty)
-        factor, slope = self._focus(prediction, 1.0 - prediction, self.smoothed(target, empty))
+        against = np.subtract(1.0, prediction, out=lend_like(empty, "loss against", prediction))
+        factor, slope = self._focus(prediction, against, self.smoothed(target, empty), empty)
         np.multiply(grad, factor, out=grad)
-        np.add(grad, each * slope, out=grad)
+        np.add(grad, np.multiply(slope, each, out=slope), out=grad)
         return np.multiply(each, factor, out=each)
 
     def plain(self, prediction: Array, target: Array) -> Array:
@@ -144,14 +151,25 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
             factor = factor * (target * self.alpha + (1.0 - target) * (1.0 - self.alpha))
         return factor * each
 
-    def _focus(self, p: Array, q: Array, target: Array) -> tuple[Array, Array]:
+    def _focus(self, p: Array, q: Array, target: Array, empty: Empty) -> tuple[Array, Array]:
         """Return the factor before the cross-entropy, and its derivative with respect to p (q is 1 - p)."""
-        missed = np.maximum(target * q + (1.0 - target) * p, np.finfo(p.dtype).tiny)  # 1 - p_t
-        factor = missed**self.gamma
-        slope = -self.gamma * (factor / missed) * (2.0 * target - 1.0)
+        missed, spare = lend_like(empty, "loss missed", p), lend_like(empty, "loss spare", p)
+        np.subtract(1.0, target, out=spare)
+        np.multiply(spare, p, out=spare)
+        np.multiply(target, q, out=missed)
+        np.add(missed, spare, out=missed)
+        np.maximum(missed, np.finfo(p.dtype).tiny, out=missed)  # 1 - p_t
+        factor = np.power(missed, self.gamma, out=lend_like(empty, "loss factor", p))
+        slope = np.divide(factor, missed, out=missed)
+        np.multiply(slope, -self.gamma, out=slope)
+        np.multiply(target, 2.0, out=spare)
+        np.subtract(spare, 1.0, out=spare)
+        np.multiply(slope, spare, out=slope)
         if self.apply_class_balancing:
-            balance = target * self.alpha + (1.0 - target) * (1.0 - self.alpha)
-            factor, slope = factor * balance, slope * balance
+            np.multiply(target, 2.0 * self.alpha - 1.0, out=spare)
+            np.add(spare, 1.0 - self.alpha, out=spare)  # t alpha + (1 - t) (1 - alpha)
+            np.multiply(factor, spare, out=factor)
+            np.multiply(slope, spare, out=slope)
         return factor, slope
 
 

@@ -162,11 +162,14 @@ class CategoricalCrossentropy(ClassLoss):
         soft = self.smoothed(target, prediction, empty)
         clipped = np.maximum(prediction, tiny, out=empty("loss clipped", prediction.shape))
         np.divide(soft, clipped, out=grad)
-        np.multiply(grad, prediction >= tiny, out=grad)
+        inside = np.greater_equal(prediction, tiny, out=empty("loss inside", prediction.shape, np.bool_))
+        np.multiply(grad, inside, out=grad)
         np.multiply(grad, per_row(-share, grad), out=grad)
         np.log(clipped, out=clipped)
         np.multiply(clipped, soft, out=clipped)
-        return -total_of(clipped.sum(axis=-1).reshape(-1), share), grad
+        return -total_of(
+            row_sums(clipped.reshape(count, classes), empty("loss total", (count, 1))).reshape(-1), share
+        ), grad
 
     def row_losses(self, logarithms: Array, target: Array) -> Array:
         return -np.sum(target * logarithms, axis=-1)
@@ -193,13 +196,14 @@ class KLDivergence(Loss):
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         target = np.maximum(as_float(target, prediction, empty), self.LEAST, out=empty("loss soft", prediction.shape))
         grad = empty("loss grad", prediction.shape)
-        share = weights * (len(weights) / max(prediction.size // prediction.shape[-1], 1))
+        share = weights * (len(weights) * prediction.shape[-1] / max(prediction.size, 1))
         clipped = np.clip(prediction, self.LEAST, 1.0, out=empty("loss clipped", prediction.shape))
         each = np.divide(target, clipped, out=grad)
         logarithm = np.log(each, out=empty("loss each", prediction.shape))
         np.multiply(logarithm, target, out=logarithm)
-        value = total_of(logarithm.sum(axis=-1).reshape(-1), share)
-        np.multiply(grad, (prediction >= self.LEAST) & (prediction <= 1.0), out=grad)
+        rows = logarithm.reshape(-1, prediction.shape[-1])
+        value = total_of(row_sums(rows, empty("loss total", (len(rows), 1))).reshape(-1), share)
+        np.multiply(grad, np.equal(prediction, clipped, out=empty("loss inside", prediction.shape, np.bool_)), out=grad)
         return value, np.multiply(grad, per_row(-share, grad), out=grad)
 
     def per_sample(self, prediction: Array, target: Array) -> Array:

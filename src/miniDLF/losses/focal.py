@@ -49,40 +49,52 @@ class CategoricalFocalCrossentropy(ClassLoss):
         np.copyto(logarithm, p)
         exp_rows(p, total)
         np.divide(p, total, out=p)
-        np.subtract(logarithm, np.log(total), out=logarithm)
+        np.subtract(logarithm, np.log(total, out=total), out=logarithm)
         soft = self.smoothed(target, prediction, empty).reshape(p.shape)
-        missed, factor, each = self._focus(p, logarithm, soft)
+        factor, ratio = self._focus(p, empty)
         # h = p dL/dp, finite also where p is 0; through the softmax dL/dz = h - p sum(h).
-        h = self.gamma * p * (factor / missed) * logarithm * soft - factor * soft
-        np.multiply(h, self.alpha, out=h)
+        h = np.multiply(ratio, p, out=ratio)
+        np.multiply(h, logarithm, out=h)
+        np.subtract(h, factor, out=h)
+        np.multiply(h, soft, out=h)
         np.multiply(p, row_sums(h, total), out=dz)
         np.subtract(h, dz, out=dz)
-        np.multiply(grad, per_row(share, grad), out=grad)
-        return total_of(each.sum(axis=1), share), grad, prediction
+        np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
+        return self._value(factor, soft, logarithm, share, total), grad, prediction
 
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         if self.from_logits:
             return self.fused_value_and_grad(prediction, target, weights, empty)[:2]
+        shape = (prediction.size // prediction.shape[-1], prediction.shape[-1])
+        share = self.shares(weights, shape[0] // max(len(weights), 1))
+        p, grad = prediction.reshape(shape), empty("loss grad", prediction.shape)
+        dp = grad.reshape(shape)
+        soft = self.smoothed(target, prediction, empty).reshape(shape)
         tiny = np.finfo(prediction.dtype).tiny
-        grad = empty("loss grad", prediction.shape)
-        soft = self.smoothed(target, prediction, empty)
-        clipped = np.maximum(prediction, tiny, out=empty("loss clipped", prediction.shape))
-        logarithm = np.log(clipped)
-        missed, factor, each = self._focus(prediction, logarithm, soft)
-        np.divide(factor, clipped, out=grad)
-        np.multiply(grad, prediction >= tiny, out=grad)
-        np.subtract(self.gamma * (factor / missed) * logarithm, grad, out=grad)
-        np.multiply(grad, soft, out=grad)
-        rows = each.sum(axis=-1).reshape(-1)
-        share = self.shares(weights, rows.size // max(len(weights), 1))
+        clipped = np.maximum(p, tiny, out=empty("loss clipped", shape))
+        logarithm = np.log(clipped, out=empty("loss logarithm", shape))
+        factor, ratio = self._focus(p, empty)
+        np.divide(factor, clipped, out=dp)
+        np.multiply(dp, np.greater_equal(p, tiny, out=empty("loss inside", shape, np.bool_)), out=dp)
+        np.subtract(np.multiply(ratio, logarithm, out=ratio), dp, out=dp)
+        np.multiply(dp, soft, out=dp)
         np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
-        return total_of(rows, share), grad
+        return self._value(factor, soft, logarithm, share, empty("loss total", (shape[0], 1))), grad
 
     def row_losses(self, logarithms: Array, target: Array) -> Array:
-        return self._focus(np.exp(logarithms), logarithms, target)[2].sum(axis=-1)
+        factor = np.maximum(1.0 - np.exp(logarithms), 0.0) ** self.gamma
+        return -self.alpha * np.sum(factor * target * logarithms, axis=-1)
 
-    def _focus(self, p: Array, logarithm: Array, soft: Array) -> tuple[Array, Array, Array]:
-        """Return 1 - p, its power gamma, and the loss of every class."""
-        missed = np.maximum(1.0 - p, np.finfo(p.dtype).tiny)
-        factor = missed**self.gamma
-        return missed, factor, -self.alpha * factor * soft * logarithm
+    def _focus(self, p: Array, empty: Empty) -> tuple[Array, Array]:
+        """Return ``(1 - p)^gamma`` and ``gamma (1 - p)^(gamma - 1)``."""
+        missed = np.subtract(1.0, p, out=empty("loss missed", p.shape))
+        np.maximum(missed, np.finfo(p.dtype).tiny, out=missed)
+        factor = np.power(missed, self.gamma, out=empty("loss factor", p.shape))
+        ratio = np.divide(factor, missed, out=missed)
+        return factor, np.multiply(ratio, self.gamma, out=ratio)
+
+    def _value(self, factor: Array, soft: Array, logarithm: Array, share: Array, total: Array) -> float:
+        """Return the weighted sum of the losses, and overwrite `factor` and `total`."""
+        np.multiply(factor, soft, out=factor)
+        np.multiply(factor, logarithm, out=factor)
+        return -self.alpha * total_of(row_sums(factor, total).reshape(-1), share)

@@ -34,7 +34,7 @@ def _ones(classes: int, dtype: np.dtype[Any]) -> Array:
 def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:
     """Return the places of the labels (any shape) in the flat array of scores (rows, classes)."""
     flat = labels.reshape(-1)
-    return np.add(_starts(flat.size, classes), flat, out=out, casting="unsafe", dtype=np.intp)
+    return np.add(_starts(flat.size, classes), flat, out=out)
 
 
 def row_sums(rows: Array, out: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from miniDLF.errors import DataError
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, weighted_sum
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, fresh, lend_like, weighted_sum
 from miniDLF.losses.indexing import label_index
 from miniDLF.losses.targets import blocks, check_numbers, check_range, encode_classes
 
@@ -45,7 +45,8 @@ class Hinge(ElementwiseLoss):
         np.subtract(1.0, each, out=each)
         np.maximum(each, 0.0, out=each)
         np.negative(sign, out=grad)
-        np.multiply(grad, each > 0, out=grad)
+        short = np.greater(each, 0.0, out=lend_like(empty, "loss inside", each, np.bool_))
+        np.multiply(grad, short, out=grad)
         return each
 
     def plain(self, prediction: Array, target: Array) -> Array:
@@ -88,7 +89,7 @@ class CategoricalHinge(Loss):
 
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         grad = empty("loss grad", prediction.shape)
-        each, right, rival, rival_score = self._parts(prediction, target)
+        each, right, rival, rival_score = self._parts(prediction, target, empty)
         active = each > 0
         share = weights * (1.0 / (each.size // max(len(weights), 1)))
         spread = np.ascontiguousarray(np.broadcast_to(share[:, None], (len(share), each.size // max(len(share), 1))))
@@ -100,13 +101,15 @@ class CategoricalHinge(Loss):
         return weighted_sum(each.reshape(len(weights), -1), share), grad
 
     def per_sample(self, prediction: Array, target: Array) -> Array:
-        return self._parts(prediction, target)[0].reshape(len(prediction), -1).mean(axis=1)
+        return self._parts(prediction, target, fresh(prediction))[0].reshape(len(prediction), -1).mean(axis=1)
 
-    def _parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array, Array]:
+    def _parts(self, prediction: Array, target: Array, empty: Empty) -> tuple[Array, Array, Array, Array]:
         """Return the loss of each row, where its right class and its best rival lie, and the rival's score."""
         classes = prediction.shape[-1]
         right = label_index(target, classes)
-        others = np.array(prediction).reshape(-1)
+        lent = empty("loss others", prediction.shape)
+        np.copyto(lent, prediction)
+        others = lent.reshape(-1)
         score = others[right]
         others[right] = -np.inf
         rows = others.reshape(-1, classes)

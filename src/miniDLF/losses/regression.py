@@ -126,7 +126,8 @@ class MeanSquaredLogarithmicError(ElementwiseLoss):
         np.add(clipped, 1.0, out=clipped)
         np.divide(grad, clipped, out=grad)
         np.multiply(grad, 2.0, out=grad)
-        np.multiply(grad, prediction >= EPSILON, out=grad)
+        inside = np.greater_equal(prediction, EPSILON, out=lend_like(empty, "loss inside", grad, np.bool_))
+        np.multiply(grad, inside, out=grad)
         return each
 
     def plain(self, prediction: Array, target: Array) -> Array:
@@ -175,26 +176,29 @@ class CosineSimilarity(Loss):
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         target = as_float(target, prediction, empty)
         grad = lend_like(empty, "loss grad", prediction)
-        cosine, shrink, length, other = self._parts(prediction, target)
-        steps = cosine.size // max(len(prediction), 1)
+        spare = lend_like(empty, "loss each", prediction)
+        cosine, shrink, length, other = self._parts(prediction, target, spare)
         # d(-cos)/dp = (cos p / |p| - t / |t|) / |p|; the first term falls away where |p| is the constant 1e-6.
         np.multiply(prediction, cosine * shrink / length, out=grad)
-        np.subtract(grad, target / other, out=grad)
+        np.subtract(grad, np.divide(target, other, out=spare), out=grad)
         np.divide(grad, length, out=grad)
-        share = weights * (1.0 / steps)
+        share = weights * (len(weights) / max(cosine.size, 1))
         np.multiply(grad, per_row(share, grad), out=grad)
         return -weighted_sum(cosine, share), grad
 
     def per_sample(self, prediction: Array, target: Array) -> Array:
-        return (
-            -self._parts(prediction, as_float(target, prediction, fresh(prediction)))[0]
-            .reshape(len(prediction), -1)
-            .mean(axis=1)
-        )
+        target = as_float(target, prediction, fresh(prediction))
+        cosine = self._parts(prediction, target, np.empty_like(prediction))[0]
+        return -cosine.reshape(len(prediction), -1).mean(axis=1)
 
-    def _parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array, Array]:
-        squared = np.sum(prediction * prediction, axis=-1, keepdims=True)
+    def _parts(self, prediction: Array, target: Array, spare: Array) -> tuple[Array, Array, Array, Array]:
+        """Return the cosine of each vector, whether its length counts, and both lengths."""
+
+        def product(a: Array, b: Array) -> Array:
+            return np.add.reduce(np.multiply(a, b, out=spare), axis=-1, keepdims=True)
+
+        squared = product(prediction, prediction)
         length = np.sqrt(np.maximum(squared, self.SHORTEST))
-        other = np.sqrt(np.maximum(np.sum(target * target, axis=-1, keepdims=True), self.SHORTEST))
-        cosine = np.sum(prediction * target, axis=-1, keepdims=True) / (length * other)
+        other = np.sqrt(np.maximum(product(target, target), self.SHORTEST))
+        cosine = product(prediction, target) / (length * other)
         return cosine, squared >= self.SHORTEST, length, other
