@@ -102,10 +102,11 @@ class CategoricalCrossentropy(ClassLoss):
         prediction, grad = empty("loss prediction", shape), empty("loss grad", shape)
         rows = prediction.reshape(count, classes)
         total = empty("loss total", (count, 1))
-        shift_rows(logits.reshape(count, classes), rows, empty("loss best", (count,), np.intp), total)
+        places = empty("loss places", (count,), np.intp)
+        shift_rows(logits.reshape(count, classes), rows, places, total)
         if target.ndim == logits.ndim:
             return self._fused_soft(rows, target, share, prediction, grad, total, empty)
-        index = label_index(target, classes, empty("loss index", (count,), np.intp))
+        index = label_index(target, classes, places)
         score = rows.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
         a = self.label_smoothing
         if a:
