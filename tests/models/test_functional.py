@@ -8,6 +8,7 @@ import pytest
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.layers import Activation, Add, Concatenate, Dense, DerivedLayer, Layer, Multiply, ReLU
 from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
+from miniDLF.optimizers import Adam
 
 
 def data(rows: int = 8, width: int = 4, seed: int = 0) -> np.ndarray:
@@ -91,7 +92,7 @@ def test_a_model_is_a_layer_and_shares_its_weights() -> None:
 def test_autoencoder() -> None:
     encoder = Sequential([Dense(3, input_shape=(6,)), Activation("tanh")], seed=6)
     decoder = Sequential([Dense(6, input_shape=(3,))], seed=7)
-    model = Autoencoder(encoder, decoder, "mse", "adam", seed=8)
+    model = Autoencoder(encoder, decoder, "mse", Adam(lr=0.02), seed=8)
     x = data(64, 3) @ data(3, 6, 9)
     history = model.fit(x, epochs=60, batch_size=16, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]

@@ -8,6 +8,7 @@ import pytest
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
 from miniDLF.layers import Activation, BatchNormalization, Dense, Dropout, Flatten
 from miniDLF.models import Input, Sequential
+from miniDLF.optimizers import SGD, Adam
 
 
 def blobs(rows: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +63,7 @@ def test_fixed_shards_give_the_same_bits_on_any_number_of_threads(threads: int) 
 def test_it_learns_and_reports_as_keras_does() -> None:
     x, y = blobs()
     model = small()
+    model.compile("cce", Adam(lr=0.02), metrics=["accuracy"])
     history = model.fit(x, y, batch_size=32, epochs=15, validation_split=0.25, verbose=0)
     assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert len(history.epoch) == 15
@@ -107,8 +109,6 @@ def test_frozen_layers_keep_their_weights_and_the_summary_says_so(capsys: pytest
 def test_train_on_batch_is_one_step_of_the_documented_gradient() -> None:
     x, y = blobs(20)
     model = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0, dtype="float64")
-    from miniDLF.optimizers import SGD
-
     model.compile("cce", SGD(lr=0.5, decay=0.0, momentum=0.0, nesterov=False))
     loss, gradients = model.gradients(x, y)
     before = model.get_weights()
@@ -119,7 +119,6 @@ def test_train_on_batch_is_one_step_of_the_documented_gradient() -> None:
 
 def test_the_last_good_weights_stay_when_the_loss_diverges() -> None:
     from miniDLF.errors import DivergedError
-    from miniDLF.optimizers import SGD
 
     x, y = blobs()
     target = np.eye(3)[y] * 1e3

@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
+
 from miniDLF.errors import ArgumentError
 
-__all__ = ["POOL", "ThreadPool", "get_threads", "set_threads", "single_threaded_blas"]
+__all__ = ["POOL", "ThreadPool", "get_threads", "quiet_arithmetic", "set_threads", "single_threaded_blas"]
 
 Task = Callable[[], None]
 
@@ -102,14 +104,15 @@ class ThreadPool:
             threading.Thread(target=self._serve, name=f"miniDLF-{self._started}", daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
-            order = self._queue.get()
-            if order is None:
-                return
-            work, lock = order
-            work.work()
-            del work, order
-            lock.release()
+        with quiet_arithmetic():
+            while True:
+                order = self._queue.get()
+                if order is None:
+                    return
+                work, lock = order
+                work.work()
+                del work, order
+                lock.release()
 
     def resize(self, threads: int) -> None:
         """Use `threads` threads from now on; those too many end."""
@@ -124,6 +127,11 @@ class ThreadPool:
         self._taken = threading.Lock()
         self._queue = SimpleQueue()
         self._started = 0
+
+
+def quiet_arithmetic() -> np.errstate:
+    """Switch NumPy's warnings about overflow off: a loss that diverges is found and reported by the engine."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class _BlasLimit:

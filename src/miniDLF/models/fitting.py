@@ -323,4 +323,8 @@ def _rows(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def _classifies(engine: Any) -> bool:
-    return len(engine.heads) == 1 and bool(getattr(engine.heads[0].loss, "classifies", False))
+    """Say whether an accuracy means something: not for pictures that 'bce' compares pixel by pixel."""
+    if len(engine.heads) != 1:
+        return False
+    kind = engine.heads[0].loss.classifies
+    return bool(kind == "categorical" or (kind == "binary" and len(engine.graph.outputs[0].shape) == 1))

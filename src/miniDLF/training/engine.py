@@ -14,7 +14,7 @@ from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head
 from miniDLF.core.update import Updater
 from miniDLF.errors import ArgumentError, DivergedError
-from miniDLF.kernels.threads import single_threaded_blas
+from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.means import RunningMean
 
@@ -41,6 +41,9 @@ class Engine:
         self.graph, self.buffers, self.heads, self.optimizer = graph, buffers, list(heads), optimizer
         self.executor = Executor(graph, buffers, heads=heads, seed=seed, shards=shards)
         self.updater = Updater(optimizer, buffers)
+        for head, node in zip(self.heads, graph.outputs, strict=True):
+            for metric in head.metrics:
+                metric.bind(node.shape, head.loss)
         self.steps = 0
         self.loss_mean = RunningMean()
         self.head_means = [RunningMean() for _ in heads] if len(self.heads) > 1 else []
@@ -85,7 +88,7 @@ class Engine:
             If the loss or a gradient is not finite. The weights are then those of the last step whose loss was finite.
         """
         executor, updater = self.executor, self.updater
-        with single_threaded_blas:
+        with single_threaded_blas, quiet_arithmetic():
             losses = executor.step(batch, self.steps)
             finite = updater.join(executor.gradient_parts())
             if not finite or not math.isfinite(sum(losses)):

@@ -30,7 +30,10 @@ class DatasetEvaluation(Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         head = self.engine.heads[0]
         kept = head.metrics
-        head.metrics = [*(m for m in kept if m.name != "accuracy"), *([Accuracy()] if self.accuracy else [])]
+        head.metrics = [metric for metric in kept if metric.name != "accuracy"]
+        if self.accuracy:
+            head.metrics.append(Accuracy())
+            head.metrics[-1].bind(self.engine.graph.outputs[0].shape, head.loss)
         try:
             if self.accuracy:
                 logs["accuracy"] = evaluate(self.engine, self.train)["accuracy"]

@@ -1,0 +1,118 @@
+"""The header of a safetensors file, read and checked before anything is allocated."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from miniDLF.errors import FileFormatError
+
+__all__ = ["Entry", "Header", "read_header", "refuse"]
+
+MAX_HEADER = 16 << 20  # bytes; a model of ten thousand layers needs a tenth of it
+ITEM_SIZES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U64": 8,
+    "U32": 4,
+    "U16": 2,
+    "U8": 1,
+}
+ITEM_SIZES["BOOL"] = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies in the data that follow the header, and what it is."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """All tensors of a file, its metadata, and where the data begin."""
+
+    entries: dict[str, Entry]
+    metadata: dict[str, str]
+    data_start: int
+
+
+def refuse(path: Path, problem: str) -> NoReturn:
+    """Raise the one exception for a bad file."""
+    raise FileFormatError(f"{path}: {problem}. The file is damaged or no safetensors file; take another copy.")
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header: sizes, types, shapes and offsets must agree with each other and with the file."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_HEADER):
+                refuse(path, f"expected a header that fits {size} bytes, received a header length of {length}")
+            raw = file.read(length)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: there is no such file. Check the path, or save the model first.") from None
+    except OSError as error:
+        raise FileFormatError(f"{path}: the file cannot be read ({error.strerror or error}).") from None
+    if len(raw) != length:
+        refuse(path, "the header is cut off")
+    try:
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"the header is no valid JSON ({error})")
+    if not isinstance(document, dict):
+        refuse(path, "the header is no JSON object")
+    metadata = document.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        refuse(path, "the header's metadata is no table of texts")
+    entries = {name: _entry(path, name, value) for name, value in document.items()}
+    place = 0
+    for name, entry in sorted(entries.items(), key=lambda pair: (pair[1].start, pair[1].stop)):
+        if entry.start != place:
+            refuse(path, f"tensor {name!r} begins at byte {entry.start} of the data, expected {place}")
+        place = entry.stop
+    if 8 + length + place != size:
+        refuse(path, f"expected {8 + length + place} bytes in all, received {size}")
+    return Header(entries, metadata, 8 + length)
+
+
+def _entry(path: Path, name: str, value: Any) -> Entry:
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        refuse(path, f"tensor {name!r} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
+        refuse(path, f"tensor {name!r} has the type {dtype!r}, which NumPy does not know")
+    if not _whole_numbers(shape) or len(shape) > 32:
+        refuse(path, f"tensor {name!r} has the shape {shape!r}")
+    if not _whole_numbers(offsets) or len(offsets) != 2:
+        refuse(path, f"tensor {name!r} has the offsets {offsets!r}")
+    if offsets[1] - offsets[0] != math.prod(shape) * ITEM_SIZES[dtype]:
+        refuse(path, f"tensor {name!r} of shape {shape} and type {dtype} does not fill its bytes {offsets}")
+    return Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**62 for item in value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return result
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

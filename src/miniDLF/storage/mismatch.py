@@ -1,0 +1,49 @@
+"""What fits and what does not when weights are loaded by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["MismatchReport", "report_mismatch"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MismatchReport:
+    """Names that match, that only one side has, and whose shapes differ."""
+
+    matched: list[str]
+    missing: dict[str, Shape]
+    extra: dict[str, Shape]
+    misshaped: dict[str, tuple[Shape, Shape]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything fits."""
+        return not (self.missing or self.extra or self.misshaped)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.matched)} fit"]
+        lines += [f"  missing in the file:  {name} {shape}" for name, shape in self.missing.items()]
+        lines += [f"  only in the file:     {name} {shape}" for name, shape in self.extra.items()]
+        lines += [
+            f"  another shape:        {name} expected {a}, received {b}" for name, (a, b) in self.misshaped.items()
+        ]
+        return "\n".join(lines)
+
+
+def report_mismatch(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> MismatchReport:
+    """Compare the names and shapes that are wanted with those that a file has."""
+    both = [name for name in expected if name in found]
+    return MismatchReport(
+        [name for name in both if tuple(expected[name]) == tuple(found[name])],
+        {name: tuple(shape) for name, shape in expected.items() if name not in found},
+        {name: tuple(shape) for name, shape in found.items() if name not in expected},
+        {
+            name: (tuple(expected[name]), tuple(found[name]))
+            for name in both
+            if tuple(expected[name]) != tuple(found[name])
+        },
+    )
