@@ -17,7 +17,7 @@ __all__ = ["dropout_mask", "leaky_backward", "pieces", "sigmoid", "softmax"]
 Lend = Callable[..., Array]
 
 #: Elements of a piece: a few of them fit a second-level cache of 1 MiB.
-PIECE = 32_768
+PIECE = 131_072
 
 
 def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
