@@ -81,7 +81,7 @@ class Channels:
 
     def total(self, x: Array) -> Array:
         """Return the sum of each channel."""
-        return self.folded(sum(self.sum(block) for block in self.blocks(x)))
+        return self.folded(np.asarray(sum(self.sum(block) for block in self.blocks(x))))
 
     def centre(self, x: Array, out: Array, lend: Lend) -> tuple[Array, Array]:
         """Write ``x - mean`` to `out`; return the means and the sums of squared deviations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
@@ -65,6 +65,19 @@ class Conv2D(Layer):
         "kernel_regularizer": "weight_regularizer",
         "kernel_constraint": "weight_constraint",
     }
+
+    if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
+
+        def __init__(
+            self,
+            filters: int,
+            kernel: Any,
+            stride: Any = 1,
+            padding: Any = 0,
+            input_shape: Any = None,
+            trainable: bool = True,
+            **options: Any,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         self.filters = pair(self.filters, "Conv2D: filters", single=True)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Dense(Layer):
         Name of an activation that follows, as a layer of its own.
     """
 
-    size: int
+    size: int  # type: ignore[misc]  # see below
     input_shape: Shape | None = None
     trainable: bool = True
     activation: Any = None
@@ -43,6 +43,10 @@ class Dense(Layer):
         "kernel_regularizer": "weight_regularizer",
         "kernel_constraint": "weight_constraint",
     }
+
+    if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
+
+        def __init__(self, size: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
 
     def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:

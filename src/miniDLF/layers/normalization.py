@@ -126,7 +126,7 @@ class BatchNormalization(Layer):
         if not call.training:
             channels.scale_shift(dy, call.scale, np.zeros_like(call.scale), dy)
             return dy
-        count, sums, products = call.total[0], *call.backward_total
+        count, (sums, products) = call.total[0], call.backward_total
         by_centred = call.scale * call.inverse * products / -count
         channels.combine(dy, call.scale, call.centred, by_centred, by_centred * call.offset - call.scale * sums / count)
         return dy

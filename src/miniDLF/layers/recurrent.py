@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -188,6 +188,10 @@ class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the 
 
     recurrence: ClassVar = SimpleRecurrence
 
+    if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
+
+        def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
+
     @property
     def initial_bias(self) -> Initializer:
         return get_initializer(self.bias_initializer)
@@ -209,6 +213,10 @@ class LSTM(Recurrent):  # type: ignore[misc]
 
     recurrence: ClassVar = LSTMRecurrence
 
+    if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
+
+        def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
+
     @property
     def initial_bias(self) -> Initializer:
         return GateByGate(self.bias_initializer, 4, (0.0, self.forget_bias, 0.0, 0.0))
@@ -222,6 +230,10 @@ class GRU(Recurrent):  # type: ignore[misc]
     """
 
     recurrence: ClassVar = GRURecurrence
+
+    if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
+
+        def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
 
     @property
     def initial_bias(self) -> Initializer:

@@ -125,7 +125,7 @@ class _Settings:
         original = array.copy()
         for _ in range(self.directions):
             direction = self.rng.normal(size=array.shape)
-            direction /= max(np.linalg.norm(direction), 1e-300)
+            direction /= max(float(np.linalg.norm(direction)), 1e-300)
             np.copyto(array, original + self.eps * direction)
             above = function()
             np.copyto(array, original - self.eps * direction)

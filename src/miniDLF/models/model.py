@@ -90,7 +90,7 @@ class Model(Fitting):
         self.optimizer: Any = None
         self.history: Any = None
         self.position: Any = None
-        self.stop_training = self.interrupted = False
+        self.stop_training = self.interrupted = self.finished = False
         self.stop_reason: str | None = None
 
     # The graph ------------------------------------------------------------------------------------------------------

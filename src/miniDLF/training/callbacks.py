@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from miniDLF.errors import ArgumentTypeError
@@ -20,6 +20,8 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    #: All callbacks of the run, in order.
+    peers: Sequence[Callback] = ()
 
     def set_model(self, model: Any) -> None:
         """Remember the model."""
@@ -79,6 +81,12 @@ class Callback:
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """After a batch of a prediction."""
 
+    def on_restore(self) -> None:
+        """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
+
+    def on_epoch_saved(self) -> None:
+        """After every ``on_epoch_end``: the epoch is over and everybody's state is that of its end."""
+
     def on_diverged(self, error: Exception) -> bool:
         """Answer a loss or gradient that is not finite: return True to end the run quietly instead of raising."""
         return False
@@ -112,6 +120,7 @@ class CallbackList:
                     f"callbacks: expected objects of miniDLF.callbacks.Callback, received {callback!r}."
                     + (" Create the object: add ()." if isinstance(callback, type) else "")
                 )
+            callback.peers = self.callbacks
             callback.set_model(model)
             callback.set_params(params)
         self._batch = {
@@ -127,6 +136,12 @@ class CallbackList:
     def batch_hooks(self, hook: str) -> list[Any]:
         """The bound methods that a batch hook has to call; usually few or none."""
         return self._batch[hook]
+
+    def on_restore(self) -> None:
+        """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
+
+    def on_epoch_saved(self) -> None:
+        """After every ``on_epoch_end``: the epoch is over and everybody's state is that of its end."""
 
     def on_diverged(self, error: Exception) -> bool:
         """Ask the callbacks about a loss that is not finite."""

@@ -65,11 +65,12 @@ def run(
     params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose}
     hooks = CallbackList([*callbacks, history], model, params)
     position = model.position = Position(initial_epoch)
-    model.history, model.stop_training, model.interrupted = history, False, False
+    model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False
     engine.reset()
-    hooks.call("on_train_begin", {})
     logs: dict[str, Any] = {}
     try:
+        hooks.call("on_train_begin", {})
+        hooks.call("on_restore")
         with _gentle_interrupt(model), single_threaded_blas:
             while position.epoch < epochs and not model.stop_training:
                 epoch = position.epoch
@@ -83,6 +84,8 @@ def run(
                     logs.update(evaluate(engine, validation, hooks, prefix="val_"))
                 position.epoch, position.batch = epoch + 1, 0
                 hooks.call("on_epoch_end", epoch, logs)
+                hooks.call("on_epoch_saved")
+        model.finished = not model.interrupted
     finally:
         hooks.call("on_train_end", logs)
     return history

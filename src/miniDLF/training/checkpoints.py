@@ -1,0 +1,223 @@
+"""Callbacks that save: the best models, and everything that a killed run needs to go on to the last bit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.storage import Checkpoints, report_mismatch
+from miniDLF.training.callbacks import Callback
+from miniDLF.training.stopping import direction, monitored
+
+__all__ = ["BackupAndRestore", "ModelCheckpoint"]
+
+
+def _frequency(value: Any, who: str) -> int:
+    """Return the batches between two savings; 0 for once an epoch."""
+    if value == "epoch":
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"{who}: save_freq is 'epoch' or a number of batches; received {value!r}.")
+    return value
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model after epochs, or every so many batches (Keras' arguments).
+
+    Parameters
+    ----------
+    filepath
+        Where to save; may hold ``{epoch:02d}`` (counted from 1) and logs such as ``{val_loss:.2f}``.
+    save_best_only
+        Whether only an epoch that improves `monitor` is saved.
+    save_weights_only
+        Whether the weights alone are saved, instead of the whole model with the optimizer's state.
+    save_freq
+        'epoch', or a number of batches.
+    initial_value_threshold
+        A value that `monitor` must beat before anything is saved.
+    """
+
+    def __init__(
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: int | str = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        self.filepath, self.monitor, self.verbose = os.fspath(filepath), monitor, verbose
+        self.save_best_only, self.save_weights_only, self.mode = save_best_only, save_weights_only, mode
+        self.save_freq, self._every = save_freq, _frequency(save_freq, "ModelCheckpoint")
+        self.sign = direction(mode, monitor, "ModelCheckpoint")
+        self.best = -math.inf if initial_value_threshold is None else self.sign * initial_value_threshold
+        self._batches = self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+        if self._every and self._batches % self._every == 0:
+            self._save(self._epoch, dict(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not self._every:
+            self._save(epoch, logs or {})
+
+    def _save(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        if self.save_best_only:
+            value = self.sign * monitored(logs, self.monitor, "ModelCheckpoint")
+            if not value > self.best:
+                return
+            self.best = value
+        try:
+            path = Path(self.filepath.format(epoch=epoch + 1, **logs))
+        except KeyError as error:
+            raise ArgumentError(
+                f"ModelCheckpoint: filepath {self.filepath!r} names the log {error}, which this run does not give; "
+                f"there are epoch, {', '.join(logs)}."
+            ) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path, include_optimizer=True)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "batches": self._batches, "epoch": self._epoch}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.best, self._batches, self._epoch = state["best"], state["batches"], state["epoch"]
+
+
+class BackupAndRestore(Callback):
+    """Writes checkpoints from which an interrupted or killed run goes on to the last bit (Keras' arguments).
+
+    A checkpoint holds the weights, running statistics, the optimizer's state and step, the running means, the epoch and
+    the batch in it, and the state of every callback and of the History. Random numbers and the order of the samples are
+    functions of the seed, the step and the epoch, so nothing of them has to be kept. When `fit` begins and there is a
+    checkpoint in `backup_dir`, the run goes on from there; when it ends as planned the checkpoints are removed.
+
+    Parameters
+    ----------
+    save_freq
+        'epoch', or a number of batches between two checkpoints.
+    delete_checkpoint
+        Whether to remove the checkpoints of a run that has ended as planned.
+    """
+
+    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", delete_checkpoint: bool = True) -> None:
+        self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
+        self._every = _frequency(save_freq, "BackupAndRestore")
+        self._checkpoints = Checkpoints(self.backup_dir)
+        self._failed = True
+        self.problems: list[str] = []
+
+    def on_restore(self) -> None:
+        self._failed = True
+        found, self.problems = self._checkpoints.latest()
+        if found is None:
+            if self.problems:
+                raise FileFormatError(
+                    f"BackupAndRestore: no checkpoint in {self.backup_dir} is whole; remove the folder to begin anew. "
+                    + " ".join(self.problems)
+                )
+            return
+        path, tensors, document = found
+        self._fill_weights(path, tensors)
+        engine = self.model.engine()
+        engine.load_training_state(_part(tensors, "training/"))
+        self.model.seed = document["seed"]
+        engine.executor.clock.seed = document["seed"]
+        position = document["position"]
+        self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
+        states = document["callbacks"]
+        kinds = [type(callback).__name__ for callback in self.peers]
+        if [kind for kind, _ in states] != kinds:
+            raise ArgumentError(
+                f"BackupAndRestore: {path} was written with the callbacks {[kind for kind, _ in states]}, this run has "
+                f"{kinds}. Use the same ones in the same order, or remove {self.backup_dir} to begin anew."
+            )
+        for number, (callback, (_, state)) in enumerate(zip(self.peers, states, strict=True)):
+            callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
+
+    def _fill_weights(self, path: Path, tensors: Mapping[str, Any]) -> None:
+        own, saved = self.model.named_weights(), _part(tensors, "weights/")
+        report = report_mismatch({k: v.shape for k, v in own.items()}, {k: v.shape for k, v in saved.items()})
+        if not report.ok:
+            raise FileFormatError(
+                f"BackupAndRestore: {path} is of another model; remove {self.backup_dir} to begin anew.\n{report}"
+            )
+        for name, value in own.items():
+            value[...] = saved[name]
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._every and self.model.engine().steps % self._every == 0:
+            self._save()
+
+    def on_epoch_saved(self) -> None:
+        self._save()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self.model.interrupted:
+            self._save()
+        elif self.model.finished and self.delete_checkpoint:
+            self._checkpoints.clear()
+
+    def _save(self) -> None:
+        engine, position = self.model.engine(), self.model.position
+        tensors = {"weights/" + name: value for name, value in self.model.named_weights().items()}
+        tensors.update({"training/" + name: np.asarray(v) for name, v in engine.training_state().items()})
+        states = []
+        for number, callback in enumerate(self.peers):
+            arrays: dict[str, Any] = {}
+            states.append((type(callback).__name__, _packed(callback.get_state(), arrays, "")))
+            tensors.update({f"callbacks/{number}/{name}": value for name, value in arrays.items()})
+        document = {
+            "seed": self.model.seed,
+            "position": {"epoch": position.epoch, "batch": position.batch},
+            "callbacks": states,
+        }
+        self._checkpoints.save(tensors, document)
+
+
+def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _packed(value: Any, arrays: dict[str, Any], path: str) -> Any:
+    """Return `value` for JSON: arrays go to `arrays`, floats that JSON lacks (infinity) become text."""
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"array": path}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, Mapping):
+        return {"map": [[key, _packed(item, arrays, f"{path}/{key}")] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_packed(item, arrays, f"{path}/{number}") for number, item in enumerate(value)]
+    return value
+
+
+def _unpacked(value: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, arrays) for item in value]
+    if isinstance(value, dict):
+        if "array" in value:
+            return arrays[value["array"]]
+        if "float" in value:
+            return float(value["float"])
+        return {key: _unpacked(item, arrays) for key, item in value["map"]}
+    return value
