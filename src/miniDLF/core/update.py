@@ -40,7 +40,7 @@ class Updater:
         np.copyto(self.previous, buffers.values)
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
-        count = -(-size // SLICE)
+        count = max(-(-size // SLICE), 1)
         self._cuts = slices = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
         self._scratch: list[Workspace] = []
         self._sums: list[float] = [0.0] * len(slices)

@@ -168,7 +168,8 @@ class Fitting:
         """Return the training data and, by `validation_split`, what is held back from its end."""
         if x is None:
             raise ArgumentError("fit: there is nothing to learn from: pass fit(x, y) or fit(dataset).")
-        if y is None and not isinstance(x, np.ndarray | list | tuple | Mapping) and isinstance(x, Iterable):
+        arrays = isinstance(x, np.ndarray | Mapping) or (isinstance(x, list | tuple) and not isinstance(x[0], tuple))
+        if y is None and not arrays and isinstance(x, Iterable):
             if share:
                 raise ArgumentError("fit: validation_split needs arrays; pass validation_data instead.")
             return x, None

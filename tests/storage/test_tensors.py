@@ -1,0 +1,223 @@
+"""Files: what is written is read, nothing half-written ever shows, and a bad file gives one error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from miniDLF.storage import Checkpoints, inspect, read_tensors, report_mismatch, write_tensors
+
+TYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "?", ">f4", ">i8"])
+ARRAYS = TYPES.flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@quick
+@given(st.dictionaries(st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata__"), ARRAYS, max_size=4))
+def test_round_trip(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, tensors, {"kind": "test", "list": [1, "a", None]})
+    again, document = read_tensors(path)
+    assert document["list"] == [1, "a", None]
+    assert set(again) == set(tensors)
+    for name, array in tensors.items():
+        assert again[name].shape == array.shape
+        assert again[name].flags.writeable
+        np.testing.assert_array_equal(again[name], array)
+    entries, _ = inspect(path)
+    assert {name: entry.shape for name, entry in entries.items()} == {n: a.shape for n, a in tensors.items()}
+
+
+def some(scale: float = 1.0) -> dict[str, np.ndarray]:
+    return {"a": scale * np.arange(12.0).reshape(3, 4).T, "b": np.full(5, 7, np.int64)}
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "1", some(), {"x": 1, "y": 2})
+    write_tensors(tmp_path / "2", dict(reversed(some().items())), {"y": 2, "x": 1})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+@quick
+@given(st.data())
+def test_a_damaged_file_is_refused(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, some(), {"kind": "test"})
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    damage = data.draw(st.sampled_from(["flip", "cut", "insert", "append"]))
+    if damage == "flip":
+        changed = whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
+    elif damage == "cut":
+        changed = whole[:place]
+    else:
+        at = place if damage == "insert" else len(whole)
+        changed = whole[:at] + data.draw(st.binary(min_size=1, max_size=9)) + whole[at:]
+    path.write_bytes(changed)
+    try:
+        tensors, _ = read_tensors(path)
+    except FileFormatError as error:
+        assert str(path) in str(error)
+    else:  # a changed letter of the document that means the same, or white space
+        for name, array in some().items():
+            np.testing.assert_array_equal(tensors[name], array)
+
+
+def hostile(header: object, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4)) -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+HOSTILE = {
+    "huge header": hostile(b"", length=2**63),
+    "header longer than the file": hostile({}, length=100),
+    "no JSON": hostile(b"{nonsense"),
+    "no object": hostile([1, 2]),
+    "deep JSON": hostile(b"[" * 100_000),
+    "no UTF-8": hostile(b'{"\xff": 1}'),
+    "NaN": hostile(b'{"a": NaN}'),
+    "a name twice": hostile(
+        b'{"a": ' + json.dumps(entry()).encode() + b', "a": ' + json.dumps(entry()).encode() + b"}", b"1234"
+    ),
+    "unknown type": hostile({"a": entry("F99")}, b"1234"),
+    "type no text": hostile({"a": entry([1])}, b"1234"),
+    "negative shape": hostile({"a": entry(shape=(-1,))}, b"1234"),
+    "huge shape": hostile({"a": entry(shape=(2**63,), offsets=(0, 2**65))}, b"1234"),
+    "shape against offsets": hostile({"a": entry(shape=(2,))}, b"1234"),
+    "overlap": hostile({"a": entry(), "b": entry()}, b"1234"),
+    "gap": hostile({"a": entry(), "b": entry(offsets=(8, 12))}, b"123456789012"),
+    "past the end": hostile({"a": entry(offsets=(0, 400), shape=(100,))}, b"1234"),
+    "left over": hostile({"a": entry()}, b"12345678"),
+    "missing field": hostile({"a": {"dtype": "F32"}}),
+    "metadata no table": hostile({"__metadata__": [1]}),
+    "broken document": hostile({"__metadata__": {"miniDLF": "{"}}),
+    "empty document": hostile({"__metadata__": {"miniDLF": "{}"}}),
+    "newer version": hostile({"__metadata__": {"miniDLF": '{"version": 99, "digest": ""}'}}),
+    "empty file": b"",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE, ids=str)
+def test_hostile_files_are_refused_before_anything_is_allocated(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "h.safetensors"
+    path.write_bytes(HOSTILE[case])
+    with pytest.raises(FileFormatError, match="newer miniDLF" if case == "newer version" else "damaged"):
+        read_tensors(path)
+
+
+def test_other_programs_files(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    save_file({"w": np.arange(4.0)}, tmp_path / "theirs.safetensors")
+    tensors, document = read_tensors(tmp_path / "theirs.safetensors")
+    np.testing.assert_array_equal(tensors["w"], np.arange(4.0))
+    assert document == {}
+    write_tensors(tmp_path / "ours.safetensors", some())
+    np.testing.assert_array_equal(load_file(tmp_path / "ours.safetensors")["a"], some()["a"])
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="no such file"):
+        read_tensors(tmp_path / "missing")
+    with pytest.raises(FileFormatError, match="cannot be written.*untouched"):
+        write_tensors(tmp_path / "no" / "folder" / "t", some())
+    with pytest.raises(ArgumentTypeError, match="'t'.*expected numbers"):
+        write_tensors(tmp_path / "t", {"t": np.array(["text"])})
+    write_tensors(tmp_path / "t", some())
+    with pytest.raises(FileFormatError, match="at most 10"):
+        read_tensors(tmp_path / "t", max_bytes=10)
+    with pytest.raises(FileFormatError, match=r"lacks the tensors \['z'\]"):
+        read_tensors(tmp_path / "t", names=["z"])
+    with pytest.raises(ArgumentError, match="keep at least 1"):
+        Checkpoints(tmp_path, keep=0)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t"
+    write_tensors(path, some())
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileFormatError, match="No space left"):
+        write_tensors(path, some(2.0))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["t"]
+
+
+def test_links_and_permissions_stay(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    write_tensors(real, some())
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write_tensors(link, some(3.0))
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    np.testing.assert_array_equal(read_tensors(real)[0]["a"], some(3.0)["a"])
+
+
+def test_kill_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    program = (
+        "import sys, numpy as np; from miniDLF.storage import write_tensors\n"
+        "n = 0\n"
+        "while True:\n"
+        "    n += 1; write_tensors(sys.argv[1], {'x': np.full(200_000, n, float)}, {'n': n}); print(n, flush=True)\n"
+    )
+    for round_ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.02 + 0.013 * round_)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        tensors, document = read_tensors(path)
+        assert (tensors["x"] == document["n"]).all()
+
+
+def test_checkpoints(tmp_path: Path) -> None:
+    folder = Checkpoints(tmp_path / "c", keep=2)
+    assert folder.latest() == (None, [])
+    paths = [folder.save({"x": np.full(3, n)}, {"n": n}) for n in range(4)]
+    assert folder.paths() == paths[-2:]
+    found, problems = folder.latest()
+    assert found is not None
+    assert found[2]["n"] == 3
+    assert not problems
+    paths[-1].write_bytes(b"damaged")
+    found, problems = folder.latest()
+    assert found is not None
+    assert found[2]["n"] == 2
+    assert len(problems) == 1
+    folder.clear()
+    assert folder.latest() == (None, [])
+
+
+def test_mismatch_report() -> None:
+    report = report_mismatch({"a": (1,), "b": (2,), "c": (3,)}, {"a": (1,), "b": (5,), "d": (4,)})
+    assert report.matched == ["a"]
+    assert (report.missing, report.extra) == ({"c": (3,)}, {"d": (4,)})
+    assert report.misshaped == {"b": ((2,), (5,))}
+    assert not report.ok
+    assert all(
+        word in str(report) for word in ("missing in the file:  c (3,)", "only in the file:     d", "b expected (2,)")
+    )
