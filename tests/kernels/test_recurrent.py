@@ -108,8 +108,8 @@ def test_a_second_pass_allocates_nothing_large(cell):
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         step()
-        # NumPy's iterators take a buffer of 32 KiB for each strided operand of a pass, three at most. The smallest array
-        # of all steps, (T, N, H), is 320 KiB: none of them is allocated anew.
+        # NumPy's iterators take a buffer of 32 KiB for each strided operand of a pass, three at most. The smallest
+        # array of all steps, (T, N, H), is 320 KiB: none of them is allocated anew.
         buffers = 3 * np.getbufsize() * x.itemsize
         assert tracemalloc.get_traced_memory()[1] - before < buffers + 4096
     finally:

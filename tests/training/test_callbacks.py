@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -65,7 +65,7 @@ CASES: dict[str, Callable[[Path], Callback]] = {
     "LearningRateScheduler": lambda p: LearningRateScheduler(lambda epoch, rate: rate * 0.5),
     "LivePlot": lambda p: LivePlot(p / "live.png"),
     "ModelCheckpoint": lambda p: ModelCheckpoint(p / "best.safetensors", save_best_only=True),
-    "ProgressBar": lambda p: ProgressBar(file=open(os.devnull, "w")),  # noqa: SIM115
+    "ProgressBar": lambda p: ProgressBar(file=io.StringIO()),
     "ReduceLROnPlateau": lambda p: ReduceLROnPlateau(patience=1),
     "TensorBoard": lambda p: TensorBoard(p / "board", histogram_freq=1, update_freq=2),
     "TerminateOnNaN": lambda p: TerminateOnNaN(),

@@ -80,7 +80,12 @@ def check_labels(y: Array, n_classes: int, what: str) -> Array:
     DataError
         If a label is out of range or not whole.
     """
-    if y.ndim > 1 and y.shape[-1] == n_classes and y.dtype.kind == "f":
+    if y.ndim > 1 and y.dtype.kind == "f":
+        if y.shape[-1] != n_classes:
+            raise DataError(
+                f"{what}: expected integer labels 0 to {n_classes - 1}, or one-hot rows with n_classes={n_classes} columns,"
+                f" received an array of shape {y.shape}."
+            )
         return y
     if y.dtype.kind == "f":
         if not all(np.array_equal(piece, np.trunc(piece)) for _, piece in in_pieces(y)):
@@ -92,8 +97,6 @@ def check_labels(y: Array, n_classes: int, what: str) -> Array:
     low, high = (int(limit) for limit in _range(y))
     if low < 0 or high >= n_classes:
         hint = " Subtract 1 from them." if low == 1 and high == n_classes else ""
-        if y.ndim > 1 and not hint and low == 0 and high == 1:
-            hint = f" One-hot rows must have {n_classes} columns; these have {y.shape[-1]}."
         raise DataError(
             f"{what}: expected labels 0 to {n_classes - 1} (n_classes={n_classes}), received {low} to {high}.{hint}"
         )

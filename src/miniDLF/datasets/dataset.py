@@ -149,11 +149,9 @@ def divide(split: Split, fraction: float, seed: int) -> tuple[Split, Split | Non
 
     Which samples go where is a function of the seed and the number of samples; each part keeps their order.
     """
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number) or not 0 <= fraction < 1:
-        raise ArgumentError(f"test_fraction: expected a share of at least 0 and less than 1, received {fraction!r}.")
-    if fraction == 0:
-        return split, None
     chosen = choose_test(len(split), fraction, seed)
+    if not chosen.any():
+        return split, None
     for array in (split.x, split.y):
         if _on_disk(array):
             raise DataError(
@@ -166,11 +164,15 @@ def divide(split: Split, fraction: float, seed: int) -> tuple[Split, Split | Non
 
 
 def choose_test(n: int, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Return which of `n` samples are for the test; at least one sample is left on either side."""
+    """Return which of `n` samples are for the test; unless `fraction` is 0, at least one is left on either side."""
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number) or not 0 <= fraction < 1:
+        raise ArgumentError(f"test_fraction: expected a share of at least 0 and less than 1, received {fraction!r}.")
+    chosen = np.zeros(n, bool)
+    if fraction == 0:
+        return chosen
     if n < 2:
         raise DataError("one sample cannot be split into training and test data; pass test_fraction=0.")
     count = min(max(1, round(n * float(fraction))), n - 1)
-    chosen = np.zeros(n, bool)
     chosen[seeded("split", seed).permutation(n)[:count]] = True
     return chosen
 

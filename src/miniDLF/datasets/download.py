@@ -135,8 +135,8 @@ def _fetch_one(
             logger.warning("%s from %s: %s", file.name, mirror, problem)
     listed = "; ".join(f"{mirror}: {reason}" for mirror, reason in reasons.items())
     raise FileFormatError(
-        f"{file.name} could not be downloaded ({listed}). Check the network and try again, or copy the four MNIST files "
-        f"to {folder}, or pass path=... with mnist.pkl.gz or a folder that holds them."
+        f"{file.name} could not be downloaded ({listed}). Check the network and try again, copy the four MNIST "
+        f"files to {folder}, or pass path=... with mnist.pkl.gz or a folder that holds them."
     )
 
 

@@ -21,7 +21,7 @@ LARGEST_FILE = 1 << 28
 class LimitedReader:
     """A readable stream that refuses to give more than `limit` bytes, and says so before it makes room for them."""
 
-    def __init__(self, stream: IO[bytes], path: Path, limit: int = LARGEST_FILE) -> None:
+    def __init__(self, stream: IO[bytes], path: Path, limit: int) -> None:
         self._stream, self.path, self.limit = stream, path, limit
         self.position = 0
 
@@ -64,7 +64,7 @@ class LimitedReader:
 
 
 @contextmanager
-def opened(path: Path, limit: int = LARGEST_FILE) -> Iterator[LimitedReader]:
+def opened(path: Path, limit: int | None = None) -> Iterator[LimitedReader]:
     """Open a file, compressed by gzip or not, for reading; turn what may go wrong into one clear sentence.
 
     Raises
@@ -72,6 +72,7 @@ def opened(path: Path, limit: int = LARGEST_FILE) -> Iterator[LimitedReader]:
     FileFormatError
         If the file is missing, cannot be read, is cut short, or unpacks to more than `limit` bytes.
     """
+    limit = LARGEST_FILE if limit is None else limit
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miniDLF.datasets.glyphs import Glyph, glyphs
+from miniDLF.datasets.glyphs import POINTS, Glyph, glyphs
 
 __all__ = ["SIDE", "Style", "draw_digits"]
 
@@ -68,19 +68,15 @@ def _write(labels: Array, rng: np.random.Generator, style: Style) -> tuple[Array
     """Return the middles of short pieces of line, (N, pieces, 2) in pixels, and the length of each, (N, pieces)."""
     ways = glyphs()
     choice = rng.random(len(labels))
-    middles = lengths = None
+    middles = np.empty((len(labels), POINTS - 1, 2), np.float32)
+    lengths = np.empty(middles.shape[:2], np.float32)
     for digit, variants in enumerate(ways):
         for number, glyph in enumerate(variants):
             which = np.flatnonzero((labels == digit) & ((choice * len(variants)).astype(int) == number))
             points = _distort(glyph, len(which), rng, style)  # (n, P, 2)
             steps = np.diff(points, axis=1)
-            if middles is None or lengths is None:
-                middles = np.empty((len(labels), *steps.shape[1:]), np.float32)
-                lengths = np.empty(middles.shape[:2], np.float32)
             middles[which] = points[:, :-1] + 0.5 * steps
             lengths[which] = np.hypot(steps[..., 0], steps[..., 1]) * glyph.drawn
-    assert middles is not None
-    assert lengths is not None
     return middles, lengths
 
 

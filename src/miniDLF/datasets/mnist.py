@@ -83,8 +83,8 @@ def _cached(download: bool) -> Path:
         return folder
     if not download:
         raise FileFormatError(
-            f"MNIST: there is no copy in {folder}, and download=False. Pass path=... with mnist.pkl.gz or a folder with "
-            "the four IDX files, or allow the download."
+            f"MNIST: there is no copy in {folder}, and download=False. Pass path=... with mnist.pkl.gz or a folder "
+            "with the four IDX files, or allow the download."
         )
     fetch(MNIST_FILES, folder)
     return folder
@@ -99,7 +99,7 @@ def _read(path: Path) -> dict[str, Pair]:
     if not path.is_dir():
         return _from_pickle(path)
     found, missing = _idx_files(path)
-    if missing and (path / PICKLE).is_file() and not found:
+    if missing and (path / PICKLE).is_file():
         return _from_pickle(path / PICKLE)
     if missing:
         raise FileFormatError(f"MNIST: {path}: the folder lacks {', '.join(missing)} (compressed or not).")
@@ -121,7 +121,7 @@ def _idx_pair(images: Path, labels: Path) -> Pair:
     x, y = read_idx(images, axes=3), read_idx(labels, axes=1)
     if len(x) != len(y):
         raise FileFormatError(
-            f"{images.name} holds {len(x)} images, {labels.name} {len(y)} labels; they do not belong."
+            f"{images}: holds {len(x)} images, but {labels.name} holds {len(y)} labels; they must be as many."
         )
     if x.dtype != np.uint8 or y.dtype.kind not in "iu":
         raise FileFormatError(f"{images}: expected bytes and integer labels, received {x.dtype} and {y.dtype}.")

@@ -26,7 +26,8 @@ MOST_ARRAYS = 16
 KINDS = {f"{kind}{size}" for kind, sizes in {"u": "1248", "i": "1248", "f": "248", "b": "1"}.items() for size in sizes}
 
 #: Names a file may use, as (module, name); NumPy moved its own between versions 1 and 2.
-RECONSTRUCT, NDARRAY, DTYPE, ENCODE, FROM_BUFFER = "_reconstruct", "ndarray", "dtype", "encode", "_frombuffer"
+RECONSTRUCT, NDARRAY, DTYPE, FROM_BUFFER = "_reconstruct", "ndarray", "dtype", "_frombuffer"
+ENCODE, NO_BYTES = "encode", "bytes"
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
@@ -35,6 +36,8 @@ ALLOWED = {
     ("numpy.core.numeric", "_frombuffer"): FROM_BUFFER,
     ("numpy._core.numeric", "_frombuffer"): FROM_BUFFER,
     ("_codecs", "encode"): ENCODE,
+    ("__builtin__", "bytes"): NO_BYTES,  # called without arguments for an empty array
+    ("builtins", "bytes"): NO_BYTES,
 }
 
 LITERALS = {
@@ -139,9 +142,8 @@ class _Machine:
         elif name in EMPTY:
             stack.append(EMPTY[name]())
         elif name in TUPLES:
-            parts = tuple(stack[-TUPLES[name] :])
-            del stack[-TUPLES[name] :]
-            stack.append(parts)
+            parts = [stack.pop() for _ in range(TUPLES[name])]
+            stack.append(tuple(parts[::-1]))
         elif name == "MARK":
             stack.append(_Mark())
         elif name in ("TUPLE", "LIST"):
@@ -220,6 +222,8 @@ class _Machine:
                 raise _Refused("an encoding other than latin1")
             self._count_bytes(len(text))
             return text.encode("latin1")
+        if meaning == NO_BYTES and not arguments:
+            return b""
         raise _Refused(f"a call of {meaning}")
 
     def _count_bytes(self, count: int) -> None:
@@ -234,7 +238,7 @@ class _Machine:
 
 
 def _array(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """Return an array over `data`, without a copy."""
+    """Return an array over `data`, without a copy if its byte order is this machine's."""
     if not isinstance(kind, _Type) or not isinstance(shape, tuple) or len(shape) > 4:
         raise _Refused("an array without a plain type and shape")
     if not all(type(length) is int and 0 <= length < 2**32 for length in shape):
@@ -244,7 +248,8 @@ def _array(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(data, bytes | bytearray) or len(data) != needed:
         found = f"{len(data):,}" if isinstance(data, bytes | bytearray) else "no"
         raise _Refused(f"an array of shape {shape} and {needed:,} bytes, but gives {found} bytes")
-    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+    array = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+    return array.astype(kind.dtype.newbyteorder("="), copy=False)
 
 
 def _finished(value: Any, depth: int = 0) -> Any:

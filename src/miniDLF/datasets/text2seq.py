@@ -14,7 +14,7 @@ from miniDLF.datasets.batches import seeded
 from miniDLF.datasets.checking import whole_number
 from miniDLF.datasets.dataset import Dataset, Split, choose_test
 from miniDLF.datasets.text import Text
-from miniDLF.errors import ArgumentError, DataError, ShapeError
+from miniDLF.errors import DataError, ShapeError
 
 __all__ = ["TEXT2SEQ"]
 
@@ -83,12 +83,8 @@ class TEXT2SEQ(Dataset):
         starts = np.arange(0, len(codes) - self.timesteps, self.stride)  # each has a character after its window
         windows, following = windows[: len(starts)], sliding_window_view(codes[1:], self.timesteps)[:: self.stride]
         self._check_memory(windows, np.dtype(dtype))
-        if isinstance(test_fraction, bool) or not isinstance(test_fraction, int | float) or not 0 <= test_fraction < 1:
-            raise ArgumentError(
-                f"TEXT2SEQ: test_fraction must be at least 0 and less than 1, received {test_fraction!r}."
-            )
         rows = np.eye(len(self.text.alphabet), dtype=dtype)
-        tested = choose_test(len(starts), test_fraction, seed) if test_fraction else np.zeros(len(starts), bool)
+        tested = choose_test(len(starts), test_fraction, seed)
         train, test = (Split(rows.take(windows[part], axis=0), following[part]) for part in (~tested, tested))
         self._set(train, test if len(test) else None, None, len(self.text.alphabet))
 

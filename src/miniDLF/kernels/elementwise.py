@@ -16,8 +16,10 @@ __all__ = ["dropout_mask", "leaky_backward", "pieces", "sigmoid", "softmax"]
 
 Lend = Callable[..., Array]
 
-#: Elements of a piece: a few of them fit a second-level cache of 1 MiB.
+#: Elements of a piece. Smaller ones fit a cache of the second level, but two threads that make short calls hinder each
+#: other at the interpreter's lock: the specified CNN takes 10.1 ms a step with 32 768, 8.2 ms with 131 072.
 PIECE = 131_072
+DRAWN = 32_768  # 16-bit random numbers in 64 KiB
 
 
 def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
@@ -90,8 +92,8 @@ def dropout_mask(rng: np.random.Generator, p: float, kept: Array, mask: Array) -
     threshold = round((1.0 - p) * 65536)
     draw: Any = rng.bit_generator.random_raw
     flat = kept.ravel(order="K")  # a view: lent arrays are contiguous in some order of their axes
-    for start in range(0, flat.size, PIECE):
-        part = flat[start : start + PIECE]
+    for start in range(0, flat.size, DRAWN):
+        part = flat[start : start + DRAWN]
         bits = draw(-(-part.size // 4)).view(np.uint16)
         np.less(bits[: part.size], threshold, out=part)
     return np.multiply(kept, 65536.0 / threshold, out=mask)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from miniDLF.kernels.products import gradient_product, product
-from miniDLF.kernels.windows import Scratch, Window, blocks, padded
+from miniDLF.kernels.windows import Scratch, Window, blocks, inside, padded
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["im2col", "im2col_backward", "im2col_weights"]
@@ -126,24 +126,11 @@ def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scr
         np.matmul(part, matrix, out=patches)  # (P, F) @ (kh, kw, F, C) -> (kh, kw, P, C)
         patches = patches.reshape(kh, kw, -1, rows.stop - rows.start, dy.shape[2], channels)
         for i in range(kh):
-            lines, to_rows = _inside(rows, i - top, down, height)
+            lines, to_rows = inside(rows, i - top, down, height)
             for j in range(kw):
-                columns, to_columns = _inside(slice(0, dy.shape[2]), j - left, across, width)
+                columns, to_columns = inside(slice(0, dy.shape[2]), j - left, across, width)
                 target = dx[images, to_rows, to_columns]
                 np.add(target, patches[i, j][:, lines, columns], out=target)
-
-
-def _inside(places: slice, offset: int, stride: int, length: int) -> tuple[slice, slice]:
-    """Return which of the window positions `places` have their input ``position * stride + offset`` in the image.
-
-    The first slice selects among the places, the second the inputs.
-    """
-    first = max(places.start, -(offset // stride))
-    last = min(places.stop, (length - 1 - offset) // stride + 1)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    inputs = slice(first * stride + offset, (last - 1) * stride + offset + 1, stride)
-    return slice(first - places.start, last - places.start), inputs
 
 
 def _blocks(outputs: Array, size: int) -> Iterator[tuple[slice, slice]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["Padding", "Scratch", "Window", "blocks", "padded"]
+__all__ = ["Padding", "Scratch", "Window", "blocks", "inside", "padded"]
 
 #: Lends memory until the kernel returns: ``scratch(name, shape)``.
 Scratch = Callable[[str, Shape], Array]
@@ -92,3 +92,16 @@ def blocks(count: int, rows: int, size: int, limit: int) -> Iterator[tuple[slice
     step = limit // (rows * size)
     for n in range(0, count, step):
         yield slice(n, min(n + step, count)), slice(0, rows)
+
+
+def inside(places: slice, offset: int, stride: int, length: int) -> tuple[slice, slice]:
+    """Return which of the window positions `places` have their input ``position * stride + offset`` in the image.
+
+    The first slice selects among the places, the second the inputs.
+    """
+    first = max(places.start, -(offset // stride))
+    last = min(places.stop, (length - 1 - offset) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    inputs = slice(first * stride + offset, (last - 1) * stride + offset + 1, stride)
+    return slice(first - places.start, last - places.start), inputs

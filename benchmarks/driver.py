@@ -1,0 +1,144 @@
+"""Starts the workers, lets them work in turn, and keeps those that wait from using the processor."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks import peers
+
+__all__ = ["ROOT", "Worker", "WorkerError", "environment", "rounds"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: How long a worker may take to import, to compile and to answer, in seconds.
+PATIENCE = 240.0
+#: Variables of the caller's that must not reach the workers: they pin OpenBLAS to the kernels or the cache size of
+#: another processor. On the machine of the report they halve NumPy's speed and leave the peers', which bring BLAS
+#: libraries of their own, as they are.
+DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerError(RuntimeError):
+    """A worker that failed; the message is its last word."""
+
+
+def environment(peer: str, threads: int) -> dict[str, str]:
+    """Return the environment of a worker: the caller's, the same number of threads for all, the peer's own settings."""
+    result = {key: value for key, value in os.environ.items() if key not in DROPPED}
+    for library in ("OMP", "OPENBLAS", "MKL", "MINIDLF"):
+        result[f"{library}_NUM_THREADS"] = str(threads)
+    result["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if peer != "gemm":
+        result |= peers.load(peer).ENVIRONMENT
+    return result
+
+
+class Worker:
+    """One process of `benchmarks.worker`; stopped (SIGSTOP) whenever it is not asked anything.
+
+    OpenMP's threads spin for a while after each parallel region, and XLA's and OpenBLAS' for a shorter one; a stopped
+    process takes nothing from the one whose turn it is.
+    """
+
+    def __init__(self, peer: str, threads: int) -> None:
+        self.peer = peer
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", peer, "--threads", str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            cwd=ROOT,
+            env=environment(peer, threads),
+        )
+        try:
+            self.versions: dict[str, str] = self._answer(PATIENCE)["versions"]
+        except WorkerError:
+            self.close()
+            raise
+        self._signal("SIGSTOP")
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def ask(self, do: str, patience: float = PATIENCE, **keywords: Any) -> dict[str, Any]:
+        """Wake the worker, give it a command, put it to sleep again; return its answer."""
+        assert self.process.stdin is not None
+        self._signal("SIGCONT")
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **keywords}).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerError(f"{self.peer}: the worker has ended: {self.last_words()}") from None
+        answer = self._answer(patience)
+        self._signal("SIGSTOP")
+        return answer
+
+    def _answer(self, patience: float) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(patience):
+                raise WorkerError(f"{self.peer}: no answer within {patience:.0f} seconds")
+        line = self.process.stdout.readline()
+        if not line:
+            raise WorkerError(f"{self.peer}: the worker has ended: {self.last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{self.peer}: {answer['error']}")
+        return answer
+
+    def _signal(self, name: str) -> None:
+        if hasattr(signal, name) and self.process.poll() is None:
+            self.process.send_signal(getattr(signal, name))
+
+    def last_words(self) -> str:
+        """Return the last line of what the worker wrote to its standard error."""
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "no message"
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            if stream is not None:
+                stream.close()
+
+
+def rounds(
+    workers: Sequence[Worker], step_seconds: Sequence[float], count: int, turn_seconds: float
+) -> tuple[list[list[float]], list[str | None]]:
+    """Let the workers take turns, `count` times around (A B C A B C ...); return each one's seconds a step, and errors.
+
+    A turn has as many steps as fit into `turn_seconds`. Every other round goes backwards, so that nobody always runs
+    after the same one.
+    """
+    steps = [max(1, min(20_000, int(turn_seconds / seconds))) for seconds in step_seconds]
+    times: list[list[float]] = [[] for _ in workers]
+    errors: list[str | None] = [None for _ in workers]
+    for number in range(count):
+        order = list(range(len(workers)))
+        for at in order if number % 2 == 0 else reversed(order):
+            if errors[at] is not None:
+                continue
+            try:
+                answer = workers[at].ask("turn", count=steps[at], warm=max(1, steps[at] // 10))
+                times[at].append(answer["seconds"])
+            except WorkerError as error:
+                errors[at] = str(error)
+    return times, errors

@@ -1,0 +1,17 @@
+"""The frameworks that are compared, one module each."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__ = ["OURS", "PEERS", "load"]
+
+#: Ours first, then the order of the report's columns.
+OURS = "minidlf"
+PEERS = (OURS, "torch_eager", "torch_compile", "jax_jit", "keras_jax")
+
+
+def load(name: str) -> Any:
+    """Import a peer's module; the framework itself is only imported by its ``start``."""
+    return importlib.import_module(f"benchmarks.peers.{name}")

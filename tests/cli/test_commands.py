@@ -1,0 +1,167 @@
+"""The command line: results on standard output, progress on standard error, every mistake answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.cli import main
+
+CONFIG = """
+[data]
+source = "arrays"
+x = "{folder}/x.npy"
+y = "{folder}/y.npy"
+
+[model]
+loss = "cce"
+seed = 3
+
+[[model.layers]]
+class = "Dense"
+size = 8
+
+[[model.layers]]
+class = "Activation"
+activation = "tanh"
+
+[[model.layers]]
+class = "Dense"
+size = 3
+
+[[model.layers]]
+class = "Activation"
+activation = "softmax"
+
+[optimizer]
+class = "Adam"
+lr = 0.05
+
+[training]
+epochs = 4
+batch_size = 16
+
+[[callbacks]]
+class = "ReduceLROnPlateau"
+monitor = "loss"
+patience = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 5)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0))
+    (tmp_path / "run.toml").write_text(CONFIG.format(folder=tmp_path))
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: Any, status: int = 0) -> tuple[str, str]:
+    assert main([str(word) for word in words]) == status
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_a_configured_run_and_what_it_leaves(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "out"
+    printed, progress = run(capsys, "train", folder / "run.toml", "--out", out, "--json")
+    results = json.loads(printed)
+    assert results["epochs"] == 4
+    assert results["accuracy"] > 0.7
+    assert progress.count("Epoch 0") == 4
+    assert {"model.safetensors", "history.csv", "curves.png", "run.json"} <= {path.name for path in out.iterdir()}
+    model = out / "model.safetensors"
+
+    printed, _ = run(capsys, "predict", model, folder / "x.npy", "--out", folder / "p.csv")
+    assert len(printed.splitlines()) == 120
+    assert np.loadtxt(folder / "p.csv", delimiter=",").shape == (120, 3)
+    np.savetxt(folder / "x.csv", np.load(folder / "x.npy"), delimiter=",")
+    outputs = json.loads(run(capsys, "predict", model, folder / "x.csv", "--json")[0])
+    np.testing.assert_allclose(outputs["outputs"], np.loadtxt(folder / "p.csv", delimiter=","), rtol=1e-5, atol=1e-7)
+
+    scores = json.loads(run(capsys, "evaluate", model, "--x", folder / "x.npy", "--y", folder / "y.npy", "--json")[0])
+    assert scores["accuracy"] == pytest.approx(np.mean(np.load(folder / "y.npy") == outputs["classes"]))
+
+    printed, _ = run(capsys, "summary", model, "--svg", folder / "m.svg")
+    assert "Total # trainable parameters: 75" in printed
+    assert (folder / "m.svg").read_text().startswith("<svg")
+    assert "dense_1" in run(capsys, "summary", model, "--style", "table")[0]
+    assert json.loads(run(capsys, "summary", model, "--json")[0])["parameters"] == 75
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_text_networks(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the sea is calm tonight, the tide is full. " * 3)
+    out = tmp_path / "out"
+    printed, progress = run(capsys, "train", name, "--data", text, "--epochs", 1, "--out", out)
+    assert "accuracy" in printed
+    assert "X = " in progress
+    assert (out / "predictions.txt").read_text().count("p = ") == 5
+    assert (out / "predictions.png").stat().st_size > 1000
+
+
+def test_a_run_that_is_interrupted_is_resumed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    import signal
+
+    from miniDLF.training.engine import Engine
+
+    whole = folder / "whole"
+    run(capsys, "train", folder / "run.toml", "--out", whole)
+    train, seen = Engine.train, [0]
+
+    def interrupted(self: Engine, batch: Any) -> float:
+        seen[0] += 1
+        if seen[0] == 10:
+            signal.raise_signal(signal.SIGINT)
+        return train(self, batch)
+
+    out = folder / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "train", interrupted)
+        _, progress = run(capsys, "train", folder / "run.toml", "--out", out)
+    assert f"minidlf resume {out}" in progress
+    assert "unfinished run" in run(capsys, "train", folder / "run.toml", "--out", out, status=1)[1]
+    run(capsys, "resume", out)
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    path = folder / "changed.toml"
+    path.write_text(CONFIG.format(folder=folder).replace(old, new))
+    return path
+
+
+MISTAKES = {
+    "no such network": (lambda f: ["train", "mpl"], "neither one of mlp"),
+    "no file": (lambda f: ["train", f / "none.toml"], "cannot be read"),
+    "no TOML": (lambda f: ["train", changed(f, "[data]", "[data")], "not valid TOML"),
+    "unknown section": (lambda f: ["train", changed(f, "[data]", "[date]")], "line 2: unknown section [date].*Did you"),
+    "unknown key": (lambda f: ["train", changed(f, "epochs", "epoch")], "line 31: unknown key 'epoch'.*Did you mean"),
+    "wrong type": (lambda f: ["train", changed(f, "epochs = 4", 'epochs = "4"')], "line 31: epochs is a whole number"),
+    "unknown layer": (lambda f: ["train", changed(f, '"Dense"', '"Dens"')], "line 11: .*Did you mean 'Dense'"),
+    "bad optimizer": (lambda f: ["train", changed(f, "lr = 0.05", "lr = -1")], "line 28: "),
+    "unknown callback": (lambda f: ["train", changed(f, "ReduceLR", "ReduceRL")], "line 35: .*choose from"),
+    "no model": (lambda f: ["predict", f / "none.safetensors", f / "x.npy"], "no such file"),
+    "no samples": (lambda f: ["resume", f], "no run to resume"),
+    "y missing": (lambda f: ["evaluate", f / "m", "--x", f / "x.npy"], "no such file|go together"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_answered(mistake: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    words, message = MISTAKES[mistake]
+    _, said = run(capsys, *words(folder), "--out" if False else "--json", status=1)
+    assert said.startswith("minidlf: ")
+    assert re.search(message, said), said
