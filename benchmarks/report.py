@@ -210,7 +210,7 @@ Written by `make bench`{form} on {data["date"]}.
 {data["machine"]}, {data["threads"]} threads. {versions}.
 
 A step is one full training step in float32: gather of a batch, forward, loss, backward, Adam. Each framework runs in
-a process of its own, in turns; medians of {data["turns"]} turns. The ratio is the best peer's time over miniDLF's: above
+a process of its own, in turns; medians of {data["turns"]} turns. The ratio is the best peer's time over ours: above
 1 miniDLF is faster. The share of the GEMM rate counts the flops of the matrix products alone (2 m n k; convolutions as
 if done directly, so Winograd's may pass 100 %) against NumPy's own rate for 1024 x 1024 products on all threads.
 

@@ -4,7 +4,7 @@ from miniDLF import __version__
 
 project = "miniDLF"
 author = "The miniDLF developers"
-copyright = "2026, the miniDLF developers"  # noqa: A001
+copyright = "2026, the miniDLF developers"
 release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}

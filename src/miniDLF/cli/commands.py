@@ -19,6 +19,8 @@ from miniDLF.optimizers import get_optimizer
 
 __all__ = ["demo", "evaluate", "predict", "resume", "summary", "train"]
 
+#: Bytes up to which samples are read into memory; more of them stay on the disk.
+_IN_MEMORY = 1 << 30
 _RUN, _MODEL, _HISTORY = "run.json", "model.safetensors", "history.csv"
 
 
@@ -151,7 +153,11 @@ def _data(config: dict[str, Any], kind: str | None) -> Dataset:
         if "x" not in config or "y" not in config:
             raise ArgumentError("[data] source = 'arrays' needs x = 'x.npy' and y = 'y.npy'.")
         x, y = _array(Path(config["x"])), _array(Path(config["y"]))
-        return Dataset(x, y, test_fraction=config.get("test_fraction", 0.1))
+        share = config.get("test_fraction", 0.1)
+        if x.nbytes <= _IN_MEMORY:
+            return Dataset(np.array(x), np.array(y), test_fraction=share)
+        cut = len(x) - max(1, round(len(x) * share))  # too large to shuffle: the end is for testing
+        return Dataset(x[:cut], y[:cut], test=(x[cut:], y[cut:]))
     raise ArgumentError(f"[data] source: 'mnist', 'digits', 'text' or 'arrays'; received {source!r}.")
 
 

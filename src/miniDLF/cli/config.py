@@ -30,6 +30,10 @@ _KEYS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
 }
 
 
+#: Classes that only mean something with code of one's own.
+_BASES = ("Callback", "DerivedLayer", "History", "LambdaCallback", "Layer", "Optimizer")
+
+
 @dataclass
 class Run:
     """Everything that makes a run: what is trained on what, how long, and where the results go."""
@@ -100,7 +104,7 @@ def make(kind: str, config: Mapping[str, Any]) -> Any:
         {"optimizer": "miniDLF.optimizers", "callbacks": "miniDLF.callbacks", "model.layers": "miniDLF.layers"}[kind]
     )
     name = str(config.get("class"))
-    names = [entry for entry in module.__all__ if isinstance(getattr(module, entry), type)]
+    names = [entry for entry in module.__all__ if isinstance(getattr(module, entry), type) and entry not in _BASES]
     if name not in names:
         raise ArgumentError(f"class = {name!r}: choose from {', '.join(names)}.{nearest(name, names)}")
     try:
@@ -150,7 +154,8 @@ class _Lines:
     ) -> ArgumentError:
         """Return the error that names file, line and problem."""
         line = self._keys.get((section or "", number, key or ""), self._sections.get((section or "", number), 1))
-        return ArgumentError(f"{self.path}, line {line}: {problem}.{nearest(key or section or '', choices)}")
+        stop = "" if problem.endswith("?") else "."
+        return ArgumentError(f"{self.path}, line {line}: {problem}{stop}{nearest(key or section or '', choices)}")
 
 
 def _toml() -> Any:

@@ -83,8 +83,8 @@ def check_labels(y: Array, n_classes: int, what: str) -> Array:
     if y.ndim > 1 and y.dtype.kind == "f":
         if y.shape[-1] != n_classes:
             raise DataError(
-                f"{what}: expected integer labels 0 to {n_classes - 1}, or one-hot rows with n_classes={n_classes} columns,"
-                f" received an array of shape {y.shape}."
+                f"{what}: expected integer labels 0 to {n_classes - 1}, or one-hot rows with n_classes={n_classes} "
+                f"columns, received an array of shape {y.shape}."
             )
         return y
     if y.dtype.kind == "f":

@@ -215,7 +215,8 @@ class Model(Fitting):
                 for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
             ],
             "loss_weights": [
-                float(w) for w in _per_output(1.0 if loss_weights is None else loss_weights, names, count, "")
+                1.0 if weight is None else float(weight)
+                for weight in _per_output(loss_weights, names, count, "loss_weights")
             ],
         }
         self.optimizer = get_optimizer("amsgrad" if optimizer is None else optimizer)

@@ -1,0 +1,135 @@
+"""The engine: memory that is lent again, trees, threads, one buffer for all parameters."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import miniDLF
+from miniDLF.core.executor import Batch, bounds, tree
+from miniDLF.errors import ArgumentError
+from miniDLF.kernels.threads import POOL, ThreadPool
+from miniDLF.kernels.workspace import Workspace
+from miniDLF.layers import GRU, LSTM, RNN, Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Pooling2D
+from miniDLF.models import Sequential
+
+NETWORKS = {
+    "MLP": ([Dense(400, input_shape=(784,)), Activation("leaky_relu"), Dropout(0.2), Dense(10)], (784,), 512),
+    "CNN": (
+        [
+            Conv2D(32, (6, 6), 2, input_shape=(1, 28, 28)),
+            Activation("leaky_relu"),
+            Pooling2D(2, 2, "avg"),
+            Conv2D(32, 3, padding=1),
+            BatchNormalization(),
+            Activation("relu"),
+            Pooling2D(2, 2),
+            Flatten(),
+            Dense(10),
+        ],
+        (1, 28, 28),
+        128,
+    ),
+}
+for cell in (RNN, LSTM, GRU):
+    NETWORKS[cell.__name__] = ([cell(128, input_shape=(30, 20))], (30, 20), 25)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_steady_step_allocates_nothing_large(name: str) -> None:
+    layers, shape, rows = NETWORKS[name]
+    model = Sequential([*layers, Activation("softmax")], seed=0, shards=1)
+    model.compile("cce", "adam")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4 * rows, *shape)).astype(np.float32)
+    y = rng.integers(0, 10, (4 * rows, *model.output_shape[:-1]))
+    engine = model.engine()
+    data = model.converter().batch(x, y)
+    batches = [Batch(data.inputs, data.targets, data.weights, rng.permutation(4 * rows)[:rows]) for _ in range(8)]
+    for batch in batches[:4]:
+        engine.train(batch)
+    tracemalloc.start()
+    try:
+        for batch in batches[4:]:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            engine.train(batch)
+            grown = tracemalloc.get_traced_memory()[1] - before
+            # All that is alive at one time: the buffers of NumPy's casts and two draws of random bits, of 64 KiB at
+            # the most each. The smallest array between two layers has 512 KiB in the MLP.
+            assert grown < 3 * 65_536, f"{grown} bytes"
+    finally:
+        tracemalloc.stop()
+
+
+def test_all_parameters_are_views_of_one_buffer() -> None:
+    model = Sequential([Dense(5, input_shape=(4,)), BatchNormalization(), Dense(3, trainable=False)], seed=0)
+    model.compile("mse", "sgd")
+    buffers = model.engine().buffers
+    for layer in model.layers:
+        for parameter in layer.parameters:
+            home = buffers.values if parameter.trainable and layer.trainable else buffers.state
+            assert np.shares_memory(parameter.value, home)
+    assert buffers.gradients.size == buffers.values.size
+    buffers.values[:] = 7
+    assert (model.get_weights()[0] == 7).all()
+
+
+def test_bounds_and_tree() -> None:
+    assert bounds(10, 4) == [(0, 2), (2, 5), (5, 7), (7, 10)]
+    assert bounds(2, 4) == [(0, 1), (1, 2)]
+    assert tree(lambda a, b: f"({a}{b})", "abcde") == "(((ab)(cd))e)"
+
+
+def test_workspace_lends_the_same_memory() -> None:
+    space = Workspace()
+    first = space.empty("a", (4, 5))
+    assert space.empty("a", (4, 5)) is first
+    assert np.shares_memory(space.empty("a", (2, 5)), first)
+    assert first.ctypes.data % 64 == 0
+    images = np.empty((2, 5, 6, 3)).transpose(0, 3, 1, 2)
+    assert space.empty_like("b", images).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_an_error_on_a_thread_reaches_the_caller() -> None:
+    pool = ThreadPool()
+    pool.threads = 3
+    done: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("on a thread")
+
+    with pytest.raises(ValueError, match="on a thread"):
+        pool.run([fail, fail, fail])
+    pool.run([lambda i=i: done.append(i) for i in range(9)])
+    assert sorted(done) == list(range(9))
+
+
+def test_a_taken_pool_leaves_the_work_to_the_caller() -> None:
+    seen: set[str] = set()
+    with POOL._taken:
+        POOL.run([lambda: seen.add(threading.current_thread().name)] * 4)
+    assert seen == {threading.current_thread().name}
+
+
+def test_set_threads() -> None:
+    before = miniDLF.get_threads()
+    try:
+        miniDLF.set_threads(3)
+        assert miniDLF.get_threads() == 3
+        for wrong in (0, -1, 1.5, True, "2"):
+            with pytest.raises(ArgumentError, match="at least 1"):
+                miniDLF.set_threads(wrong)
+    finally:
+        miniDLF.set_threads(before)
+
+
+def test_the_environment_sets_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIDLF_NUM_THREADS", "5")
+    assert ThreadPool().threads == 5
+    monkeypatch.setenv("MINIDLF_NUM_THREADS", "many")
+    with pytest.raises(ArgumentError, match="MINIDLF_NUM_THREADS.*'many'"):
+        ThreadPool()
