@@ -35,7 +35,8 @@ class Updater:
     def __init__(self, optimizer: Any, buffers: Buffers) -> None:
         self.optimizer, self.buffers = optimizer, buffers
         size = buffers.values.size
-        self.state: dict[str, Array] = optimizer.init_state(size, buffers.dtype)
+        # An optimizer over the whole data set works by `Engine.minimize` and keeps no state between epochs.
+        self.state: dict[str, Array] = {} if optimizer.full_batch else optimizer.init_state(size, buffers.dtype)
         self.previous = aligned_empty(size, buffers.dtype)
         np.copyto(self.previous, buffers.values)
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]

@@ -109,6 +109,10 @@ class Fitting:
                 raise ArgumentError("fit: accuracy_threshold needs a classification loss ('cce' or 'bce').")
         else:
             train, held = self._split(x, y, sample_weight, class_weight, validation_split, validation_data)
+            if self.optimizer.full_batch:
+                if not isinstance(train, Batch):
+                    raise ArgumentError(f"fit: {type(self.optimizer).__name__} needs all the data at once, as arrays.")
+                size, shuffle = len(train), False
             feed = self._feed(train, size, shuffle, steps_per_epoch)
             validation = None if held is None else self._feed(held, validation_batch_size or size, False, None)
             stop = None if early_stop_after is _UNSET else early_stop_after
@@ -151,9 +155,15 @@ class Fitting:
 
     def _dataset_feeds(self: Any, data: Dataset, size: int, shuffle: bool, steps: int | None) -> tuple[Any, Any]:
         convert = self.converter()
-        train = ArrayFeed(convert.batch(data.train.x, data.train.y), size, shuffle=shuffle, seed=self.seed, steps=steps)
-        test = None if data.test is None else ArrayFeed(convert.batch(data.test.x, data.test.y), size).whole()
-        return train, test
+        whole = convert.batch(data.train.x, data.train.y)
+        if self.optimizer.full_batch:
+            return ArrayFeed(whole, len(whole)), self._test_feed(data, convert)
+        train = ArrayFeed(whole, size, shuffle=shuffle, seed=self.seed, steps=steps)
+        return train, self._test_feed(data, convert)
+
+    @staticmethod
+    def _test_feed(data: Dataset, convert: Any) -> Any:
+        return None if data.test is None else ArrayFeed(convert.batch(data.test.x, data.test.y), len(data.test))
 
     def _feed(self: Any, data: Any, size: int | None, shuffle: bool, steps: int | None) -> Any:
         if isinstance(data, Batch):

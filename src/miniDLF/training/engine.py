@@ -87,6 +87,8 @@ class Engine:
         DivergedError
             If the loss or a gradient is not finite. The weights are then those of the last step whose loss was finite.
         """
+        if self.optimizer.full_batch:
+            return self._minimize(batch)
         executor, updater = self.executor, self.updater
         with single_threaded_blas, quiet_arithmetic():
             losses = executor.step(batch, self.steps)
@@ -99,6 +101,25 @@ class Engine:
             executor.update_states()
         self._measure(losses, total, len(batch))
         return total
+
+    def _minimize(self, batch: Batch) -> float:
+        """Let an optimizer over the whole data set run: `batch` is that set, and a step is all its iterations."""
+        executor, updater, values = self.executor, self.updater, self.buffers.values
+
+        def function(point: Array) -> tuple[float, Array]:
+            np.copyto(values, point)
+            losses = executor.step(batch, self.steps)
+            updater.join(executor.gradient_parts())
+            return sum(losses) + updater.penalties(), self.buffers.gradients.copy()
+
+        with single_threaded_blas, quiet_arithmetic():
+            found = self.optimizer.minimize(function, values.copy())
+            np.copyto(values, found.values)
+            losses = executor.step(batch, self.steps, backward=False)
+            self.steps += 1
+            executor.update_states()
+        self._measure(losses, found.loss, len(batch))
+        return float(found.loss)
 
     def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
         """Return the loss and a copy of the gradients by path; no weight changes."""

@@ -1,0 +1,191 @@
+"""fit and evaluate: weights, validation, iterables, memory-mapped data, what is printed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.callbacks import LambdaCallback, ProgressBar
+from miniDLF.datasets import Dataset
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+from miniDLF.layers import Activation, Dense
+from miniDLF.models import Sequential
+from miniDLF.optimizers import LBFGS, SGD
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 4))
+Y = (X @ np.array([[1.0, -1, 0], [0, 1, 1], [1, 0, -1], [0, 0, 1]])).argmax(1)
+
+
+def model(**compiled: Any) -> Sequential:
+    made = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0, dtype="float64")
+    made.compile("cce", compiled.pop("optimizer", "adam"), **compiled)
+    return made
+
+
+def losses_of(made: Sequential, x: np.ndarray = X, y: np.ndarray = Y) -> np.ndarray:
+    return -np.log(made.predict(x)[np.arange(len(x)), y])
+
+
+def test_sample_and_class_weights_enter_the_loss_as_in_keras() -> None:
+    made = model(weighted_metrics=["accuracy"], metrics=["accuracy"])
+    weights = RNG.random(50)
+    each = losses_of(made)
+    assert made.evaluate(X, Y, sample_weight=weights)[0] == pytest.approx(np.mean(each * weights))
+    right = made.predict(X).argmax(1) == Y
+    logs = list(made.evaluate(X, Y, sample_weight=weights, return_dict=True).values())
+    assert logs[-1] == pytest.approx(np.sum(right * weights) / np.sum(weights))
+    loss, gradients = made.gradients(X, Y, weights)
+    assert loss == pytest.approx(np.mean(each * weights))
+    error = (made.predict(X) - np.eye(3)[Y]) * weights[:, None] / 50
+    np.testing.assert_allclose(gradients["dense_1/weight"], X.T @ error, atol=1e-12)
+    by_class = {0: 2.0, 2: 0.5}
+    expected = np.mean(each * np.array([2.0, 1.0, 0.5])[Y])
+    assert model().train_on_batch(X, Y, class_weight=by_class) == pytest.approx(expected)
+
+
+def test_the_last_partial_batch_is_used_and_means_are_weighted_by_rows() -> None:
+    made = model(optimizer=SGD(lr=0.0, decay=0.0, momentum=0.0, nesterov=False))
+    sizes: list[int] = []
+    seen = LambdaCallback(on_train_batch_end=lambda batch, logs: sizes.append(batch))
+    history = made.fit(X, Y, batch_size=16, epochs=1, verbose=0, callbacks=[seen], shuffle=False).history
+    assert sizes == [0, 1, 2, 3]
+    assert history["loss"][0] == pytest.approx(np.mean(losses_of(made)))
+
+
+def test_validation_in_its_forms() -> None:
+    made = model()
+    split = made.fit(X, Y, validation_split=0.2, verbose=0).history["val_loss"][0]
+    assert split == pytest.approx(np.mean(losses_of(made, X[40:], Y[40:])))
+    given = made.fit(X, Y, validation_data=(X[:10], Y[:10]), verbose=0).history["val_loss"][0]
+    assert given == pytest.approx(np.mean(losses_of(made, X[:10], Y[:10])))
+    batches = [(X[:5], Y[:5]), (X[5:10], Y[5:10])]
+    assert "val_loss" in made.fit(X, Y, validation_data=batches, verbose=0).history
+    every = made.fit(X, Y, epochs=4, validation_data=(X, Y), validation_freq=2, verbose=0).history
+    assert (len(every["loss"]), len(every["val_loss"])) == (4, 2)
+    listed = made.fit(X, Y, epochs=4, validation_data=(X, Y), validation_freq=[1], verbose=0).history
+    assert len(listed["val_loss"]) == 1
+
+
+def test_generators_and_steps() -> None:
+    def forever() -> Any:
+        while True:
+            for start in range(0, 50, 10):
+                yield X[start : start + 10], Y[start : start + 10]
+
+    made = model()
+    history = made.fit(forever(), steps_per_epoch=5, epochs=2, verbose=0)
+    assert len(history.epoch) == 2
+    arrays = model()
+    arrays.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    for one, other in zip(made.get_weights(), arrays.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(DataError, match="exhausted"):
+        made.fit(iter([(X, Y)]), epochs=2, verbose=0)
+    with pytest.raises(ArgumentTypeError, match=r"must yield \(x, y\)"):
+        made.fit(iter([X]), epochs=1, verbose=0)
+    assert made.predict(iter([X[:3], X[3:7]])).shape == (7, 3)
+    assert made.predict(forever(), steps=2).shape == (20, 3)
+
+
+def test_initial_epoch_and_stopping_in_the_middle() -> None:
+    made = model()
+    history = made.fit(X, Y, initial_epoch=2, epochs=5, verbose=0)
+    assert history.epoch == [2, 3, 4]
+
+    def stop(batch: int, logs: Any) -> None:
+        made.stop_training = batch == 1
+
+    history = made.fit(X, Y, epochs=5, batch_size=10, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=stop)])
+    assert history.epoch == [0]
+
+
+def test_memory_mapped_arrays_train_as_arrays_do(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    mapped = [np.load(tmp_path / name, mmap_mode="r") for name in ("x.npy", "y.npy")]
+    one, other = model(), model()
+    one.fit(*mapped, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    other.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    one.fit(*mapped, batch_size=16, epochs=1, verbose=0)
+
+
+def test_lbfgs_finds_the_minimum() -> None:
+    x = RNG.normal(size=(60, 3))
+    y = x @ np.array([[1.0], [2.0], [-1.0]]) + 0.5
+    made = Sequential([Dense(1, input_shape=(3,))], seed=0, dtype="float64")
+    made.compile("mse", LBFGS())
+    assert made.fit(x, y, epochs=1, verbose=0).history["loss"][0] < 1e-8
+    np.testing.assert_allclose(made.get_weights()[0].ravel(), [1, 2, -1], atol=1e-3)
+    with pytest.raises(ArgumentError, match="all the data at once"):
+        made.fit(iter([(x, y)]), verbose=0)
+
+
+def test_the_printed_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    data = Dataset(X, Y, test_fraction=0.2)
+    made = model()
+    made.fit(data, 2, minibatch_size=10, optimizer="adam")
+    lines = capsys.readouterr().out.splitlines()
+    line = r"Epoch 0\d: =+> loss: \d+\.\d{5} train_acc = \d+\.\d\d% test_acc = \d+\.\d\d% time: \d+\.\d\ds"
+    import re
+
+    assert len(lines) == 3
+    assert all(re.fullmatch(line, text) for text in lines[:2])
+    assert re.fullmatch(r"Accuracy: Maximum=\d+\.\d\d%; With optimal loss=\d+\.\d\d%", lines[2])
+    made.fit(data, epochs=50, minibatch_size=10, accuracy_threshold=0.01)
+    assert "Terminating early (training accuracy threshold reached)" in capsys.readouterr().out
+    made.fit(dataset=data, epochs=400, early_stop_after=1, optimizer=SGD(lr=50.0))
+    assert "Terminating early (no better loss for 1 epochs)" in capsys.readouterr().out
+    made.fit(X, Y, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_of_a_terminal_grows_and_shows_the_time_left() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    model().fit(X, Y, batch_size=1, epochs=1, verbose=0, callbacks=[ProgressBar(file=screen)])
+    assert "left]" in screen.getvalue()
+    assert "Epoch 01: " + "=" * 20 + ">" in screen.getvalue()
+
+
+REFUSED = {
+    "weights of another length": (
+        lambda m: m.fit(X, Y, sample_weight=np.ones(3)),
+        ShapeError,
+        r"\(50,\), received \(3,\)",
+    ),
+    "negative weights": (lambda m: m.fit(X, Y, sample_weight=-np.ones(50)), DataError, "not negative"),
+    "no targets": (lambda m: m.fit(X, None), ArgumentError, "y is missing"),
+    "ragged": (lambda m: m.fit([[1, 2], [3]], [0, 1]), ShapeError, "different lengths"),
+    "text": (lambda m: m.fit(np.array([["a"] * 4]), [0]), ArgumentTypeError, "expected numbers"),
+    "empty": (lambda m: m.fit(X[:0], Y[:0]), DataError, "empty"),
+    "batch size of a generator": (
+        lambda m: m.fit(iter([(X, Y)]), batch_size=3),
+        ArgumentError,
+        "makes its own batches",
+    ),
+    "epochs": (lambda m: m.fit(X, Y, epochs="many"), ArgumentError, "whole number"),
+    "both sizes": (lambda m: m.fit(X, Y, batch_size=3, minibatch_size=4), ArgumentError, "same argument"),
+    "threshold without classes": (
+        lambda m: (m.compile("mse"), m.fit(Dataset(X, np.eye(3)[Y], test_fraction=0.2), accuracy_threshold=0.5)),
+        ArgumentError,
+        "classification loss",
+    ),
+    "predict nothing": (lambda m: m.predict(3), ArgumentTypeError, "received int"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(case: str) -> None:
+    run, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=message):
+        run(model())
