@@ -1,5 +1,7 @@
 """Sphinx configuration."""
 
+import re
+
 from miniDLF import __version__
 
 project = "miniDLF"
@@ -16,3 +18,12 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 default_role = "code"
 myst_heading_anchors = 3
+
+
+def escape_stars(app, what, name, obj, options, lines):
+    """Keep the star of a shape such as (N, *output_shape) from being read as emphasis."""
+    lines[:] = [re.sub(r"(?<![\w*`])\*(?=[A-Za-z_])", r"\\*", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_stars, priority=100)

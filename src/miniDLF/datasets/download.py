@@ -156,6 +156,10 @@ class _Limited:
             raise _Unavailable("sent more bytes than the file has")
         return self._stream.write(data)
 
+    def flush(self) -> None:
+        """Hand on what is buffered; pooch calls it after every piece."""
+        self._stream.flush()
+
 
 def _load(pooch: Any, address: str, stream: IO[bytes], limit: int, timeout: float) -> None:
     import requests  # type: ignore[import-untyped,unused-ignore]  # what pooch downloads with
