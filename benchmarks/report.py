@@ -203,10 +203,9 @@ def write(data: Mapping[str, Any], folder: Path) -> None:
     chart(results, names, folder / "benchmarks.png")
     errors = [f"- {name}, {peer}: {text}" for name, r in results.items() for peer, text in r["errors"].items()]
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
-    form = " (the quick form)" if data["quick"] else ""
     text = f"""# Benchmarks
 
-Written by `make bench`{form} on {data["date"]}.
+Written by `{data["command"]}` on {data["date"]} (`make bench` runs all peers with 9 turns).
 {data["machine"]}, {data["threads"]} threads. {versions}.
 
 A step is one full training step in float32: gather of a batch, forward, loss, backward, Adam. Each framework runs in
@@ -274,7 +273,7 @@ def main() -> int:
         "machine": _machine(),
         "threads": options.threads,
         "turns": turns,
-        "quick": options.quick,
+        "command": " ".join(["python -m benchmarks.report", *sys.argv[1:]]),
         "peers": names,
         "versions": versions,
         "results": results,
