@@ -32,9 +32,7 @@ def main() -> None:
         middle = time.perf_counter()
         loop.run(model, engine, feed, epochs=1)
         differences.append(((time.perf_counter() - middle) - (middle - began)) / len(feed.cuts))
-    print(
-        f"{1e6 * median(differences):.2f} microseconds a step (median of {len(differences)} paired epochs of 2000 steps)"
-    )
+    print(f"{1e6 * median(differences):.2f} us a step (median of {len(differences)} paired epochs of 2000 steps)")
 
 
 if __name__ == "__main__":
