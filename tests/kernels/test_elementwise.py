@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniDLF.kernels.elementwise import dropout_mask, leaky_backward, pieces, sigmoid, softmax
+from miniDLF.kernels.elementwise import (
+    dropout,
+    dropout_backward,
+    leaky,
+    leaky_backward,
+    pieces,
+    sigmoid,
+    softmax,
+)
 from miniDLF.kernels.workspace import Workspace
 
 
@@ -44,25 +52,38 @@ def test_sigmoid_and_softmax_neither_overflow_nor_lose_accuracy() -> None:
     assert np.isfinite(softmax(np.full((2, 3), 1e300), np.empty((2, 3)))).all()
 
 
+@given(st.floats(0, 1), st.sampled_from([0.5, np.inf]), st.integers(1, 50), st.integers(0, 2**32 - 1), st.booleans())
+def test_leaky(alpha: float, limit: float, size: int, seed: int, in_place: bool) -> None:
+    x = np.random.default_rng(seed).normal(size=size)
+    expected = np.minimum(np.where(x > 0, x, alpha * x), limit)
+    y = leaky(x, alpha, limit, x if in_place else np.empty_like(x), Workspace(float).empty)
+    np.testing.assert_allclose(y, expected, atol=1e-15)
+
+
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
-@pytest.mark.parametrize("size", [1, 3, 32_768, 100_001])
-def test_dropout_mask(p: float, size: int) -> None:
-    rng = np.random.Generator(np.random.SFC64([1, 2]))
-    mask = dropout_mask(rng, p, np.empty(size, bool), np.empty(size))
-    kept = mask[mask != 0]
-    np.testing.assert_allclose(kept, 1 / (1 - p), rtol=2e-4)
+@pytest.mark.parametrize("size", [1, 3, 32_768, 300_001])
+def test_dropout(p: float, size: int) -> None:
+    rng, lend = np.random.Generator(np.random.SFC64([1, 2])), Workspace(float).empty
+    kept = np.empty(size, bool)
+    mask = dropout(np.ones(size), p, rng, kept, np.empty(size), lend)
+    np.testing.assert_array_equal(mask != 0, kept)
+    np.testing.assert_allclose(mask[kept], 1 / (1 - p), rtol=2e-4)
     if size > 10_000:
-        assert np.mean(mask == 0) == pytest.approx(p, abs=0.01)
+        assert np.mean(kept) == pytest.approx(1 - p, abs=0.01)
         assert np.mean(mask) == pytest.approx(1.0, abs=0.05)
+        for later in (1, 4, size // 2):  # no number follows from one before
+            assert np.corrcoef(kept[later:], kept[:-later])[0, 1] == pytest.approx(0, abs=0.02)
+    dy = np.random.default_rng(0).normal(size=size)
+    np.testing.assert_array_equal(dropout_backward(dy.copy(), p, kept, lend), dy * mask)
 
 
-def test_dropout_mask_in_any_order_of_axes() -> None:
+def test_dropout_in_any_order_of_axes() -> None:
     def draw(shape: tuple[int, ...], turn: tuple[int, ...] | None) -> np.ndarray:
-        rng = np.random.Generator(np.random.SFC64([3]))
-        kept, mask = np.empty(shape, bool), np.empty(shape)
+        rng, x = np.random.Generator(np.random.SFC64([3])), np.ones(shape)
+        kept, y = np.empty(shape, bool), np.empty(shape)
         if turn:
-            kept, mask = kept.transpose(turn), mask.transpose(turn)
-        return dropout_mask(rng, 0.3, kept, mask)
+            x, kept, y = (array.transpose(turn) for array in (x, kept, y))
+        return dropout(x, 0.3, rng, kept, y, Workspace(float).empty)
 
     last = draw((2, 5, 6, 3), (0, 3, 1, 2))
     assert last.shape == (2, 3, 5, 6)

@@ -182,6 +182,48 @@ def test_float32_stays_float32(case: Case) -> None:
 
 
 @every_case
+def test_what_a_layer_gives_away_is_its_own_and_not_read_again(case: Case) -> None:
+    layer = case.make()
+    if not layer.gives_away:
+        pytest.skip("the layer keeps its output")
+    for training in case.modes:
+        alone = Standalone(layer, case.input_shape)
+        inputs = inputs_for(case)
+        y = alone.forward(given(inputs, layer), training=training)
+        assert not any(np.may_share_memory(y, array) for array in inputs)
+        dy = np.random.default_rng(1).normal(size=y.shape)
+        expected = [np.array(part) for part in _listed(alone.backward(dy.copy()))]
+        gradients = [gradient.copy() for gradient in alone.gradients.values()]
+        alone.forward(given(inputs, layer), training=training).fill(np.nan)
+        for part, whole in zip(_listed(alone.backward(dy.copy())), expected, strict=True):
+            np.testing.assert_array_equal(part, whole)
+        for gradient, whole in zip(alone.gradients.values(), gradients, strict=True):
+            np.testing.assert_array_equal(gradient, whole)
+
+
+@every_case
+def test_an_output_in_the_place_of_the_input_is_the_same(case: Case) -> None:
+    layer = case.make()
+    if layer.takes_many:
+        pytest.skip("only the one input of a layer is ever overwritten")
+    for training in case.modes:
+        results = []
+        for overwrites in (False, True):
+            alone = Standalone(layer, case.input_shape)
+            alone.call.overwrites = overwrites
+            x = inputs_for(case)[0]
+            y = alone.forward(x, training=training).copy()
+            dx = np.array(alone.backward(np.random.default_rng(1).normal(size=y.shape)))
+            results.append([y, dx, *(gradient.copy() for gradient in alone.gradients.values())])
+        for apart, in_place in zip(*results, strict=True):
+            np.testing.assert_array_equal(in_place, apart)
+
+
+def _listed(dx: object) -> tuple[np.ndarray, ...]:
+    return dx if isinstance(dx, tuple) else (dx,)
+
+
+@every_case
 def test_flops_are_counted(case: Case) -> None:
     layer = case.make()
     shape = layer.build(case.input_shape)

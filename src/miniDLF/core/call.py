@@ -59,6 +59,8 @@ class Call:
         Whether dropout drops and batch statistics are used.
     needs_dx : bool
         Whether anything upstream needs the gradient with respect to the input.
+    overwrites : bool
+        Whether nobody needs the input any more, so that the output may take its place (see `output_like`).
     shared : Shared
         What ``prepare`` made once for every shard of this step.
     total, backward_total
@@ -67,6 +69,7 @@ class Call:
 
     training: bool
     needs_dx: bool
+    overwrites: bool
     shared: Shared
     total: Any
     backward_total: Any
@@ -81,6 +84,7 @@ class Call:
     ) -> None:
         self.training = False
         self.needs_dx = True
+        self.overwrites = False
         self.empty = workspace.empty
         self.empty_like = workspace.empty_like
         self.zeros = workspace.zeros
@@ -103,6 +107,14 @@ class Call:
     def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:
         """Return memory that is yours only until this forward or backward returns; all layers share it."""
         return self._scratch.empty(name, shape, dtype)
+
+    def output_like(self, x: Array) -> Array:
+        """Return memory for an output of the shape and order of `x`: that of `x` itself where nobody reads it again.
+
+        For layers that work element by element. A pass in place finds its numbers in the cache, where a second buffer
+        would have to be brought in, and a network keeps half as many of them.
+        """
+        return x if self.overwrites else self.empty_like("y", x)
 
     def grad(self, parameter: Parameter) -> Array:
         """Return the array that backward must fill with the gradient of `parameter` (overwrite, do not add)."""

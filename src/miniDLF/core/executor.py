@@ -74,17 +74,26 @@ class Executor:
         Of every random stream.
     shards
         The number of shards of a training step; ``None`` means one a thread, and one for small work.
+    in_place
+        Whether layers may overwrite inputs that nobody else reads; without it every value is there after the step.
     """
 
     def __init__(
-        self, graph: Graph, buffers: Buffers, *, heads: Sequence[Head] = (), seed: int = 0, shards: int | None = None
+        self,
+        graph: Graph,
+        buffers: Buffers,
+        *,
+        heads: Sequence[Head] = (),
+        seed: int = 0,
+        shards: int | None = None,
+        in_place: bool = True,
     ) -> None:
         self.graph, self.buffers, self.fixed_shards = graph, buffers, shards
         self.clock = Clock(seed, 0)
         trained = {slot.parameter for slot in buffers.slots if slot.trained}
         self.heads = list(heads)
-        self._training: Program | None = Program(graph, trained, heads) if heads else None
-        self._inference = Program(graph, trained, None)
+        self._training: Program | None = Program(graph, trained, heads, in_place=in_place) if heads else None
+        self._inference = Program(graph, trained, None, in_place=in_place)
         self._flops = graph.flops()
         self._shards: list[Shard] = []
         self._shared: dict[Layer, Shared] = {}

@@ -51,6 +51,9 @@ class Layer(Configurable):
     takes_many: ClassVar[bool] = False
     #: Whether forward returns its input unchanged outside training: then inference passes the layer over.
     only_trains: ClassVar[bool] = False
+    #: Whether what forward returns is memory of this call's own that backward does not read: the next layer may then
+    #: overwrite it (see `Call.output_like`). A layer that returns its input, or a view of it, must not say so.
+    gives_away = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
     absorbable = None  # type: str | None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -40,15 +41,19 @@ class Step:
     target: int
     needs_dx: tuple[bool, ...]
     learns: bool  # whether backward has anything to do here
+    overwrites: bool  # whether this step is the only one that reads its input
 
 
 class Program:
     """The steps of a graph in order, for training (with heads) or for inference (without).
 
-    Training stops before an activation that the loss absorbs; inference passes over layers that only train.
+    Training stops before an activation that the loss absorbs; inference passes over layers that only train. With
+    `in_place` a layer may write its output over an input that nobody else reads.
     """
 
-    def __init__(self, graph: Graph, trained: set[Parameter], heads: Sequence[Head] | None) -> None:
+    def __init__(
+        self, graph: Graph, trained: set[Parameter], heads: Sequence[Head] | None, *, in_place: bool = True
+    ) -> None:
         self.graph = graph
         self.heads = list(heads or [])
         skipped: set[Node] = set()
@@ -62,7 +67,7 @@ class Program:
                 skipped.add(output)
         places: dict[Node, int] = {node: number for number, node in enumerate(graph.inputs)}
         needs: dict[int, bool] = dict.fromkeys(places.values(), False)
-        self.steps: list[Step] = []
+        steps: list[Step] = []
         for index, node in enumerate(graph.nodes):
             layer = node.layer
             if layer is None:
@@ -76,9 +81,13 @@ class Program:
             needs_dx = tuple(needs[source] for source in sources)
             learns = any(needs_dx) or any(parameter in trained for parameter in layer.parameters)
             needs[target] = learns
-            self.steps.append(Step(index, node, layer, sources, target, needs_dx, learns))
+            steps.append(Step(index, node, layer, sources, target, needs_dx, learns, False))
         self.size = len(graph.inputs) + len(graph.nodes)
         self.outputs = [places[node] for node in graph.outputs]
+        readers = Counter(source for step in steps for source in step.sources)
+        readers.update(self.outputs)
+        given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
+        self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
         self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
@@ -131,6 +140,7 @@ class Shard:
             call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
             call.training = gradients is not None
             call.needs_dx = any(step.needs_dx)
+            call.overwrites = step.overwrites
             if step.layer in shared:
                 call.shared = shared[step.layer]
             self.calls.append(call)

@@ -9,7 +9,7 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, UnknownNameError, nearest
-from miniDLF.kernels.elementwise import leaky_backward, sigmoid, softmax
+from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid, softmax
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
@@ -31,15 +31,7 @@ class ReLU(Layer):
             raise ArgumentError(f"ReLU: max_value must be positive, received {self.max_value}.")
 
     def forward(self, x: Array, call: Call) -> Array:
-        y = call.empty_like("y", x)
-        if self.alpha:
-            np.multiply(x, self.alpha, out=y)
-            np.maximum(x, y, out=y)
-            if self.max_value < np.inf:
-                np.minimum(y, self.max_value, out=y)
-        else:
-            np.clip(x, 0, self.max_value, out=y)  # 10 us where np.maximum(x, 0) takes 31
-        call.y = y
+        call.y = y = leaky(x, self.alpha, self.max_value, call.output_like(x), call.scratch)
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:
@@ -93,7 +85,7 @@ class Sigmoid(Layer):
     absorbable = "Sigmoid"
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.y = y = sigmoid(x, call.empty_like("y", x))
+        call.y = y = sigmoid(x, call.output_like(x))
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:
@@ -107,7 +99,7 @@ class Tanh(Layer):
     """Hyperbolic tangent: ``y = tanh(x)``; ``dx = dy (1 - y^2)``."""
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.y = y = np.tanh(x, out=call.empty_like("y", x))
+        call.y = y = np.tanh(x, out=call.output_like(x))
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:
@@ -123,7 +115,7 @@ class Softmax(Layer):
     absorbable = "Softmax"
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.y = y = softmax(x, call.empty_like("y", x))
+        call.y = y = softmax(x, call.output_like(x))
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:

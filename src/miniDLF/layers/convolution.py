@@ -58,6 +58,7 @@ class Conv2D(Layer):
     bias_constraint: Any = None
 
     label: ClassVar = "Conv2D"
+    gives_away = True
     aliases: ClassVar = {
         "kernel_size": "kernel",
         "strides": "stride",

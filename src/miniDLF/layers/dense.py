@@ -37,6 +37,7 @@ class Dense(Layer):
     weight_constraint: Any = None
     bias_constraint: Any = None
 
+    gives_away = True
     aliases: ClassVar = {
         "units": "size",
         "kernel_initializer": "weight_initializer",

@@ -36,6 +36,8 @@ class _Elementwise(Layer):
 class Add(_Elementwise):
     """``y = x1 + x2 + ...``."""
 
+    gives_away = True
+
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
         for other in x[2:]:
@@ -49,6 +51,8 @@ class Add(_Elementwise):
 
 class Average(_Elementwise):
     """``y = (x1 + x2 + ...) / count``."""
+
+    gives_away = True
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
@@ -129,6 +133,7 @@ class Concatenate(Layer):
 
     axis: int = -1
     takes_many = True
+    gives_away = True
 
     def build(self, input_shape: Any) -> Shape:
         rank = len(input_shape[0]) + 1

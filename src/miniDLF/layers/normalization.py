@@ -45,6 +45,7 @@ class BatchNormalization(Layer):
 
     label: ClassVar = "BatchNorm"
     synchronises: ClassVar = True
+    gives_away = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:

@@ -69,6 +69,7 @@ class Recurrent(Layer):
         "kernel_regularizer": "input_regularizer",
         "kernel_constraint": "input_constraint",
     }
+    gives_away = True
     #: The loops over time.
     recurrence: ClassVar[type[Recurrence]]
 

@@ -10,7 +10,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
-from miniDLF.kernels.elementwise import dropout_mask
+from miniDLF.kernels.elementwise import dropout, dropout_backward
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Dropout", "Flatten", "Reshape"]
@@ -91,11 +91,10 @@ class Dropout(Layer):
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.p_dropout == 0:
             return x
-        mask, kept = call.empty_like("mask", x), call.empty_like("kept", x, bool)
-        call.mask = dropout_mask(call.rng, self.p_dropout, kept, mask)
-        return np.multiply(x, mask, out=call.empty_like("y", x))
+        kept = call.kept = call.empty_like("kept", x, bool)
+        return dropout(x, self.p_dropout, call.rng, kept, call.output_like(x), call.scratch)
 
     def backward(self, dy: Array, call: Call) -> Array:
         if not call.training or self.p_dropout == 0:
             return dy
-        return np.multiply(dy, call.mask, out=dy)
+        return dropout_backward(dy, self.p_dropout, call.kept, call.scratch)

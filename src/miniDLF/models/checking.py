@@ -88,12 +88,15 @@ def check_gradients(
     buffers = Buffers(model._entries(), np.float64)
     state = buffers.state.copy()
     try:
-        executor = Executor(engine.graph, buffers, heads=engine.heads, seed=model.seed, shards=1)
+        apart, whole = (
+            Executor(engine.graph, buffers, heads=engine.heads, seed=model.seed, shards=1, in_place=in_place)
+            for in_place in (False, True)  # the input of every layer is needed for the check of each
+        )
         rng = np.random.default_rng(model.seed)
         settings = _Settings(eps, rtol, atol, directions, rng)
-        checks = _check_layers(executor, buffers, batch, training, settings, engine.steps)
+        checks = _check_layers(apart, buffers, batch, training, settings, engine.steps)
         buffers.state[...] = state
-        checks += _check_loss(executor, buffers, batch, training, settings, engine.steps)
+        checks += _check_loss(whole, buffers, batch, training, settings, engine.steps)
     finally:
         buffers.state[...] = state
         engine.buffers.take()

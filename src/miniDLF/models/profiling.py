@@ -86,7 +86,7 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
         result = []
         for step, call in zip(shard.program.steps, shard.calls, strict=True):
             sources = [given[source] for source in step.sources]
-            forward = _median(lambda s=step, c=call, i=sources: _forward(s, c, i), repeats)  # type: ignore[misc]
+            forward = _forward_time(step, call, sources, repeats)
             backward = _backward_time(step, call, sources, repeats) if step.learns else 0.0
             shapes = [source.shape for source in step.node.inputs]
             flops = len(batch) * step.layer.flops(
@@ -110,13 +110,22 @@ def _forward(step: Step, call: Any, sources: list[Array]) -> Array:
     return step.layer.forward(x, call)
 
 
-def _backward_time(step: Step, call: Any, sources: list[Array], repeats: int) -> float:
-    dy = np.array(_forward(step, call, sources))
-    fresh = np.empty_like(dy)
+def _forward_time(step: Step, call: Any, sources: list[Array], repeats: int) -> float:
     times = []
     for _ in range(repeats):
-        np.copyto(fresh, dy)
-        _forward(step, call, sources)
+        fresh = [source.copy(order="K") for source in sources]  # forward may overwrite its input
+        began = time.perf_counter()
+        _forward(step, call, fresh)
+        times.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(times))
+
+
+def _backward_time(step: Step, call: Any, sources: list[Array], repeats: int) -> float:
+    dy = _forward(step, call, [source.copy(order="K") for source in sources]).copy(order="K")
+    times = []
+    for _ in range(repeats):
+        _forward(step, call, [source.copy(order="K") for source in sources])
+        fresh = dy.copy(order="K")
         began = time.perf_counter()
         if step.layer.synchronises and call.training:
             call.backward_total = step.layer.backward_partial(fresh, call)
