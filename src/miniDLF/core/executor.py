@@ -119,7 +119,7 @@ class Executor:
     def step(self, batch: Batch, number: int, *, training: bool = True, backward: bool = True) -> list[float]:
         """Run one batch; leave the gradients of its mean loss in ``buffers.gradients``; return the loss of each head.
 
-        The gradients of the shards still lie apart: `summed` or the updater joins them.
+        The gradients of the shards still lie apart (see `gradient_parts`): the updater joins them.
         """
         program = self._training
         if program is None:
@@ -150,6 +150,14 @@ class Executor:
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
         return [shard.gradients for shard in self._shards[: self._last] if shard.gradients is not None]
+
+    def finite(self) -> bool:
+        """Say whether all gradients of the last step are finite."""
+        shards = self.active()
+        if np.isfinite(sum(shard.square for shard in shards)):
+            return True
+        # A square may overflow where the gradient does not.
+        return all(shard.gradients is None or np.isfinite(shard.gradients).all() for shard in shards)
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""

@@ -127,6 +127,8 @@ class Shard:
         self.targets: list[Array] = []
         self.weights: list[Array] = []
         self.losses: list[float] = []
+        #: The sum of the squares of the gradient: not finite where any of it is not.
+        self.square = 0.0
         views = buffers.views(gradients) if gradients is not None else {}
         self.calls: list[Call] = []
         self._collected: list[tuple[Array, list[tuple[int, Array]]]] = []
@@ -198,6 +200,8 @@ class Shard:
                 dx = (dx,)
             self._hand_back(step, dx, pending)
         self._collect(reached)
+        if self.gradients is not None:
+            self.square = float(np.dot(self.gradients, self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
         program, empty = self.program, self.workspace.empty
