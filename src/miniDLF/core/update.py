@@ -17,8 +17,9 @@ __all__ = ["Updater"]
 
 #: Elements of a slice, at the most. Smaller ones would stay in a cache of the second level, but two threads that make
 #: short NumPy calls hinder each other at the interpreter's lock. Adam over 6.3 million values on one and two threads:
-#: slices of 16 384 9.4 and 10.5 ms, of 65 536 7.6 and 5.2 ms, of 262 144 8.2 and 5.8 ms.
-SLICE = 65_536
+#: slices of 32 768 13.2 and 12.5 ms, of 65 536 12.3 and 9.4 ms, of 131 072 11.7 and 8.3 ms, of 262 144 11.5 and 7.9 ms
+#: (another processor: 65 536 7.6 and 5.2 ms, 262 144 8.2 and 5.8 ms).
+SLICE = 131_072
 #: The values are copied before every so many updates. A copy each time would be a fifth of the memory that an update of
 #: Adam moves.
 SNAPSHOT = 8
@@ -97,7 +98,11 @@ class Updater:
             value = values[cut]
             if keeps:
                 np.copyto(self.previous[cut], value)
-            update(value, _sum_of(parts, cut), self._local[number], rate, step, scratch)
+            if len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
+                gradient = np.add(parts[0][cut], parts[1][cut], out=scratch("gradient", value.size))
+            else:
+                gradient = _sum_of(parts, cut)
+            update(value, gradient, self._local[number], rate, step, scratch)
 
     def restore(self) -> None:
         """Put back values that are known to give a finite loss."""
