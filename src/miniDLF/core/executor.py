@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ class Executor:
     def finite(self) -> bool:
         """Say whether all gradients of the last step are finite."""
         shards = self.active()
-        if np.isfinite(sum(shard.square for shard in shards)):
+        if math.isfinite(sum([shard.square for shard in shards])):
             return True
         # A square may overflow where the gradient does not.
         return all(shard.gradients is None or np.isfinite(shard.gradients).all() for shard in shards)
@@ -203,7 +204,7 @@ class Executor:
             shape = (stop - start, *array.shape[1:])
             part = shard.workspace.empty(name, shape, array.dtype)
             # "clip" writes straight to `out`; the default mode would gather into a buffer of its own first.
-            np.take(array, rows[start:stop], axis=0, out=part, mode="clip")
+            array.take(rows[start:stop], 0, part, "clip")
         if part.dtype == wanted:
             return part
         converted = shard.workspace.empty(name + " cast", part.shape, wanted)

@@ -147,9 +147,15 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        steps = list(enumerate(zip(program.steps, self.calls, strict=True)))
         self._forward = [
-            (step.layer.forward, call, itemgetter(*step.sources), step.target)
-            for step, call in zip(program.steps, self.calls, strict=True)
+            (step.layer.forward, call, itemgetter(*step.sources), step.target, _meets(step.layer))
+            for _, (step, call) in steps
+        ]
+        self._backward = [
+            (step.layer.backward, call, position, step, _meets(step.layer))
+            for position, (step, call) in reversed(steps)
+            if step.learns
         ]
 
     def set_training(self, training: bool) -> None:
@@ -161,7 +167,7 @@ class Shard:
         """Run all steps and return the outputs; for inference, where nothing has to wait for other shards."""
         values = self.values
         values[: len(inputs)] = inputs
-        for forward, call, sources, target in self._forward:
+        for forward, call, sources, target, _ in self._forward:
             values[target] = forward(sources(values), call)
         return [values[place] for place in self.program.outputs]
 
@@ -176,32 +182,32 @@ class Shard:
         program, values = self.program, self.values
         values[: len(inputs)] = inputs
         self.targets, self.weights = list(targets), list(weights)
-        for step, (forward, call, sources, target) in zip(program.steps, self._forward, strict=True):
+        for forward, call, sources, target, meets in self._forward:
             x = sources(values)
-            if step.layer.synchronises and call.training:
-                call.total = yield step.layer.merge, step.layer.partial(x, call)
+            if meets is not None and call.training:
+                call.total = yield meets.merge, meets.partial(x, call)
             values[target] = forward(x, call)
         pending: list[Any] = [None] * program.size
         self._take_losses(pending)
         if not backward:
             return
         reached: set[int] = set()
-        for position in range(len(program.steps) - 1, -1, -1):
-            step, call = program.steps[position], self.calls[position]
+        for backward_of, call, position, step, meets in self._backward:
             dy = pending[step.target]
-            if dy is None or not step.learns:
+            if dy is None:
                 continue
             pending[step.target] = None
             reached.add(position)
-            if step.layer.synchronises and call.training:
-                call.backward_total = yield _add, step.layer.backward_partial(dy, call)
-            dx = step.layer.backward(dy, call)
-            if not step.layer.takes_many:
-                dx = (dx,)
-            self._hand_back(step, dx, pending)
+            if meets is not None and call.training:
+                call.backward_total = yield _add, meets.backward_partial(dy, call)
+            dx = backward_of(dy, call)
+            if step.layer.takes_many:
+                self._hand_back(step, dx, pending)
+            elif step.needs_dx[0]:
+                _put(pending, step.sources[0], dx)
         self._collect(reached)
         if self.gradients is not None:
-            self.square = float(np.dot(self.gradients, self.gradients))
+            self.square = float(self.gradients.dot(self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
         program, empty = self.program, self.workspace.empty
@@ -238,6 +244,11 @@ class Shard:
             for position, part in parts:
                 if position in reached:
                     np.add(total, part, out=total)
+
+
+def _meets(layer: Layer) -> Layer | None:
+    """Return the layer if its shards have to meet."""
+    return layer if layer.synchronises else None
 
 
 def _put(pending: list[Any], place: int, gradient: Array) -> None:

@@ -116,13 +116,13 @@ class Updater:
     def _share(self, work: Any) -> None:
         """Run `work` over all slices: consecutive runs of them on the threads."""
         threads = min(POOL.threads, len(self._cuts))
-        while len(self._scratch) < max(threads, 1):
+        while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
-        cuts = bounds(len(self._cuts), max(threads, 1))
-        if len(cuts) <= 1:
+        if threads <= 1:
             if self._cuts:
                 work(range(len(self._cuts)), self._scratch[0])
             return
+        cuts = bounds(len(self._cuts), threads)
         POOL.run([partial(work, range(*cut), self._scratch[number]) for number, cut in enumerate(cuts)])
 
 
