@@ -154,15 +154,26 @@ class _BlasLimit:
                 found = ThreadpoolController().select(user_api="blas")
                 self._libraries = list(found.lib_controllers)
             self._before = [library.get_num_threads() for library in self._libraries]
-            for library in self._libraries:
-                library.set_num_threads(1)
+            self._set([1] * len(self._libraries))
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for library, number in zip(self._libraries or [], self._before, strict=True):
-                    library.set_num_threads(number)
+                self._set(self._before)
+
+    def _set(self, numbers: Sequence[int]) -> None:
+        for library, number in zip(self._libraries or [], numbers, strict=True):
+            # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives. Here
+            # the first to enter and the last to leave decide, on whatever threads they are.
+            getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
+
+    def forget(self) -> None:
+        """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            self._set(self._before)
 
 
 POOL = ThreadPool()
@@ -170,6 +181,7 @@ single_threaded_blas = _BlasLimit()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.forget)
+    os.register_at_fork(after_in_child=single_threaded_blas.forget)
 
 
 def set_threads(n: int) -> None:
