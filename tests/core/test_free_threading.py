@@ -210,6 +210,24 @@ def test_the_last_one_to_leave_gives_blas_its_threads_back() -> None:
     assert blas_threads() == {2}
 
 
+def test_a_model_that_believes_to_own_its_parameters_does_when_two_threads_take_them() -> None:
+    shared = Dense(8, input_shape=(6,), name="shared")
+    buffers = []
+    for size in (2, 3):
+        model = Sequential([shared, Dense(size)], seed=0)
+        model.compile("mse", "sgd")
+        buffers.append(model.engine().buffers)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            at_once([lambda buffer=buffer: [buffer.take() for _ in range(3)] for buffer in buffers])
+            for buffer in buffers:
+                assert buffer.current == all(slot.parameter.owner is buffer for slot in buffer.slots)
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_training_leaves_a_free_threaded_interpreter_free() -> None:
     enabled = getattr(sys, "_is_gil_enabled", None)
     if enabled is None or "free-threading" not in sys.version:
