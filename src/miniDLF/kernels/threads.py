@@ -1,8 +1,8 @@
 """The threads that run shards, and the limit on BLAS' own threads while they do.
 
 Threads and the BLAS library belong to the process, not to a model, so this module holds one pool for all. A model
-that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: no
-more threads run than were asked for, and the result is the same, because shards define the arithmetic.
+that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: only one
+model at a time has helpers, and the result is the same, because shards define the arithmetic.
 """
 
 from __future__ import annotations
