@@ -141,6 +141,7 @@ class _BlasLimit:
         self._lock = threading.Lock()
         self._inside = 0
         self._libraries: list[Any] | None = None
+        self._setters: list[Callable[[int], Any]] = []
         self._before: list[int] = []
 
     def __enter__(self) -> None:
@@ -153,6 +154,11 @@ class _BlasLimit:
 
                 found = ThreadpoolController().select(user_api="blas")
                 self._libraries = list(found.lib_controllers)
+                # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives.
+                # Here the first to enter and the last to leave decide, on whatever threads they are.
+                self._setters = [
+                    getattr(library, "_real_set_num_threads", library.set_num_threads) for library in self._libraries
+                ]
             self._before = [library.get_num_threads() for library in self._libraries]
             self._set([1] * len(self._libraries))
 
@@ -163,10 +169,8 @@ class _BlasLimit:
                 self._set(self._before)
 
     def _set(self, numbers: Sequence[int]) -> None:
-        for library, number in zip(self._libraries or [], numbers, strict=True):
-            # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives. Here
-            # the first to enter and the last to leave decide, on whatever threads they are.
-            getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
+        for setter, number in zip(self._setters, numbers, strict=True):
+            setter(number)
 
     def forget(self) -> None:
         """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
