@@ -6,6 +6,8 @@ interpreter.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -208,6 +210,39 @@ def test_the_last_one_to_leave_gives_blas_its_threads_back() -> None:
     left.set()
     thread.join()
     assert blas_threads() == {2}
+
+
+FORK = """
+import os, threading
+from miniDLF.kernels.threads import single_threaded_blas
+
+entered, leave = threading.Event(), threading.Event()
+
+def inside():
+    with single_threaded_blas:
+        entered.set()
+        leave.wait()
+
+thread = threading.Thread(target=inside)
+thread.start()
+entered.wait()
+child = os.fork()
+if child == 0:
+    with single_threaded_blas:
+        pass
+    os._exit(single_threaded_blas._inside)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+leave.set()
+thread.join()
+print(status, single_threaded_blas._inside)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_nobody_is_inside_the_limit_in_a_forked_child() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0", "0"]
 
 
 def test_a_model_that_believes_to_own_its_parameters_does_when_two_threads_take_them() -> None:
