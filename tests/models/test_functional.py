@@ -180,6 +180,6 @@ def test_profile_names_every_layer() -> None:
 def test_a_layer_that_another_model_has_named_keeps_its_name_beside_new_ones() -> None:
     shared = Dense(4, input_shape=(3,))
     Sequential([shared, Dense(2)]).get_weights()
-    other = Sequential([Dense(3, input_shape=(5,)), shared, Dense(1)])
-    other.get_weights()
+    x = Input((5,))
+    other = Model(x, Dense(1)(shared(Dense(3)(x))))
     assert [layer.name for layer in other.layers] == ["dense_2", "dense_1", "dense_3"]
