@@ -11,12 +11,14 @@ from benchmarks.workloads.base import Data, Workload
 
 TITLE = "torch.compile"
 PACKAGES = ("torch",)
+MODULES = ("torch", "torch._dynamo")
+COMPILES = True
 #: Prediction only: constants folded into the weights, which PyTorch advises for serving. Training ignores it.
 ENVIRONMENT = {"TORCHINDUCTOR_FREEZING": "1"}
 
 
 def start(threads: int) -> None:
-    """Import PyTorch and set its threads."""
+    """Set the threads."""
     torch_eager.start(threads)
 
 
