@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -135,10 +135,23 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        self._line_up()
+
+    def _line_up(self) -> None:
         self._forward = [
             (step.layer.forward, call, itemgetter(*step.sources), step.target)
-            for step, call in zip(program.steps, self.calls, strict=True)
+            for step, call in zip(self.program.steps, self.calls, strict=True)
         ]
+
+    def observe(self, layers: Sequence[Any]) -> None:
+        """Let other objects stand for the layers of the steps, such as ones that note the time and pass everything on.
+
+        The program is changed with it, so only an executor that nobody else uses should be observed.
+        """
+        self.program.steps = [
+            replace(step, layer=layer) for step, layer in zip(self.program.steps, layers, strict=True)
+        ]
+        self._line_up()
 
     def set_training(self, training: bool) -> None:
         """Set the mode of every call."""
