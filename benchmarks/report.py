@@ -75,7 +75,8 @@ def run(
                 result = measure_epoch(workload, names, options.threads, effort.epochs)
             else:
                 known = {peer: entry["variant"] for peer, entry in last.get(workload.name, {}).get("peers", {}).items()}
-                observed = [peers.WITH_CALLBACKS] if options.callbacks and workload.specified else []
+                trains = workload.specified or (options.only and workload.mode == "train")
+                observed = [peers.WITH_CALLBACKS] if options.callbacks and trains else []
                 result = measure(
                     crew, workload, [*names, *observed], options.threads, effort, known if options.quick else None
                 )
@@ -98,7 +99,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--only", help="workloads, by name or beginning, separated by commas")
     result.add_argument("--peers", help="peers to compare with, separated by commas ('' for none)")
-    result.add_argument("--callbacks", action="store_true", help="also miniDLF's loop with metrics and callbacks on")
+    result.add_argument(
+        "--callbacks",
+        action="store_true",
+        help="also miniDLF's loop with metrics and callbacks on, for the specification's five or what --only names",
+    )
     result.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     result.add_argument("--turns", type=int, help="turns of each peer")
     result.add_argument("--out", type=Path, help="folder of the report (default docs/; out/ with --quick or --only)")

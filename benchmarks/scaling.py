@@ -86,7 +86,7 @@ def suspicious(curves: Curves, sizes: Sequence[int]) -> list[int]:
             continue
         for at, factor in enumerate(excess(sizes, [curve[size] for size in sizes])):
             if factor > CLIFF:
-                again.update(sizes[i] for i in (at, *neighbours(len(sizes), at)))
+                again.update(sizes[i] for i in {at}.union(*neighbours(len(sizes), at)))
     return sorted(again)
 
 
@@ -219,8 +219,9 @@ Written by `{data["command"]}` on {data["date"]}, in {data["minutes"]:.1f} minut
 
 The time of a training step against the batch, the width, the length of the sequence and the side of the image, with
 one thread and with two; medians of {TURNS} turns, miniDLF and PyTorch eager in turns at every point. What a point
-should cost is read from its two neighbours, on a straight line between them on logarithmic axes (the ends from the
-nearest two). A point that costs more than {CLIFF} times as much is a cliff, and ringed in the picture.
+should cost is read from its two neighbours, on a straight line between them on logarithmic axes (an end from the
+nearest points, on a line that goes on). A point that costs more than {CLIFF} times as much is a cliff, and ringed in
+the picture.
 
 ![seconds of a step along four axes](scaling.png)
 
