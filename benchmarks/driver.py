@@ -20,6 +20,8 @@ __all__ = ["ROOT", "Crew", "Worker", "WorkerError", "environment", "rounds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Whether a process that has imported a framework may be forked: on macOS the system's libraries do not allow it.
+FORKS = sys.platform == "linux"
 #: How long a worker may take to import, to compile and to answer, in seconds.
 PATIENCE = 240.0
 #: Variables of the caller's that must not reach the workers: they pin OpenBLAS to the kernels or the cache size of
@@ -55,6 +57,7 @@ class Worker:
     def __init__(self, peer: str, threads: int) -> None:
         self.peer, self.threads = peer, threads
         self.child: int | None = None
+        self.used = False
         self._start()
 
     def _start(self) -> None:
@@ -82,18 +85,20 @@ class Worker:
     def begin(self) -> None:
         """Take a fresh process, and let the one before go."""
         self.end()
-        if sys.platform == "linux":
+        if FORKS:
             self._send({"do": "fork"})
-            self.child = self._answer(PATIENCE)["pid"]
         else:
-            self.close()
-            self._start()
-            self.child = self.process.pid
+            if self.used:
+                self.close()
+                self._start()
+            self._send({"do": "start"})
+        self.used = True
+        self.child = self._answer(PATIENCE)["pid"]
         self._signal("SIGSTOP")
 
     def end(self) -> None:
         """Let the process go that `begin` took."""
-        if self.child is not None and self.child != self.process.pid:
+        if FORKS and self.child is not None:
             self._signal("SIGCONT")
             self._send({"do": "end"})
             self._answer(PATIENCE)

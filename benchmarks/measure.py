@@ -33,7 +33,7 @@ class Effort:
     epochs: int
 
 
-FULL = Effort(turns=9, turn_seconds=0.3, warm_seconds=0.5, trial_seconds=0.5, epochs=3)
+FULL = Effort(turns=7, turn_seconds=0.25, warm_seconds=0.4, trial_seconds=0.4, epochs=3)
 QUICK = Effort(turns=5, turn_seconds=0.1, warm_seconds=0.2, trial_seconds=0.2, epochs=1)
 
 

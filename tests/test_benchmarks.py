@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import cliffs, measure, peers, rendering, report, scaling, workloads
-from benchmarks.driver import Crew, WorkerError
+from benchmarks import cliffs, driver, measure, peers, rendering, report, scaling, workloads
 from benchmarks.workloads.scaled import AXES, TITLES
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are only forked on Linux")
 
 
 def entry(*times: float, variant: str = "") -> dict[str, Any]:
@@ -177,15 +178,19 @@ def test_the_scaling_curves_are_measured_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "scaling.png").stat().st_size > 1000
 
 
-def test_a_worker_that_fails_says_why_and_is_replaced() -> None:
-    with Crew() as crew:
+@pytest.mark.parametrize("forks", [pytest.param(True, marks=needs_fork), False])
+def test_a_worker_has_fresh_processes_says_why_it_fails_and_is_replaced(
+    forks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "FORKS", forks)
+    with driver.Crew() as crew:
         worker = crew.get("gemm", 1)
-        with pytest.raises(WorkerError, match="gemm: KeyError"):
+        before = worker.child
+        assert crew.get("gemm", 1) is worker
+        assert worker.child not in (None, before)
+        assert (worker.child != worker.process.pid) is forks
+        with pytest.raises(driver.WorkerError, match="gemm: KeyError"):
             worker.ask("choose", name="no such workload", seconds=0.1)
-        if sys.platform == "linux":
-            before = worker.child
-            assert crew.get("gemm", 1) is worker
-            assert worker.child not in (None, before)  # a fresh process
         crew.drop("gemm", 1)
         again = crew.get("gemm", 1)
         assert again is not worker
@@ -194,9 +199,12 @@ def test_a_worker_that_fails_says_why_and_is_replaced() -> None:
 
 
 def test_a_framework_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(crew: driver.Crew, name: str, threads: int) -> driver.Worker:
+        raise driver.WorkerError(f"no {name}")
+
     monkeypatch.setattr(measure, "rounds", lambda *arguments: ([], []))
-    monkeypatch.setattr(Crew, "get", lambda self, name, threads: (_ for _ in ()).throw(WorkerError(f"no {name}")))
-    found = measure.measure(Crew(), workloads.find("mlp_tiny"), ["jax_jit"], 1, measure.QUICK)
+    monkeypatch.setattr(driver.Crew, "get", missing)
+    found = measure.measure(driver.Crew(), workloads.find("mlp_tiny"), ["jax_jit"], 1, measure.QUICK)
     assert found["errors"] == {"jax_jit": "no jax_jit", "gemm": "no gemm"}
     assert found["gemm_gflops"] is None
     assert math.isnan(rendering.summary({"mlp_tiny": found})["all"])
