@@ -1,8 +1,9 @@
 """How a training step scales: ``python -m benchmarks.scaling`` times it along four axes, ours next to PyTorch's.
 
 The axes (batch, width, length of a sequence, side of an image) stand in `benchmarks.workloads.scaled`. At every point
-all take turns, with one thread and with two; a point that looks like a cliff (see `benchmarks.cliffs`) is measured
-again together with its neighbours, and the lower median counts: a cliff comes back, another program's work does not.
+all take turns, with one thread and with two, and the fastest turn counts; a point that looks like a cliff (see
+`benchmarks.cliffs`) is measured again together with its neighbours. A cliff comes back every time; what another program
+takes away does not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -42,13 +42,18 @@ class Series(NamedTuple):
     def __str__(self) -> str:
         return f"{self.peer}, {self.threads} thread{'s' * (self.threads > 1)}"
 
+    @property
+    def title(self) -> str:
+        """The words of the page and the picture."""
+        return str(self).replace(self.peer, peers.load(self.peer).TITLE)
+
 
 #: Seconds of a step by series and size.
 Curves = dict[Series, dict[int, float]]
 
 
 def point(crew: Crew, name: str, series: Sequence[Series]) -> dict[Series, float]:
-    """Time a workload in all series, in turns; return the medians of those that ran."""
+    """Time a workload in all series, in turns; return the seconds of a step in the fastest turn of each that ran."""
     workers: list[Worker] = []
     ready: list[Series] = []
     steps: list[float] = []
@@ -70,7 +75,7 @@ def point(crew: Crew, name: str, series: Sequence[Series]) -> dict[Series, float
     found: dict[Series, float] = {}
     for one, worker, seconds, failure in zip(ready, workers, times, errors, strict=True):
         if failure is None:
-            found[one] = median(seconds)
+            found[one] = min(seconds)
             worker.end()
         else:
             tqdm.write(f"{name}, {one}: {failure}", file=sys.stderr)
@@ -140,10 +145,9 @@ def cliffs(curves: Mapping[str, Curves]) -> list[str]:
                 continue
             for size, factor in zip(sizes, excess(sizes, [curve[size] for size in sizes]), strict=True):
                 if factor > CLIFF:
-                    title = peers.load(one.peer).TITLE
                     lines.append(
-                        f"- {title}, {TITLES[axis]}, {one.threads} thread(s): {size} costs {1e3 * curve[size]:.2f} ms, "
-                        f"{factor:.2f} times what its neighbours predict"
+                        f"- {one.title}, {TITLES[axis]}: {size} costs {1e3 * curve[size]:.2f} ms, {factor:.2f} times "
+                        "what its neighbours predict"
                     )
     return lines
 
@@ -171,7 +175,7 @@ def chart(curves: Mapping[str, Curves], path: Path) -> None:
                 markersize=3.5,
                 markerfacecolor="white" if one_thread else None,
                 linewidth=1.2,
-                label=f"{peers.load(one.peer).TITLE}, {one.threads} thread{'s' * (not one_thread)}",
+                label=one.title,
             )
             if len(sizes) >= 3:
                 rings = [at for at, factor in enumerate(excess(sizes, times)) if factor > CLIFF]
@@ -218,10 +222,10 @@ def write(data: Mapping[str, Any], curves: Mapping[str, Curves], folder: Path) -
 Written by `{data["command"]}` on {data["date"]}, in {data["minutes"]:.1f} minutes. {data["machine"]}.
 
 The time of a training step against the batch, the width, the length of the sequence and the side of the image, with
-one thread and with two; medians of {TURNS} turns, miniDLF and PyTorch eager in turns at every point. What a point
-should cost is read from its two neighbours, on a straight line between them on logarithmic axes (an end from the
-nearest points, on a line that goes on). A point that costs more than {CLIFF} times as much is a cliff, and ringed in
-the picture.
+one thread and with two; the fastest of {TURNS} turns, which miniDLF and PyTorch eager take in turn at every point. What
+a point should cost is read from its two neighbours, on a straight line between them on logarithmic axes (an end from
+the nearest points, on a line that goes on). A point that costs more than {CLIFF} times as much is a cliff, and ringed
+in the picture.
 
 ![seconds of a step along four axes](scaling.png)
 
