@@ -34,11 +34,15 @@ class WorkerError(RuntimeError):
     """A worker that failed; the message is its last word."""
 
 
-def environment(peer: str, threads: int) -> dict[str, str]:
-    """Return the environment of a worker: the caller's, the same number of threads for all, the peer's own settings."""
+def environment(peer: str, threads: int, folder: str) -> dict[str, str]:
+    """Return the environment of a worker: the caller's, the same number of threads for all, the peer's own settings.
+
+    What is compiled goes to `folder`, so that no run depends on what another one left or left half-written.
+    """
     result = {key: value for key, value in os.environ.items() if key not in DROPPED}
     for library in ("OMP", "OPENBLAS", "MKL", "MINIDLF"):
         result[f"{library}_NUM_THREADS"] = str(threads)
+    result |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)
     result["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if peer != "gemm":
         result |= peers.load(peer).ENVIRONMENT
@@ -62,13 +66,14 @@ class Worker:
 
     def _start(self) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", self.peer, "--threads", str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             cwd=ROOT,
-            env=environment(self.peer, self.threads),
+            env=environment(self.peer, self.threads, self.folder.name),
         )
         try:
             self.versions: dict[str, str] = self._answer(PATIENCE)["versions"]
@@ -152,6 +157,7 @@ class Worker:
         for stream in (self.process.stdin, self.process.stdout, self.log):
             if stream is not None:
                 stream.close()
+        self.folder.cleanup()
 
 
 class Crew:

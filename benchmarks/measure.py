@@ -131,7 +131,7 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
                     done = subprocess.run(
                         command,
                         cwd=ROOT,
-                        env=environment(name, threads),
+                        env=environment(name, threads, folder),
                         capture_output=True,
                         text=True,
                         timeout=240,
