@@ -32,8 +32,7 @@ class Hits(Mean):
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         hits = self.hits(target, prediction)
         if weights is None:
-            self.total += float(np.count_nonzero(hits))
-            self.weight += hits.size
+            self.count(float(np.count_nonzero(hits)), hits.size)
         else:
             self.add(hits, weights)
 

@@ -18,8 +18,9 @@ from miniDLF.kernels.workspace import Array
 from miniDLF.losses import get_loss
 from miniDLF.metrics import get_metric
 from miniDLF.models import checking, persistence, summary
+from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
-from miniDLF.models.plots import Plots, graph_svg
+from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine

@@ -12,7 +12,7 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError, FileFormatError
 from miniDLF.storage import Checkpoints, report_mismatch
-from miniDLF.training.callbacks import Callback
+from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -33,7 +33,9 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     filepath
-        Where to save; may hold ``{epoch:02d}`` (counted from 1) and logs such as ``{val_loss:.2f}``.
+        Where to save; may hold ``{epoch:02d}`` and ``{batch}`` (counted from 1) and logs such as ``{val_loss:.2f}``.
+    verbose
+        1 prints every saving, and with `save_best_only` every epoch that is not saved.
     save_best_only
         Whether only an epoch that improves `monitor` is saved.
     save_weights_only
@@ -68,18 +70,25 @@ class ModelCheckpoint(Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
         if self._every and self._batches % self._every == 0:
-            self._save(self._epoch, dict(logs or {}))
+            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self._every:
             self._save(epoch, logs or {})
 
     def _save(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        reason = ""
         if self.save_best_only:
-            value = self.sign * monitored(logs, self.monitor, "ModelCheckpoint")
-            if not value > self.best:
+            value = monitored(self, logs, self.monitor)
+            if value is None:
                 return
-            self.best = value
+            best = "none" if math.isinf(self.best) else f"{self.sign * self.best:.5f}"
+            if not self.sign * value > self.best:
+                if self.verbose:
+                    say(f"Epoch {epoch + 1}: {self.monitor} is no better than {best}")
+                return
+            self.best = self.sign * value
+            reason = f"{self.monitor} improved from {best} to {value:.5f}, "
         try:
             path = Path(self.filepath.format(epoch=epoch + 1, **logs))
         except KeyError as error:
@@ -92,6 +101,8 @@ class ModelCheckpoint(Callback):
             self.model.save_weights(path)
         else:
             self.model.save(path, include_optimizer=True)
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: {reason}saved {path}")
 
     def get_state(self) -> dict[str, Any]:
         return {"best": self.best, "batches": self._batches, "epoch": self._epoch}
@@ -116,7 +127,7 @@ class BackupAndRestore(Callback):
         Whether to remove the checkpoints of a run that has ended as planned.
     """
 
-    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", delete_checkpoint: bool = True) -> None:
+    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", *, delete_checkpoint: bool = True) -> None:
         self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
         self._every = _frequency(save_freq, "BackupAndRestore")
         self._checkpoints = Checkpoints(self.backup_dir)

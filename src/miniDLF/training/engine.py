@@ -16,7 +16,7 @@ from miniDLF.core.update import Updater
 from miniDLF.errors import ArgumentError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
-from miniDLF.training.means import RunningMean
+from miniDLF.metrics import MeanMetric
 
 __all__ = ["Engine"]
 
@@ -31,7 +31,7 @@ class Engine:
     ----------
     steps : int
         Updates done so far; the number of the step is a part of every random stream's key.
-    loss_mean : RunningMean
+    loss_mean : MeanMetric
         The mean loss since `reset`, weighted by batch size.
     """
 
@@ -45,8 +45,8 @@ class Engine:
             for metric in head.metrics:
                 metric.bind(node.shape, head.loss)
         self.steps = 0
-        self.loss_mean = RunningMean()
-        self.head_means = [RunningMean() for _ in heads] if len(self.heads) > 1 else []
+        self.loss_mean = MeanMetric()
+        self.head_means = [MeanMetric() for _ in heads] if len(self.heads) > 1 else []
 
     def reset(self) -> None:
         """Forget the running loss and metrics (a new epoch, a new evaluation)."""
@@ -136,9 +136,9 @@ class Engine:
         return sum(losses)
 
     def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
-        self.loss_mean.update(total, rows)
+        self.loss_mean.count(total * rows, rows)
         for head, mean, loss in zip(self.heads, self.head_means, losses, strict=False):
-            mean.update(loss / head.weight if head.weight else 0.0, rows)
+            mean.count(loss / head.weight * rows if head.weight else 0.0, rows)
         for number, head in enumerate(self.heads):
             for metric in head.metrics:
                 for shard in self.executor.active():
@@ -172,7 +172,7 @@ class Engine:
             mean = float(np.mean(each, dtype=np.float64))
             total += head.weight * mean
             if self.head_means:
-                self.head_means[number].update(mean, stop - start)
+                self.head_means[number].count(mean * (stop - start), stop - start)
             for metric in head.metrics:
                 metric.update(target, prediction, weights if getattr(metric, "weighted", False) else None)
         for slot in self.buffers.slots:
@@ -180,7 +180,7 @@ class Engine:
                 total += slot.parameter.regularizer.value_and_grad(
                     slot.parameter.value, np.zeros_like(slot.parameter.value)
                 )
-        self.loss_mean.update(total, stop - start)
+        self.loss_mean.count(total * (stop - start), stop - start)
 
     def _diverged(self, losses: Sequence[float]) -> DivergedError:
         """Find where the trouble began, and put the last good weights back."""

@@ -62,7 +62,7 @@ def run(
     Ctrl-C ends the run after the present step, and the history up to there is returned; a second one stops at once.
     """
     history = History()
-    params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose}
+    params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose, "validates": validation is not None}
     hooks = CallbackList([*callbacks, history], model, params)
     position = model.position = Position(initial_epoch)
     model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from miniDLF.errors import ArgumentError, import_extra
 from miniDLF.training.callbacks import Callback
+from miniDLF.training.notebook import in_notebook
 
 __all__ = ["LivePlot", "figure", "plot_curves"]
 
 
 def figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure that belongs to nobody: no window, no global state."""
-    return import_extra("matplotlib.figure", "plots", "a plot").Figure(figsize=(width, height), layout="constrained")
+    """Return an empty matplotlib figure (inches) that belongs to nobody: no window, no global state."""
+    import_extra("matplotlib.figure", "plots", "a plot")
+    from miniDLF.training.drawing import Drawing
+
+    return Drawing(figsize=(width, height), layout="constrained")
 
 
 def plot_curves(
@@ -74,12 +77,14 @@ def _numeric(values: Sequence[Any]) -> bool:
 class LivePlot(Callback):
     """Redraws the learning curves after every epoch: in a notebook, or into a picture.
 
+    In a notebook there is one picture below the cell, which is replaced; what the cell prints stays.
+
     Parameters
     ----------
     path
-        A picture to overwrite; ``None`` draws in the notebook that runs the training.
+        A picture to overwrite (.png, .svg); ``None`` draws in the notebook that runs the training.
     every
-        Epochs between drawings.
+        Epochs between drawings; the last epoch is always drawn.
     """
 
     def __init__(self, path: Any = None, every: int = 1) -> None:
@@ -87,23 +92,36 @@ class LivePlot(Callback):
             raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")
         self.path, self.every = None if path is None else Path(path), every
         self._logs: dict[str, list[Any]] = {}
+        self._drawn = True
+        self._shown: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._logs = {}
-        if self.path is None and "ipykernel" not in sys.modules:
+        self._logs, self._drawn, self._shown = {}, True, None
+        if self.path is None and not in_notebook():
             raise ArgumentError("LivePlot: outside a notebook it needs a file: LivePlot('curves.png').")
         figure(1, 1)  # a missing matplotlib is better reported now than after the first epoch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, value in (logs or {}).items():
             self._logs.setdefault(name, []).append(value)
-        if (epoch + 1) % self.every:
-            return
+        self._drawn = False
+        if (epoch + 1) % self.every == 0:
+            self._draw()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if not self._drawn:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._drawn = True
         drawing = plot_curves(self._logs, self.path)
-        if self.path is None:
-            display = import_extra("IPython.display", "plots", "LivePlot in a notebook")
-            display.clear_output(wait=True)
-            display.display(drawing)
+        if self.path is not None:
+            return
+        if self._shown is None:
+            display = import_extra("IPython.display", "plots", "LivePlot in a notebook").display
+            self._shown = display(drawing, display_id=True)
+        else:
+            self._shown.update(drawing)
 
     def get_state(self) -> dict[str, Any]:
         return {"logs": self._logs}
