@@ -124,7 +124,7 @@ def test_early_stopping() -> None:
     again = fit(epochs=1)
     for old, new in zip(again.get_weights(), made.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    assert len(fit(EarlyStopping("loss", baseline=0.0, patience=2), epochs=9).history.epoch) == 2
+    assert len(fit(EarlyStopping("loss", mode="max", baseline=9.0, patience=2), epochs=9).history.epoch) == 2
     assert len(fit(EarlyStopping("loss", min_delta=9, start_from_epoch=3, patience=1), epochs=9).history.epoch) == 5
     with pytest.raises(ArgumentError, match=r"no log 'val_los'.*gives accuracy, loss, val_accuracy, val_loss"):
         fit(EarlyStopping("val_los"))

@@ -119,8 +119,8 @@ class Mean(Metric):
 class MeanMetric(Mean):
     """The weighted mean of ``function(target, prediction)``, one number a sample (N,) or one an element (N, ...).
 
-    Without a function it is the running mean of the numbers given to `add` or `count`. A model file keeps the name of the function
-    only; a model that was loaded from one must be compiled again before it measures.
+    Without a function it is the running mean of the numbers given to `add` or `count`. A model file keeps the name of
+    the function only; a model that was loaded from one must be compiled again before it measures.
     """
 
     function: Callable[[Array, Array], Any] | str | None = None

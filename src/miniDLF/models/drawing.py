@@ -1,14 +1,15 @@
 """A model's graph as SVG, with nothing but Python.
 
-Layers lie in ranks (Sugiyama, Tagawa, Toda 1981): a node stands below everything it needs; a connection that skips ranks
-gets a bend in each of them, so that it runs beside the boxes; the order in a rank, and then the places, follow the
-neighbours above and below.
+Layers lie in ranks (Sugiyama, Tagawa, Toda 1981): a node stands below everything it needs; a connection that skips
+ranks gets a bend in each of them, so that it runs beside the boxes; the order in a rank, and then the places, follow
+the neighbours above and below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -123,8 +124,8 @@ def _mean_of(neighbours: Callable[[_Place], Sequence[_Place]]) -> Callable[[_Pla
 
 
 def _pack(rank: Sequence[_Place], wishes: Sequence[float]) -> None:
-    """Put the places of a rank, in order, where they wish to be, without overlap: the mean of both one-sided answers."""
-    gaps = [(a.width + b.width) / 2 + _GAP_X for a, b in zip(rank, rank[1:], strict=False)]
+    """Put the places of a rank, in order and without overlap, near their wishes: the mean of both one-sided answers."""
+    gaps = [(a.width + b.width) / 2 + _GAP_X for a, b in pairwise(rank)]
     from_left, from_right = list(wishes), list(wishes)
     for i in range(1, len(rank)):
         from_left[i] = max(wishes[i], from_left[i - 1] + gaps[i - 1])

@@ -9,14 +9,14 @@ import numpy as np
 
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError
-from miniDLF.kernels.workspace import Array
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
+from miniDLF.models.arguments import classifies, joined, level_of, listed, rows_of, scalars, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
 from miniDLF.training.feeds import ArrayFeed, IterableFeed
 from miniDLF.training.history import History
-from miniDLF.training.reporting import DatasetEvaluation, ProgressBar
+from miniDLF.training.reporting import DatasetEvaluation
 from miniDLF.training.stopping import AccuracyThreshold, EarlyStopping
 
 __all__ = ["Fitting"]
@@ -101,11 +101,11 @@ class Fitting:
                     "fit: a data set brings its own targets and test split; leave y and validation_split."
                 )
             feed, validation = self._dataset_feeds(x, 10 if size is None else size, shuffle, steps_per_epoch)
-            own.append(DatasetEvaluation(engine, feed.whole(), validation, accuracy=_classifies(engine)))
+            own.append(DatasetEvaluation(engine, feed.whole(), validation, accuracy=classifies(engine)))
             if validation_data is None:
                 validation = None
             stop = 5 if early_stop_after is _UNSET else early_stop_after
-            if not _classifies(engine) and accuracy_threshold is not None:
+            if not classifies(engine) and accuracy_threshold is not None:
                 raise ArgumentError("fit: accuracy_threshold needs a classification loss ('cce' or 'bce').")
         else:
             train, held = self._split(x, y, sample_weight, class_weight, validation_split, validation_data)
@@ -113,20 +113,18 @@ class Fitting:
                 if not isinstance(train, Batch):
                     raise ArgumentError(f"fit: {type(self.optimizer).__name__} needs all the data at once, as arrays.")
                 size, shuffle = len(train), False
-            feed = self._feed(train, size, shuffle, steps_per_epoch)
+            feed = self._feed(train, size, shuffle, steps_per_epoch, initial_epoch)
             validation = None if held is None else self._feed(held, validation_batch_size or size, False, None)
             stop = None if early_stop_after is _UNSET else early_stop_after
         if validation_data is not None:
-            validation = self._validation(validation_data, validation_batch_size or size, validation_steps)
-        level = 1 if verbose == "auto" else verbose
-        given = list(callbacks or [])
-        if level and not any(isinstance(callback, ProgressBar) for callback in given):
-            given.append(ProgressBar(None if level == 1 else False, specification=isinstance(x, Dataset)))
+            held_size = validation_batch_size or size
+            validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
+        given = listed(callbacks)
         if stop is not None:
             given.append(EarlyStopping("loss", patience=int(stop)))
         if accuracy_threshold is not None:
             given.append(AccuracyThreshold(accuracy_threshold))
-        given.sort(key=lambda callback: isinstance(callback, ProgressBar))  # prints after everybody else has spoken
+        given = with_bar(given, verbose, "fit", specification=isinstance(x, Dataset))
         return loop.run(
             self,
             engine,
@@ -136,7 +134,7 @@ class Fitting:
             initial_epoch=initial_epoch,
             validation=validation,
             validation_freq=validation_freq,
-            verbose=int(level),
+            verbose=level_of(verbose, "fit"),
         )
 
     def _prepare(self: Any, x: Any, optimizer: Any) -> None:
@@ -165,12 +163,12 @@ class Fitting:
     def _test_feed(data: Dataset, convert: Any) -> Any:
         return None if data.test is None else ArrayFeed(convert.batch(data.test.x, data.test.y), len(data.test))
 
-    def _feed(self: Any, data: Any, size: int | None, shuffle: bool, steps: int | None) -> Any:
+    def _feed(self: Any, data: Any, size: int | None, shuffle: bool, steps: int | None, first_epoch: int = 0) -> Any:
         if isinstance(data, Batch):
             return ArrayFeed(data, 32 if size is None else size, shuffle=shuffle, seed=self.seed, steps=steps)
         if size is not None:
             raise ArgumentError("fit: an iterable makes its own batches; leave batch_size.")
-        return IterableFeed(data, self.converter().batch, steps)
+        return IterableFeed(data, self.converter().batch, steps, first_epoch=first_epoch)
 
     def _split(
         self: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any, share: float, validation_data: Any
@@ -178,8 +176,10 @@ class Fitting:
         """Return the training data and, by `validation_split`, what is held back from its end."""
         if x is None:
             raise ArgumentError("fit: there is nothing to learn from: pass fit(x, y) or fit(dataset).")
-        arrays = isinstance(x, np.ndarray | Mapping) or (isinstance(x, list | tuple) and not isinstance(x[0], tuple))
-        if y is None and not arrays and isinstance(x, Iterable):
+        arrays = isinstance(x, np.ndarray | Mapping) or (
+            isinstance(x, list | tuple) and not (x and isinstance(x[0], tuple))
+        )
+        if y is None and not arrays and (isinstance(x, Iterable) or hasattr(x, "__getitem__")):
             if share:
                 raise ArgumentError("fit: validation_split needs arrays; pass validation_data instead.")
             return x, None
@@ -191,17 +191,23 @@ class Fitting:
         cut = int(len(whole) * (1 - share))
         if cut < 1 or cut == len(whole):
             raise ArgumentError(f"fit: validation_split={share} of {len(whole)} samples leaves one side empty.")
-        return _rows(whole, 0, cut), _rows(whole, cut, len(whole))
+        return rows_of(whole, 0, cut), rows_of(whole, cut, len(whole))
 
-    def _validation(self: Any, data: Any, size: int | None, steps: int | None) -> Any:
+    def _validation(self: Any, data: Any, size: int | None, steps: int | None, what: str) -> Any:
         if isinstance(data, Dataset):
             split = data.test if data.test is not None else data.train
             return self._feed(self.converter().batch(split.x, split.y), size, False, steps)
         if isinstance(data, tuple):
             if len(data) not in (2, 3):
-                raise ArgumentError(f"validation_data: (x, y) or (x, y, sample_weight), received {len(data)} items.")
+                raise ArgumentError(f"{what}: (x, y) or (x, y, sample_weight), received {len(data)} items.")
             return self._feed(self.converter().batch(*data), size, False, steps)
-        return IterableFeed(data, self.converter().batch, steps)
+        if hasattr(data, "shape") or not (isinstance(data, Iterable) or hasattr(data, "__getitem__")):
+            raise ArgumentTypeError(
+                f"{what}: expected samples with their targets, a Dataset or an iterable of (x, y) batches; received "
+                f"{type(data).__name__}. Give the targets too."
+            )
+        argument = "validation_steps" if what == "validation_data" else "steps"
+        return IterableFeed(data, self.converter().batch, steps, argument=argument)
 
     # Evaluation and prediction --------------------------------------------------------------------------------------
 
@@ -218,16 +224,25 @@ class Fitting:
     ) -> Any:
         """Return the mean loss and the metrics, in inference mode: a number, a list, or a dictionary.
 
-        `x` may be a `Dataset` (its test split is taken) or an iterable of batches.
+        Parameters
+        ----------
+        x, y
+            Arrays as for `fit`; or `x` alone a `Dataset` (its test split is taken) or an iterable of batches.
+        verbose
+            0 silent, 1 or 'auto' a bar on a terminal and the result, 2 only the result.
+        steps
+            Batches to take.
+        return_dict
+            Whether the result is a dictionary by name.
         """
         engine = self.engine()
         if isinstance(x, Dataset) or y is None:
-            feed = self._validation(x, batch_size, steps)
+            feed = self._validation(x, batch_size, steps, "evaluate")
         else:
             feed = self._feed(self.converter().batch(x, y, sample_weight), batch_size, False, steps)
-        hooks = CallbackList(callbacks or [], self, {"steps": feed.steps, "verbose": verbose})
+        hooks = CallbackList(with_bar(callbacks, verbose, "evaluate"), self, {"steps": feed.steps, "verbose": verbose})
         logs = loop.evaluate(engine, feed, hooks)
-        return logs if return_dict else _scalars(logs)
+        return logs if return_dict else scalars(logs)
 
     def predict(
         self: Any,
@@ -246,12 +261,15 @@ class Fitting:
             batches of inputs (with `steps` where it has no end).
         batch_size
             Samples that are read at a time; only of use for arrays larger than memory.
+        verbose
+            0 silent, 1 or 'auto' a bar on a terminal and a line at the end, 2 only the line.
         """
         executor = self._executor or self.executor()
         if (
             type(x) is np.ndarray
             and callbacks is None
             and batch_size is None
+            and not verbose
             and x.dtype == self.dtype
             and len(self._graph.inputs) == 1
             and x.shape[1:] == self._graph.inputs[0].shape
@@ -259,7 +277,7 @@ class Fitting:
         ):
             outputs = executor.infer((x,))
             return outputs[0] if len(outputs) == 1 else outputs
-        return self._predict_any(executor, x, batch_size, steps, callbacks)
+        return self._predict_any(executor, x, batch_size, steps, with_bar(callbacks, verbose, "predict"))
 
     def _predict_any(self: Any, executor: Any, x: Any, batch_size: Any, steps: Any, callbacks: Any) -> Any:
         convert = self.converter()
@@ -267,14 +285,17 @@ class Fitting:
             x = (x.test or x.train).x
         if isinstance(x, np.ndarray | list | tuple | Mapping):
             inputs = convert.inputs(x)
-            size = batch_size or max(len(inputs[0]), 1)
+            if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
+                raise ArgumentError(f"predict: batch_size is a whole number of at least 1, received {batch_size!r}.")
+            size = batch_size or len(inputs[0])
+            steps = -(-len(inputs[0]) // size)
             batches: Any = ([a[i : i + size] for a in inputs] for i in range(0, len(inputs[0]), size))
         elif isinstance(x, Iterable):
             limited = (item for _, item in zip(range(steps), x, strict=False)) if steps is not None else x
             batches = (convert.inputs(item[0] if isinstance(item, tuple) else item) for item in limited)
         else:
             raise ArgumentTypeError(f"predict: expected an array, a Dataset or batches; received {type(x).__name__}.")
-        hooks = CallbackList(callbacks or [], self, {"steps": steps})
+        hooks = CallbackList(callbacks, self, {"steps": steps})
         hooks.call("on_predict_begin", {})
         parts = []
         for number, batch in enumerate(batches):
@@ -284,7 +305,9 @@ class Fitting:
             for hook in hooks.batch_hooks("on_predict_batch_end"):
                 hook(number, {})
         hooks.call("on_predict_end", {})
-        outputs = [_joined(part) for part in zip(*parts, strict=True)]
+        if not parts:
+            raise DataError("predict: the iterable gave no batch.")
+        outputs = [joined(part) for part in zip(*parts, strict=True)]
         return outputs[0] if len(outputs) == 1 else outputs
 
     # One batch ------------------------------------------------------------------------------------------------------
@@ -298,7 +321,7 @@ class Fitting:
         engine.reset()
         engine.train(batch)
         logs = engine.logs()
-        return logs if return_dict else _scalars(logs)
+        return logs if return_dict else scalars(logs)
 
     def test_on_batch(self: Any, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return the loss, and the metrics where there are any, of a batch in inference mode."""
@@ -309,33 +332,8 @@ class Fitting:
             logs = engine.logs()
         finally:
             engine.put_back(kept)
-        return logs if return_dict else _scalars(logs)
+        return logs if return_dict else scalars(logs)
 
     def predict_on_batch(self: Any, x: Any) -> Any:
         """Return the outputs for one batch."""
         return self.predict(x)
-
-
-def _scalars(logs: Mapping[str, Any]) -> Any:
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
-
-
-def _joined(parts: Sequence[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _rows(batch: Batch, start: int, stop: int) -> Batch:
-    return Batch(
-        [array[start:stop] for array in batch.inputs],
-        [array[start:stop] for array in batch.targets],
-        [None if array is None else array[start:stop] for array in batch.weights],
-    )
-
-
-def _classifies(engine: Any) -> bool:
-    """Say whether an accuracy means something: not for pictures that 'bce' compares pixel by pixel."""
-    if len(engine.heads) != 1:
-        return False
-    kind = engine.heads[0].loss.classifies
-    return bool(kind == "categorical" or (kind == "binary" and len(engine.graph.outputs[0].shape) == 1))

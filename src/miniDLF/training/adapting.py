@@ -51,7 +51,9 @@ class ReduceLROnPlateau(Callback):
         if not 0 < factor < 1:
             raise ArgumentError(f"ReduceLROnPlateau: factor lies between 0 and 1, received {factor}.")
         if patience < 0:
-            raise ArgumentError(f"ReduceLROnPlateau: patience counts epochs and cannot be negative; received {patience}.")
+            raise ArgumentError(
+                f"ReduceLROnPlateau: patience counts epochs and cannot be negative; received {patience}."
+            )
         self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
         self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
         self.sign = direction(mode, monitor, "ReduceLROnPlateau")
