@@ -1,4 +1,4 @@
-"""The figure that all plots return. This module needs matplotlib; `miniDLF.training.plots.figure` imports it when asked."""
+"""The figure that all plots return. It needs matplotlib, so `miniDLF.training.plots.figure` imports it when asked."""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ class IterableFeed:
 
     - one with ``__len__`` and ``__getitem__`` (a list, or a class of one's own) is entered there;
     - one that can be iterated over again starts anew each epoch, and what was done of the epoch is passed over;
-    - an iterator (a generator) goes on over the epochs, `steps` batches each; all batches since the run's first epoch are
-      passed over. Where it has a method ``skip(count)`` this is called, else the batches are read and dropped.
+    - an iterator (a generator) goes on over the epochs, `steps` batches each; all batches since the run's first epoch
+      are passed over. Where it has a method ``skip(count)`` this is called, else the batches are read and dropped.
 
     A source with a method ``set_epoch(epoch)`` is told the epoch, counted from 0, before its batches are taken: what it
     makes (an order, an augmentation) may depend on it, and a resumed run meets the same.
@@ -194,8 +194,8 @@ class IterableFeed:
             number += 1
         if number == 0 and self._runs_on:
             raise DataError(
-                f"epoch {epoch + 1}: the generator is exhausted. Give {self.argument}, or an object that can be iterated "
-                "over again."
+                f"epoch {epoch + 1}: the generator is exhausted. Give {self.argument}, or an object that can be "
+                "iterated over again."
             )
         if number == 0:
             raise DataError("the iterable gave no batch; expected (x, y) or (x, y, sample_weight) at least once.")

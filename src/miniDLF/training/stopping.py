@@ -29,8 +29,8 @@ def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who
             return float(logs[name])
         except TypeError:
             raise ArgumentError(
-                f"{who}: the log {name!r} is an array of shape {np.shape(logs[name])}, which cannot be compared; monitor "
-                "a number."
+                f"{who}: the log {name!r} is an array of shape {np.shape(logs[name])}, which cannot be compared; "
+                "monitor a number."
             ) from None
     if name.startswith("val_") and callback.params.get("validates") and "val_loss" not in logs:
         return None
