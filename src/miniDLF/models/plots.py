@@ -68,8 +68,16 @@ class Plots:
 
     def confusion(self, x: Array, y: Array, names: Any = None, path: Any = None) -> Any:
         """Counts of predicted against true classes."""
-        truth, guess = _labels(y), _labels(self._model.predict(x))
-        count = int(max(truth.max(), guess.max())) + 1
+        outputs = np.asarray(self._model.predict(x))
+        truth, guess = _labels(y), _labels(outputs)
+        if truth.shape != guess.shape:
+            raise ArgumentError(
+                f"plot.confusion: expected a class a sample, {guess.shape}, received targets {np.shape(y)}. It is for "
+                "models that classify."
+            )
+        count = max(outputs.shape[-1] if outputs.ndim > 1 else 2, 2, int(truth.max()) + 1)
+        if names is not None and len(names) != count:
+            raise ArgumentError(f"plot.confusion: names: expected {count}, one a class; received {len(names)}.")
         table = np.zeros((count, count), dtype=np.int64)
         np.add.at(table, (truth.ravel(), guess.ravel()), 1)
         side = max(4.0, 0.5 * count)
@@ -91,13 +99,18 @@ class Plots:
     def predictions(self, x: Array, y: Array | None = None, count: int = 20, path: Any = None) -> Any:
         """Samples as pictures with what the model makes of them; mistakes are red."""
         x = np.asarray(x[:count])
-        outputs = np.asarray(self._model.predict(x))
         images = _images(x)
+        outputs = np.asarray(self._model.predict(x))
+        if outputs.ndim != 2:
+            raise ArgumentError(
+                f"plot.predictions: expected a model that gives classes, received outputs of shape {outputs.shape[1:]}."
+            )
+        guesses = _labels(outputs)
         drawing, panels = _grid(len(x), 1.3, 1.6)
         for number, (axes, image) in enumerate(zip(panels, images, strict=False)):
             axes.imshow(image, cmap="gray")
             axes.set_axis_off()
-            guess = int(np.argmax(outputs[number]))
+            guess = int(guesses[number])
             if y is None:
                 axes.set_title(f"{guess}", fontsize=9)
                 continue
