@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
@@ -14,7 +15,7 @@ from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
-from miniDLF.errors import ShapeError
+from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Layer"]
@@ -144,6 +145,11 @@ class Layer(Configurable):
         """Declare a parameter, or return it where it is declared already with this shape."""
         declared = self._declared()
         known = declared.get(name)
+        if any(isinstance(length, bool) or not isinstance(length, Integral) or length < 1 for length in shape):
+            raise ArgumentError(
+                f"{self.described}: {name} would have the shape {tuple(shape)}, but every length is a whole number of "
+                "at least 1. Look at the sizes that the layer was given."
+            )
         if known is None:
             known = declared[name] = Parameter(
                 name,

@@ -18,6 +18,7 @@ __all__ = [
     "CategoricalAccuracy",
     "Perplexity",
     "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
 ]
 
@@ -103,6 +104,13 @@ class TopKCategoricalAccuracy(Hits):
         labels = class_places(self, target, prediction)
         right = np.take_along_axis(prediction, labels[..., None], axis=-1)
         return np.count_nonzero(prediction > right, axis=-1) < self.k
+
+
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
+    """`TopKCategoricalAccuracy` under the name that Keras gives it for integer labels."""
+
+    k: int = 5
+    name: str = "sparse_top_k_categorical_accuracy"
 
 
 class Perplexity(Mean):

@@ -13,7 +13,15 @@ from miniDLF.kernels.workspace import Array
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.reporting import ProgressBar
 
-__all__ = ["classifies", "joined", "level_of", "listed", "rows_of", "scalars", "with_bar"]
+__all__ = ["classifies", "joined", "level_of", "listed", "rows_of", "scalars", "whole", "with_bar"]
+
+
+def whole(where: str, least: int, **values: Any) -> None:
+    """Refuse arguments that are no whole numbers of at least `least`; ``None`` stands for a default."""
+    for name, value in values.items():
+        right = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        if value is not None and not right:
+            raise ArgumentError(f"{where}: {name} is a whole number of at least {least}, received {value!r}.")
 
 
 def listed(callbacks: Any) -> list[Any]:

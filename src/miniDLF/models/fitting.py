@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
-from miniDLF.models.arguments import classifies, joined, level_of, listed, rows_of, scalars, with_bar
+from miniDLF.models.arguments import classifies, joined, level_of, listed, rows_of, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
@@ -89,8 +89,15 @@ class Fitting:
             epochs, y = y, None  # the specification's second argument
         if minibatch_size is not None and batch_size is not None and minibatch_size != batch_size:
             raise ArgumentError("fit: batch_size and minibatch_size are the same argument; give one.")
-        if not isinstance(epochs, int | np.integer) or epochs < 0:
-            raise ArgumentError(f"fit: epochs is a whole number, received {epochs!r}.")
+        whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch)
+        whole("fit", 1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        if isinstance(validation_freq, int | float) and (
+            validation_freq < 1 or validation_freq != int(validation_freq)
+        ):
+            raise ArgumentError(
+                "fit: validation_freq is a whole number of at least 1, or a list of epochs; received "
+                f"{validation_freq!r}."
+            )
         size = batch_size if minibatch_size is None else minibatch_size
         self._prepare(x, optimizer)
         engine = self.engine()
@@ -236,6 +243,7 @@ class Fitting:
             Whether the result is a dictionary by name.
         """
         engine = self.engine()
+        whole("evaluate", 1, steps=steps)
         if isinstance(x, Dataset) or y is None:
             feed = self._validation(x, batch_size, steps, "evaluate")
         else:
@@ -285,8 +293,7 @@ class Fitting:
             x = (x.test or x.train).x
         if isinstance(x, np.ndarray | list | tuple | Mapping):
             inputs = convert.inputs(x)
-            if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
-                raise ArgumentError(f"predict: batch_size is a whole number of at least 1, received {batch_size!r}.")
+            whole("predict", 1, batch_size=batch_size)
             size = batch_size or len(inputs[0])
             steps = -(-len(inputs[0]) // size)
             batches: Any = ([a[i : i + size] for a in inputs] for i in range(0, len(inputs[0]), size))
