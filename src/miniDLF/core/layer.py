@@ -100,15 +100,15 @@ class Layer(Configurable):
 
     def partial(self, x: Array, call: Call) -> Any:
         """Return this shard's statistics of `x` (only where `synchronises`, in training)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no partial()")
 
     def merge(self, a: Any, b: Any) -> Any:
         """Join the statistics of two shards; `forward` then reads the result for all of them as ``call.total``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no merge()")
 
     def backward_partial(self, dy: Array, call: Call) -> Any:
         """Return this shard's sums for backward; added up, backward reads them as ``call.backward_total``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no backward_partial()")
 
     def update_state(self, call: Call) -> None:
         """Advance state that is not trained (running means), once a training step, after backward."""

@@ -28,7 +28,7 @@ class Hits(Mean):
 
     def hits(self, target: Array, prediction: Array) -> Array:
         """Return an array of booleans, one an answer."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no hits()")
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         hits = self.hits(target, prediction)
