@@ -179,6 +179,11 @@ def predict(options: Any) -> None:
     """``minidlf predict``."""
     model = load(options.model)
     x = samples_of(options.file, model.input_shape)
+    if len(model.graph.outputs) != 1:
+        raise ArgumentError(
+            f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. Use load(...)."
+            "predict in Python."
+        )
     outputs = np.asarray(model.predict(x))
     if options.out is not None:
         if options.out.suffix == ".npy":

@@ -19,6 +19,7 @@ from miniDLF.models import checking, persistence, summary
 from miniDLF.models.compiling import arranged
 from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
+from miniDLF.models.measuring import Measuring
 from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
@@ -28,7 +29,7 @@ from miniDLF.training.feeds import Converter
 __all__ = ["Model"]
 
 
-class Model(Fitting):
+class Model(Fitting, Measuring):
     """A model of the graph between `inputs` and `outputs`.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,15 +69,18 @@ class Engine:
 
     def logs(self, prefix: str = "") -> dict[str, Any]:
         """Return the running loss and metrics by name."""
-        result = {prefix + "loss": float(self.loss_mean.result())}
+        result = {"loss": float(self.loss_mean.result())}
         many = len(self.heads) > 1
         for number, head in enumerate(self.heads):
+            start = f"{head.name}_" if many else ""
             if many:
-                result[f"{prefix}{head.name}_loss"] = float(self.head_means[number].result())
+                result[start + "loss"] = float(self.head_means[number].result())
             for metric in head.metrics:
-                name = f"{head.name}_{metric.name}" if many else metric.name
-                result[prefix + name] = metric.result()
-        return result
+                name = start + metric.name
+                if name in result and getattr(metric, "weighted", False):
+                    name = f"{start}weighted_{metric.name}"
+                result[_free(name, result)] = metric.result()
+        return {prefix + name: value for name, value in result.items()} if prefix else result
 
     def train(self, batch: Batch) -> float:
         """Do one step on `batch`; return its loss, with penalties.
@@ -238,3 +241,12 @@ class Engine:
             prefix = f"mean/{number}/"
             values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             metric.set_state(values)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Return `name`, with a number where it is taken: Keras' names of metrics that are there twice."""
+    number, result = 0, name
+    while result in taken:
+        number += 1
+        result = f"{name}_{number}"
+    return result

@@ -59,12 +59,8 @@ class Converter:
             result.append(target)
         return result
 
-    def weights(
-        self, sample_weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[Array], rows: int
-    ) -> list[Array | None]:
+    def weights(self, sample_weight: Any, rows: int) -> list[Array | None]:
         """Return one weight a sample for each output, or ``None`` where all count the same."""
-        if class_weight and len(self.heads) != 1:
-            raise ArgumentError("class_weight works with one output; use sample_weight for several.")
         if sample_weight is None:
             parts: list[Any] = [None] * len(self.heads)
         elif isinstance(sample_weight, dict | list | tuple) and len(self.heads) > 1:
@@ -72,15 +68,12 @@ class Converter:
         else:
             parts = [sample_weight] * len(self.heads)
         result: list[Array | None] = []
-        for part, target in zip(parts, targets, strict=True):
+        for part in parts:
             weight = None if part is None else np.asarray(part, dtype=np.float64)
             if weight is not None and weight.shape != (rows,):
                 raise ShapeError(f"sample_weight: expected one number a sample, ({rows},), received {weight.shape}.")
             if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
                 raise DataError("sample_weight: weights must be finite and not negative.")
-            if class_weight is not None:
-                classes = class_weights(class_weight, target)
-                weight = classes if weight is None else weight * classes
             result.append(weight)
         return result
 
@@ -89,7 +82,16 @@ class Converter:
         inputs = self.inputs(x)
         rows = len(inputs[0])
         targets = self.targets(y, rows)
-        return Batch(inputs, targets, self.weights(sample_weight, class_weight, targets, rows))
+        return self.weighted(Batch(inputs, targets, self.weights(sample_weight, rows)), class_weight)
+
+    def weighted(self, batch: Batch, class_weight: Mapping[int, float] | None) -> Batch:
+        """Return the batch with the weights of its samples times those of their classes."""
+        if class_weight is None:
+            return batch
+        if len(self.heads) != 1:
+            raise ArgumentError("class_weight works with one output; use sample_weight for several.")
+        classes, given = class_weights(class_weight, batch.targets[0]), batch.weights[0]
+        return Batch(batch.inputs, batch.targets, [classes if given is None else given * classes])
 
 
 def class_weights(class_weight: Mapping[int, float], target: Array) -> Array:
