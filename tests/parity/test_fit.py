@@ -77,7 +77,11 @@ def test_fit(case: str, keras: Any) -> None:
 
 
 def test_generators(keras: Any) -> None:
-    same(*(m.fit(iter(batches()), steps_per_epoch=3, epochs=2, verbose=0).history for m in reversed(pair(keras))))
+    theirs, ours = (
+        model.fit((batch for batch in batches()), steps_per_epoch=3, epochs=2, verbose=0).history
+        for model in pair(keras)
+    )
+    same(ours, theirs)
 
 
 def test_evaluate_predict_and_one_batch(keras: Any) -> None:
