@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from miniDLF.errors import ArgumentError, import_extra
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.notebook import in_notebook
@@ -23,7 +25,11 @@ def figure(width: float, height: float) -> Any:
 
 
 def plot_curves(
-    history: Mapping[str, Sequence[Any]], path: Any = None, metrics: Sequence[str] | None = None, title: str = ""
+    history: Mapping[str, Sequence[Any]],
+    path: Any = None,
+    metrics: Sequence[str] | None = None,
+    title: str = "",
+    epochs: Mapping[str, Sequence[int]] | None = None,
 ) -> Any:
     """Draw the logs over the epochs, a training log and its ``val_`` partner in one panel.
 
@@ -35,6 +41,8 @@ def plot_curves(
         Where to save (.png, .svg, .pdf); ``None`` saves nothing.
     metrics
         Names to draw, without ``val_``; all numbers by default.
+    epochs
+        The epochs of the values of each log, counted from 0; by default 0, 1, 2 and so on.
 
     Returns
     -------
@@ -57,7 +65,8 @@ def plot_curves(
         for key, style, label in ((name, "-o", "training"), ("val_" + name, "--s", "validation")):
             if key in history:
                 values = history[key]
-                axes.plot(range(1, len(values) + 1), values, style, label=label, markersize=3.5, linewidth=1.6)
+                at = np.arange(len(values)) if epochs is None else np.asarray(epochs[key])
+                axes.plot(at + 1, values, style, label=label, markersize=3.5, linewidth=1.6)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
@@ -92,11 +101,12 @@ class LivePlot(Callback):
             raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")
         self.path, self.every = None if path is None else Path(path), every
         self._logs: dict[str, list[Any]] = {}
+        self._epochs: dict[str, list[int]] = {}
         self._drawn = True
         self._shown: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._logs, self._drawn, self._shown = {}, True, None
+        self._logs, self._epochs, self._drawn, self._shown = {}, {}, True, None
         if self.path is None and not in_notebook():
             raise ArgumentError("LivePlot: outside a notebook it needs a file: LivePlot('curves.png').")
         figure(1, 1)  # a missing matplotlib is better reported now than after the first epoch
@@ -104,6 +114,7 @@ class LivePlot(Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, value in (logs or {}).items():
             self._logs.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch)
         self._drawn = False
         if (epoch + 1) % self.every == 0:
             self._draw()
@@ -114,7 +125,7 @@ class LivePlot(Callback):
 
     def _draw(self) -> None:
         self._drawn = True
-        drawing = plot_curves(self._logs, self.path)
+        drawing = plot_curves(self._logs, self.path, epochs=self._epochs)
         if self.path is not None:
             return
         if self._shown is None:
@@ -124,7 +135,8 @@ class LivePlot(Callback):
             self._shown.update(drawing)
 
     def get_state(self) -> dict[str, Any]:
-        return {"logs": self._logs}
+        return {"logs": self._logs, "epochs": self._epochs}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self._logs = {name: list(values) for name, values in state["logs"].items()}
+        self._epochs = {name: list(values) for name, values in state["epochs"].items()}
