@@ -125,7 +125,8 @@ def test_a_run_that_is_interrupted_is_resumed(
     out = folder / "out"
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "train", interrupted)
-        _, progress = run(capsys, "train", folder / "run.toml", "--out", out)
+        printed, progress = run(capsys, "train", folder / "run.toml", "--out", out, status=130)
+    assert printed == ""
     assert f"minidlf resume {out}" in progress
     assert "unfinished run" in run(capsys, "train", folder / "run.toml", "--out", out, status=1)[1]
     run(capsys, "resume", out)

@@ -92,7 +92,7 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
     history = model.fit(data, callbacks=callbacks, **settings)
     if model.interrupted:
         _say(f"To go on: minidlf resume {out}")
-        return
+        raise KeyboardInterrupt  # the status tells a script that there is no result yet
     model.save(out / _MODEL)
     run.finished = True
     (out / _RUN).write_text(json.dumps(run.as_dict(), indent=2), encoding="utf-8")
