@@ -48,8 +48,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "inner product": (
         lambda: Dot()([A, B]),
         ShapeError,
-        r"takes two vectors of one length, received \[\(4,\), \(3,\)\]",
+        r"sums over an axis of one length, received \(4,\) with 4 and \(3,\) with 3",
     ),
+    "three products": (lambda: Dot()([A, A, A]), ShapeError, "Dot takes two inputs, received 3"),
+    "no such axis": (lambda: Dot(axes=2)([A, A]), ArgumentError, r"axis 2 is not an axis of .*\(4,\); choose 1 to 1"),
+    "batches": (lambda: Dot(axes=0)([A, A]), ArgumentError, r"Dot: axis 0 is not an axis of .*axis 0 is the batch"),
+    "three axes": (lambda: Dot(axes=[1, 1, 1])([A, A]), ArgumentError, r"axes is a number, or one for each input"),
     "momentum": (
         lambda: BatchNormalization(momentum=2.0),
         ArgumentError,
