@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from miniDLF.cli import main
 from miniDLF.layers import Activation, Dense
-from miniDLF.models import Sequential
+from miniDLF.models import Input, Model, Sequential
 from tests.cli.test_commands import CONFIG
 
 
@@ -31,6 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "run.toml").write_text(CONFIG.format(folder=path))
     Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0).save(path / "m.safetensors")
     Sequential([Activation("tanh", input_shape=(1, 28, 28))], seed=0).save(path / "picture.safetensors")
+    x = Input((5,))
+    Model(x, [Dense(2)(x), Dense(3)(x)], seed=0).save(path / "two.safetensors")
+    (path / "edited").mkdir()
+    run = {"data": {"source": "csv"}, "model": {"network": "mlp"}, "training": {}}
+    (path / "edited" / "run.json").write_text(json.dumps(run))
     from matplotlib.image import imsave
 
     imsave(path / "small.png", rng.random((4, 4)), cmap="gray")
@@ -146,6 +152,11 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
         lambda f: ["predict", f / "m.safetensors", f / "bad.csv"],
         "expected rows of numbers separated by commas",
     ),
+    "two outputs": (
+        lambda f: ["predict", f / "two.safetensors", f / "x.npy"],
+        "predict: expected a model with one output, this one has dense_1, dense_2",
+    ),
+    "edited by hand": (lambda f: ["resume", f / "edited"], "the source of the data is 'mnist', .* received 'csv'"),
     "no picture": (
         lambda f: ["predict", f / "picture.safetensors", f / "bad.png"],
         "bad.png: not a readable .png file",

@@ -164,6 +164,8 @@ def test_other_programs_files(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         read_tensors(tmp_path / "missing")
+    with pytest.raises(FileFormatError, match="the file cannot be read .Is a directory"):
+        read_tensors(tmp_path)
     with pytest.raises(FileFormatError, match="cannot be written.*untouched"):
         write_tensors(tmp_path / "no" / "folder" / "t", some())
     with pytest.raises(ArgumentTypeError, match="'t'.*expected numbers"):

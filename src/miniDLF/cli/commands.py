@@ -181,8 +181,8 @@ def predict(options: Any) -> None:
     x = samples_of(options.file, model.input_shape)
     if len(model.graph.outputs) != 1:
         raise ArgumentError(
-            f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. Use load(...)."
-            "predict in Python."
+            f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. In Python "
+            "load(path).predict(x) gives all of them."
         )
     outputs = np.asarray(model.predict(x))
     if options.out is not None:
