@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,24 @@ def test_memory_mapped_arrays_train_as_arrays_do(tmp_path: Path) -> None:
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     one.fit(*mapped, batch_size=16, epochs=1, verbose=0)
+
+
+def test_memory_mapped_arrays_are_never_read_whole(tmp_path: Path) -> None:
+    rows, width = 80_000, 100
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=(rows, width))
+    y = np.arange(rows) % 3
+    made = Sequential([Dense(3, input_shape=(width,)), Activation("softmax")], seed=0)
+    made.compile("cce", "sgd", metrics=["accuracy"])
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        made.fit(mapped, y, batch_size=1000, validation_split=0.1, verbose=0)
+        made.evaluate(mapped, y, batch_size=1000)
+        made.predict(mapped, batch_size=1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes / 3  # the order of the samples, targets and outputs are among it
 
 
 def test_lbfgs_finds_the_minimum() -> None:
