@@ -23,6 +23,8 @@ class Callback:
     params: Mapping[str, Any] = {}
     #: All callbacks of the run, in order.
     peers: Sequence[Callback] = ()
+    #: Whether a resumed run needs it as the first one had it; a callback that only shows something may come and go.
+    essential = True
 
     def set_model(self, model: Any) -> None:
         """Remember the model."""

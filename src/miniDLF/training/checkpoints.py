@@ -152,15 +152,21 @@ class BackupAndRestore(Callback):
         engine.executor.clock.seed = document["seed"]
         position = document["position"]
         self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
-        states = document["callbacks"]
-        kinds = [type(callback).__name__ for callback in self.peers]
-        if [kind for kind, _ in states] != kinds:
+        saved: dict[str, list[tuple[int, Any]]] = {}
+        for number, (kind, _, state) in enumerate(document["callbacks"]):
+            saved.setdefault(kind, []).append((number, state))
+        before = [kind for kind, essential, _ in document["callbacks"] if essential]
+        now = [type(callback).__name__ for callback in self.peers if callback.essential]
+        if before != now:
             raise ArgumentError(
-                f"BackupAndRestore: {path} was written with the callbacks {[kind for kind, _ in states]}, this run has "
-                f"{kinds}. Use the same ones in the same order, or remove {self.backup_dir} to begin anew."
+                f"BackupAndRestore: {path} was written with the callbacks {before}, this run has {now}. Use the same "
+                f"ones in the same order, or remove {self.backup_dir} to begin anew."
             )
-        for number, (callback, (_, state)) in enumerate(zip(self.peers, states, strict=True)):
-            callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
+        for callback in self.peers:
+            found_states = saved.get(type(callback).__name__)
+            if found_states:
+                number, state = found_states.pop(0)
+                callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
 
     def _fill_weights(self, path: Path, tensors: Mapping[str, Any]) -> None:
         own, saved = self.model.named_weights(), _part(tensors, "weights/")
@@ -192,7 +198,8 @@ class BackupAndRestore(Callback):
         states = []
         for number, callback in enumerate(self.peers):
             arrays: dict[str, Any] = {}
-            states.append((type(callback).__name__, _packed(callback.get_state(), arrays, "")))
+            state = _packed(callback.get_state(), arrays, "")
+            states.append((type(callback).__name__, callback.essential, state))
             tensors.update({f"callbacks/{number}/{name}": value for name, value in arrays.items()})
         document = {
             "seed": self.model.seed,

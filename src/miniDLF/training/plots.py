@@ -96,6 +96,8 @@ class LivePlot(Callback):
         Epochs between drawings; the last epoch is always drawn.
     """
 
+    essential = False
+
     def __init__(self, path: Any = None, every: int = 1) -> None:
         if every < 1:
             raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")

@@ -61,6 +61,8 @@ class ProgressBar(Callback):
         Where to print; standard output by default.
     """
 
+    essential = False
+
     def __init__(self, live: bool | None = None, *, specification: bool = False, file: TextIO | None = None) -> None:
         self.live, self.specification, self.file = live, specification, file
         self._bar: Any = None
