@@ -7,12 +7,44 @@ from typing import Any
 
 from miniDLF.core.configurable import canonical
 from miniDLF.errors import ArgumentError, MiniDLFError
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses import CHOICES as LOSSES
 from miniDLF.losses import get_loss
+from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.metrics import get_metric
+from miniDLF.metrics.base import Mean
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
 from miniDLF.optimizers import Optimizer
 
-__all__ = ["arranged"]
+__all__ = ["LossMetric", "arranged"]
+
+
+class LossMetric(Mean):
+    """The mean of a loss as a metric: ``compile(metrics=['mape'])``."""
+
+    loss: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.loss = get_loss(self.loss)
+        self.name = self.name or type(self.loss).__name__
+        self.reset()
+
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        self._output_shape = output_shape
+
+    def values(self, target: Array, prediction: Array) -> Array:
+        return self.loss.per_sample(prediction, self.loss.encode(target, self._output_shape))
+
+
+def _metric(value: Any) -> Any:
+    """Return the metric; the name of a loss stands for its mean."""
+    if isinstance(value, str):
+        metrics, losses = ({canonical(name) for name in choices} for choices in (METRICS, LOSSES))
+        if canonical(value) in losses - metrics:
+            return LossMetric(value, name=value)
+    return get_metric(value)
 
 
 def arranged(
@@ -21,11 +53,9 @@ def arranged(
     """Return the losses, metrics, weighted metrics and loss weights, one entry an output."""
     return {
         "loss": [_loss(one) for one in _per_output(loss, names, count, "loss")],
-        "metrics": [
-            [get_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)
-        ],
+        "metrics": [[_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)],
         "weighted": [
-            [_weighted(get_metric(m)) for m in _as_list(one)]
+            [_weighted(_metric(m)) for m in _as_list(one)]
             for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
         ],
         "loss_weights": [
