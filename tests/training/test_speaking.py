@@ -91,6 +91,14 @@ def test_evaluate_and_predict_speak_when_asked(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.startswith(f"Predict: {'=' * 20}> 4 batches time: ")
 
 
+def test_the_outputs_of_a_batch_are_shown_to_callbacks() -> None:
+    seen: list[Any] = []
+    made = model()
+    whole = made.predict(X)
+    made.predict(X, batch_size=20, callbacks=[LambdaCallback(on_predict_batch_end=lambda n, logs: seen.append(logs))])
+    np.testing.assert_array_equal(np.concatenate([logs["outputs"] for logs in seen]), whole)
+
+
 def test_one_callback_may_stand_without_a_list_and_a_bar_of_ones_own_is_the_only_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

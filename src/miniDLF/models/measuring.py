@@ -112,7 +112,7 @@ class Measuring:
                 hook(number, {})
             parts.append(executor.infer([np.asarray(array, dtype=self.dtype) for array in batch]))
             for hook in hooks.batch_hooks("on_predict_batch_end"):
-                hook(number, {})
+                hook(number, {"outputs": self._packed(parts[-1])})
         hooks.call("on_predict_end", {})
         if not parts:
             raise DataError("predict: the iterable gave no batch.")

@@ -82,7 +82,7 @@ class Callback:
         """Before a batch of a prediction."""
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After a batch of a prediction."""
+        """After a batch of a prediction; ``logs["outputs"]`` are its outputs."""
 
     def on_restore(self) -> None:
         """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
