@@ -30,6 +30,7 @@ from tests.standalone import Case
 
 CASES = [
     Case(lambda: Dense(3), (5,)),
+    Case(lambda: Dense(3, use_bias=False), (5,)),
     Case(lambda: Dense(1, weight_regularizer="l2"), (1,)),
     Case(lambda: Dense(7, weight_initializer="orthogonal", bias_initializer="ones"), (4,)),
     Case(lambda: ReLU(), (5,), kinks=(0.0,)),
