@@ -238,7 +238,7 @@ def test_a_killed_run_ends_with_the_same_bytes(kind: str, tmp_path: Path) -> Non
     def run(folder: Path, kill: int) -> subprocess.CompletedProcess[str]:
         folder.mkdir(exist_ok=True)
         command = [sys.executable, "-c", RUN, str(folder), str(kill), kind]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     whole = run(tmp_path / "whole", 0)
     assert whole.returncode == 0, whole.stderr

@@ -48,7 +48,7 @@ def cells() -> list[Any]:
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, FIT, LIVE, PLOT, MEASURE, END)]
     )
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     return [cell.outputs for cell in notebook.cells]
 
 
