@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.kernels.convolution import choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
 from miniDLF.kernels.windows import Padding, Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
@@ -121,23 +121,20 @@ class Conv2D(Layer):
         return (self.filters, *output)
 
     def prepare(self, shared: Shared) -> None:
-        shared.matrices = prepare_weights(
-            self._method, self.weight.value, self.bias.value, shared.training, shared.empty
-        )
+        shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        call.x = x
-        window = call.window = self._window(*x.shape[2:])
-        y = call.empty("y", (len(x), *window.positions(*x.shape[2:]), self.filters))
+        x = call.x = arranged(x, call.empty)
+        call.window = self._window(*x.shape[2:])
         weight, bias = self.weight.value, self.bias.value
-        return conv2d(x, weight, bias, call.shared.matrices, window, y, call.scratch)  # (N, F, OH, OW)
+        return conv2d(x, weight, bias, call.shared.matrices, call.window, call.empty, call.scratch)  # (N, F, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
-        x, weight = call.x, self.weight.value
-        count, channels, height, width = x.shape
-        dx = call.empty("dx", (count, height, width, channels)) if call.needs_dx else None
         dweight, dbias = call.grad(self.weight), call.grad(self.bias)
-        return conv2d_backward(x, dy, weight, call.shared.matrices, call.window, dweight, dbias, dx, call.scratch)
+        empty = call.empty if call.needs_dx else None
+        return conv2d_backward(
+            call.x, dy, self.weight.value, call.shared.matrices, call.window, dweight, dbias, empty, call.scratch
+        )
 
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)

@@ -10,7 +10,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
 from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
-from miniDLF.kernels.windows import Window
+from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.convolution import image_shape, pair
 
@@ -66,27 +66,27 @@ class Pooling2D(Layer):
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        images, window = x.transpose(0, 2, 3, 1), self._window
-        count, height, width, channels = call.images = images.shape
+        images, window = lines_like(x, x, call.scratch), self._window
+        count, height, width, channels = images.shape
         y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
+        call.x, call.images = x, images
         if self.mode == "avg":
             sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
         else:
-            call.x = images
             call.largest = call.empty("largest", (count, height, y.shape[2], channels))
             max_windows(images, window, y, call.largest, call.scratch)
-        return y.transpose(0, 3, 1, 2)
+        return from_lines(y, x)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
         if not call.needs_dx:
             return None
-        window, gradient = self._window, dy.transpose(0, 2, 3, 1)
-        dx = call.empty("dx", call.images)
+        window, gradient = self._window, lines_like(dy, call.x, call.scratch)
+        dx = call.empty("dx", call.images.shape)
         if self.mode == "avg":
             spread_windows(gradient, window, 1 / (window.kernel[0] * window.kernel[1]), dx, call.scratch)
         else:
-            max_windows_backward(call.x, call.y, call.largest, gradient, window, dx, call.scratch)
-        return dx.transpose(0, 3, 1, 2)
+            max_windows_backward(call.images, call.y, call.largest, gradient, window, dx, call.scratch)
+        return from_lines(dx, call.x)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
@@ -117,18 +117,21 @@ class UpSampling2D(Layer):
         return (channels, height * down, width * across)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        images, (down, across) = x.transpose(0, 2, 3, 1), self._window.kernel
-        count, height, width, channels = call.images = images.shape
+        images, (down, across) = lines_like(x, x, call.scratch), self._window.kernel
+        count, height, width, channels = images.shape
+        call.x = x
         y = call.empty("y", (count, height * down, width * across, channels))
         spread_windows(images, self._window, 1, y, call.scratch)
-        return y.transpose(0, 3, 1, 2)
+        return from_lines(y, x)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, H down, W across)
         if not call.needs_dx:
             return None
-        dx = call.empty("dx", call.images)
-        sum_windows(dy.transpose(0, 2, 3, 1), self._window, 1, dx, call.scratch)
-        return dx.transpose(0, 3, 1, 2)
+        gradient, (down, across) = lines_like(dy, call.x, call.scratch), self._window.kernel
+        count, height, width, channels = gradient.shape
+        dx = call.empty("dx", (count, height // down, width // across, channels))
+        sum_windows(gradient, self._window, 1, dx, call.scratch)
+        return from_lines(dx, call.x)
 
 
 class GlobalAveragePooling2D(Layer):
