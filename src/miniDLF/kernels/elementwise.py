@@ -29,10 +29,13 @@ def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     in pieces and 0.78 ms over the whole.
     """
     first = arrays[0]
-    if first.size <= PIECE or any(_places(array) != _places(first) for array in arrays) or not _dense(first):
+    if first.size <= PIECE and all(array.flags.c_contiguous for array in arrays):
         yield arrays
         return
-    flat = [array.ravel(order="K") for array in arrays]  # views
+    if any(_places(array) != _places(first) for array in arrays) or not _dense(first):
+        yield arrays
+        return
+    flat = [array.ravel(order="K") for array in arrays]  # views, in one order also with what is lent for a piece
     for start in range(0, first.size, PIECE):
         yield tuple(array[start : start + PIECE] for array in flat)
 
@@ -67,19 +70,18 @@ def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:
 def leaky_backward(dy: Array, y: Array, alpha: float, limit: float, lend: Lend) -> Array:
     """Multiply `dy` in place by the derivative of a leaky, clipped rectifier whose output was `y`.
 
-    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. NumPy's masked forms, ``where=`` and
-    `np.where`, take ten times as long as a product with the mask; a product of the mask with a Python number takes
-    twice as long (51 us) as one with a number of the array's type (22 us), because it is done in double precision.
+    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. The slope is made of y by two passes of plain
+    arithmetic, ``clip(y, alpha t, t) / t`` with a t so small that only numbers nobody tells from 0 lie between 0 and t
+    (1e-34 in single precision): for 1.2 million values 0.33 ms with the product; with a boolean mask 0.47, because it
+    is converted number by number; NumPy's masked forms, ``where=`` and `np.where`, take several times as long.
     """
+    tiny = float(np.finfo(y.dtype).tiny) * 2**14
     for gradient, values in pieces(dy, y):
-        mask, slope = lend("mask", values.shape, bool), lend("slope", values.shape)
-        np.greater(values, 0, out=mask)
-        np.multiply(mask, values.dtype.type(1.0 - alpha), out=slope)
-        if alpha:
-            np.add(slope, alpha, out=slope)
+        slope = np.clip(values, alpha * tiny, tiny, out=lend("slope", values.shape))
+        np.multiply(slope, 1.0 / tiny, out=slope)
         np.multiply(gradient, slope, out=gradient)
         if limit < np.inf:
-            np.less(values, limit, out=mask)
+            mask = np.less(values, limit, out=lend("mask", values.shape, bool))
             np.multiply(gradient, mask, out=gradient)
     return dy
 
