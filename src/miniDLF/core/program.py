@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -86,6 +87,8 @@ class Program:
         self.outputs = [places[node] for node in graph.outputs]
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
+        if in_place:
+            _choose_before_rising(steps, readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -234,6 +237,18 @@ class Shard:
             for position, part in parts:
                 if position in reached:
                     np.add(total, part, out=total)
+
+
+def _choose_before_rising(steps: list[Step], readers: Counter[int]) -> None:
+    """Let a pooling that chooses the largest run before the rising function that stands before it.
+
+    ``max f(x) = f(max x)``, and so are the gradients; f then has a quarter of the numbers to work on.
+    """
+    for first, (step, following) in enumerate(pairwise(steps)):
+        if step.layer.rises and following.layer.chooses and following.sources == (step.target,):
+            if readers[step.target] == 1:
+                steps[first] = replace(following, sources=step.sources, target=step.target, needs_dx=step.needs_dx)
+                steps[first + 1] = replace(step, sources=(step.target,), target=following.target)
 
 
 def _put(pending: list[Any], place: int, gradient: Array) -> None:

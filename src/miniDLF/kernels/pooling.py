@@ -5,7 +5,11 @@ Sums and maxima over a rectangle are taken first along one side, then along the 
 nanosecond). Pixels side by side are only as long as their channels (32 numbers: 3 a nanosecond); so every j-th pixel is
 first moved to a line of its own, each pixel as one opaque item (11 a nanosecond), and lines are combined again.
 
-Images have the axes (N, H, W, C), channels last; results are C-contiguous.
+In batch-last memory a pixel has the channels of all images, and is a long run itself: then the places of a window that
+neither overlaps nor leaves cells out are combined where they lie (`_tiled`). Forward and backward of 64 images 28x28x16,
+2x2: maximum 0.5 ms, by lines 1.4; mean 0.35 and 0.8.
+
+Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `windows`); results are C-contiguous.
 """
 
 from __future__ import annotations
@@ -22,11 +26,24 @@ __all__ = ["max_windows", "max_windows_backward", "spread_windows", "sum_windows
 #: Numbers of an input that are worked on at once: 1 MB, so that the passes find them in the cache. (A quarter of that
 #: takes a third longer on 32 images 32x32x32: more calls.)
 BLOCK = 256 << 10
+#: Numbers of a pixel from which on it counts as a long run.
+LONG = 256
 
 
 def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scratch) -> None:
     """Write ``scale`` times the sum over every window: x (N, H, W, C) -> y (N, OH, OW, C)."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if _tiled(x, y, window):
+        for images, rows in _blocks(x, y, window):
+            out = y[images, rows]
+            first, *others = _places(x, images, rows, window)
+            if not others:
+                np.copyto(out, first)
+            for number, place in enumerate(others):
+                np.add(out if number else first, place, out=out)
+            if scale != 1:
+                np.multiply(out, scale, out=out)
+        return
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
         height = rows.stop - rows.start
@@ -45,6 +62,11 @@ def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scrat
 def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: Scratch) -> None:
     """Add ``scale * dy`` to every input of its window: the adjoint of `sum_windows`; dx outside of windows is zero."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if _tiled(dx, dy, window):
+        for images, rows in _blocks(dx, dy, window):
+            for place in _places(dx, images, rows, window):
+                np.multiply(dy[images, rows], scale, out=place)
+        return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
         height = rows.stop - rows.start
@@ -65,12 +87,23 @@ def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: 
                 np.copyto(places, lines)
 
 
-def max_windows(x: Array, window: Window, y: Array, largest: Array, scratch: Scratch) -> None:
+def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scratch) -> Array | None:
     """Write the largest of every window: x (N, H, W, C) -> y (N, OH, OW, C).
 
-    `largest` (N, H, OW, C) receives the largest within each line of a window, which backward reads.
+    Where backward needs it, the largest within each line of a window is returned, (N, H, OW, C), in memory that `empty`
+    lends as "largest".
     """
     (kh, kw), (down, across) = window.kernel, window.stride
+    if _tiled(x, y, window):
+        for images, rows in _blocks(x, y, window):
+            out = y[images, rows]
+            first, *others = _places(x, images, rows, window)
+            if not others:
+                np.copyto(out, first)
+            for number, place in enumerate(others):
+                np.maximum(out if number else first, place, out=out)
+        return None
+    largest = empty("largest", (*x.shape[:2], *y.shape[2:]))
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
         height = rows.stop - rows.start
@@ -88,13 +121,17 @@ def max_windows(x: Array, window: Window, y: Array, largest: Array, scratch: Scr
             np.copyto(out, lines[:, _every(0, down, height)])
         for i in range(1, kh):
             np.maximum(lines[:, _every(0, down, height)] if i == 1 else out, lines[:, _every(i, down, height)], out=out)
+    return largest
 
 
 def max_windows_backward(
-    x: Array, y: Array, largest: Array, dy: Array, window: Window, dx: Array, scratch: Scratch
+    x: Array, y: Array, largest: Array | None, dy: Array, window: Window, dx: Array, scratch: Scratch
 ) -> None:
     """Give each gradient to the first of the largest inputs of its window, line by line (as PyTorch does)."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if largest is None:
+        _max_tiles_backward(x, y, dy, window, dx, scratch)
+        return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
         height = rows.stop - rows.start
@@ -126,6 +163,29 @@ def max_windows_backward(
                 _take(gradient, moved, lines, spare)
                 gradient, spare = spare, gradient
             _put(taken, dx[images, first:last, places], adds=across < kw or down < kh)
+
+
+def _max_tiles_backward(x: Array, y: Array, dy: Array, window: Window, dx: Array, scratch: Scratch) -> None:
+    """Offer the gradient of each window to one place after another: who has the maximum takes it, 0 is left.
+
+    Whether ``y - x`` is 0 is read off its bits, a whole number that is 0 or positive: four passes over plain vectors; a
+    boolean mask would be converted number by number.
+    """
+    integer = np.dtype(f"i{x.itemsize}")
+    for images, rows in _blocks(dx, dy, window):
+        gradient = dy[images, rows]
+        largest, misses, rest = (scratch(name, gradient.shape) for name in ("positive", "misses", "rest"))
+        np.add(y[images, rows], 0.0, out=largest)  # -0.0 becomes 0.0, so that no difference is -0.0
+        *places, last = zip(_places(x, images, rows, window), _places(dx, images, rows, window), strict=True)
+        offered = gradient
+        for values, target in places:
+            np.subtract(largest, values, out=misses)
+            bits = misses.view(integer)
+            np.minimum(bits, 1, out=bits)  # 0 where the maximum is, 1 elsewhere
+            np.multiply(bits, offered.view(integer), out=bits)
+            np.subtract(offered, misses, out=target)
+            offered, misses, rest = misses, rest, misses
+        np.copyto(last[1], offered)
 
 
 def _take(rest: Array, values: Array, largest: Array, kept: Array) -> None:
@@ -162,6 +222,19 @@ def _put(source: Array, target: Array, *, adds: bool = False) -> None:
         return
     pixel = np.dtype((np.void, source.shape[3] * source.itemsize))
     target.view(pixel)[...] = source.view(pixel)
+
+
+def _tiled(x: Array, y: Array, window: Window) -> bool:
+    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs."""
+    tiled = window.kernel == window.stride and x.shape[1:3] == (y.shape[1] * window.kernel[0], y.shape[2] * window.kernel[1])
+    return tiled and x.shape[3] >= LONG and x.strides[3] == x.itemsize
+
+
+def _places(x: Array, images: slice, rows: slice, window: Window) -> list[Array]:
+    """Return for each place in a tiling window what lies there in all windows of `rows`: views (n, h, OW, C)."""
+    kh, kw = window.kernel
+    part = x[images, rows.start * kh : rows.stop * kh]
+    return [part[:, i::kh, j::kw] for i in range(kh) for j in range(kw)]
 
 
 def _every(first: int, step: int, count: int) -> slice:

@@ -23,6 +23,7 @@ class ReLU(Layer):
 
     alpha: float = 0.0
     max_value: float = np.inf
+    rises = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -83,6 +84,7 @@ class Sigmoid(Layer):
     """Logistic: ``y = 1 / (1 + exp(-x))``; ``dx = dy y (1 - y)``."""
 
     absorbable = "Sigmoid"
+    rises = True
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = sigmoid(x, call.output_like(x))
@@ -97,6 +99,8 @@ class Sigmoid(Layer):
 
 class Tanh(Layer):
     """Hyperbolic tangent: ``y = tanh(x)``; ``dx = dy (1 - y^2)``."""
+
+    rises = True
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = np.tanh(x, out=call.output_like(x))
@@ -222,7 +226,7 @@ class Activation(Layer):
 
     def __post_init__(self) -> None:
         self.function = self._resolve()
-        self.absorbable = self.function.absorbable
+        self.absorbable, self.rises = self.function.absorbable, self.function.rises
 
     def _resolve(self) -> Layer:
         clip = np.inf if self.max_value == _DEFAULT_MAX else self.max_value

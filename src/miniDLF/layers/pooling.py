@@ -49,6 +49,7 @@ class Pooling2D(Layer):
 
     def __post_init__(self) -> None:
         self._window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
+        self.chooses = self.mode == "max"
         if self.mode not in ("max", "avg"):
             hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
             raise ArgumentError(f"Pooling2D: mode is 'max' or 'avg', received {self.mode!r}.{hint}")
@@ -73,8 +74,7 @@ class Pooling2D(Layer):
         if self.mode == "avg":
             sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
         else:
-            call.largest = call.empty("largest", (count, height, y.shape[2], channels))
-            max_windows(images, window, y, call.largest, call.scratch)
+            call.largest = max_windows(images, window, y, call.empty, call.scratch)
         return from_lines(y, x)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
