@@ -127,6 +127,7 @@ def test_corner_shapes(shape, filters, window, order):
 
 
 @pytest.mark.parametrize("block", [1, 1 << 12, 1 << 14])
+@pytest.mark.parametrize("order", [channels_last, batch_last_order], ids=NAMES[1:])
 @pytest.mark.parametrize(
     ("shape", "filters", "window"),
     [
@@ -140,12 +141,13 @@ def test_corner_shapes(shape, filters, window, order):
         ((5, 7, 6, 5), 3, Window((3, 2), (1, 1), (1, 1, 0, 0))),
     ],
 )
-def test_blocks_of_any_size_give_the_same(monkeypatch, block, shape, filters, window):
+def test_blocks_of_any_size_give_the_same(monkeypatch, block, order, shape, filters, window):
     for module in (winograd, im2col, batch_last, few_filters):
         monkeypatch.setattr(module, "BLOCK_BYTES", block)
+    monkeypatch.setattr(batch_last, "PARTS_BYTES", block)
     monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     monkeypatch.setattr(im2col, "FEWEST_POSITIONS", 1)
-    check(shape, filters, window)
+    check(shape, filters, window, order=order)
 
 
 def test_winograd_is_as_exact_as_float32_allows():

@@ -211,6 +211,10 @@ class Shard:
             if head.weight != 1.0:
                 weights = weights * head.weight
             lend = empty if number == 0 else _prefixed(empty, f"{number} ")
+            if not output.flags.c_contiguous:  # a loss works sample by sample, next to the targets
+                ordered = lend("output", output.shape)
+                np.copyto(ordered, output)
+                output = ordered
             if program.fused[number]:
                 loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
             else:

@@ -28,6 +28,8 @@ FEWEST_IMAGES = 16
 
 #: Bytes of window rows and of their results that are worked on at once.
 BLOCK_BYTES = 1 << 20
+#: Bytes of the gradients of single positions before they are summed.
+PARTS_BYTES = 1 << 19
 
 
 def batch_last_weights(weight: Array, out: Array) -> Array:
@@ -161,9 +163,13 @@ def _multiply(matrix: Array, patches: Array, out: Array) -> None:
 
 def _add_gradient(patches: Array, outputs: Array, total: Array, scratch: Scratch) -> None:
     """Add the sum of patch @ outputs^T over the positions, (K, N) @ (N, F) -> (K, F), to `total`."""
-    parts = scratch("matrix parts", (*patches.shape[:2], *total.shape))
-    np.matmul(patches, outputs.transpose(0, 1, 3, 2), out=parts)
-    np.add(total, np.add.reduce(parts, axis=(0, 1), out=scratch("matrix part", total.shape)), out=total)
+    step = max(1, PARTS_BYTES // (len(patches) * total.nbytes))
+    part = scratch("matrix part", total.shape)
+    for first in range(0, patches.shape[1], step):
+        columns = slice(first, min(first + step, patches.shape[1]))
+        parts = scratch("matrix parts", (len(patches), columns.stop - first, *total.shape))
+        np.matmul(patches[:, columns], outputs[:, columns].transpose(0, 1, 3, 2), out=parts)
+        np.add(total, np.add.reduce(parts, axis=(0, 1), out=part), out=total)
 
 
 def _pieces(length: int, size: int) -> int:

@@ -166,26 +166,22 @@ def max_windows_backward(
 
 
 def _max_tiles_backward(x: Array, y: Array, dy: Array, window: Window, dx: Array, scratch: Scratch) -> None:
-    """Offer the gradient of each window to one place after another: who has the maximum takes it, 0 is left.
+    """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
 
-    Whether ``y - x`` is 0 is read off its bits, a whole number that is 0 or positive: four passes over plain vectors; a
-    boolean mask would be converted number by number.
+    Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of 200 000
+    windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers, as in `_take`, 110).
     """
-    integer = np.dtype(f"i{x.itemsize}")
     for images, rows in _blocks(dx, dy, window):
-        gradient = dy[images, rows]
-        largest, misses, rest = (scratch(name, gradient.shape) for name in ("positive", "misses", "rest"))
-        np.add(y[images, rows], 0.0, out=largest)  # -0.0 becomes 0.0, so that no difference is -0.0
+        gradient, largest = dy[images, rows], y[images, rows]
+        takes, free = (scratch(name, gradient.shape, np.bool_) for name in ("takes", "free"))
+        free.fill(True)
         *places, last = zip(_places(x, images, rows, window), _places(dx, images, rows, window), strict=True)
-        offered = gradient
         for values, target in places:
-            np.subtract(largest, values, out=misses)
-            bits = misses.view(integer)
-            np.minimum(bits, 1, out=bits)  # 0 where the maximum is, 1 elsewhere
-            np.multiply(bits, offered.view(integer), out=bits)
-            np.subtract(offered, misses, out=target)
-            offered, misses, rest = misses, rest, misses
-        np.copyto(last[1], offered)
+            np.equal(values, largest, out=takes)
+            np.logical_and(takes, free, out=takes)
+            np.logical_xor(free, takes, out=free)
+            np.multiply(gradient, takes, out=target)
+        np.multiply(gradient, free, out=last[1])
 
 
 def _take(rest: Array, values: Array, largest: Array, kept: Array) -> None:

@@ -14,8 +14,8 @@ from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Padding", "Scratch", "Window", "blocks", "from_lines", "inside", "is_batch_last", "lines_like", "padded"]
 
-#: Lends memory until the kernel returns: ``scratch(name, shape)``.
-Scratch = Callable[[str, Shape], Array]
+#: Lends memory until the kernel returns: ``scratch(name, shape)``, or with a third argument in another type.
+Scratch = Callable[..., Array]
 #: Rows above, rows below, columns to the left, columns to the right.
 Padding = tuple[int, int, int, int]
 
