@@ -27,6 +27,7 @@ SMALL_STEP = 8_000_000
 #: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 24
+CHUNK_UNIT = 16
 
 _DONE = object()
 
@@ -222,9 +223,13 @@ class Executor:
             self._idle.append(context)
 
     def _infer_chunks(self, context: _Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
-        parts = max(2, -(-rows // self._chunk))  # two at least, whatever the number of threads: shapes alone decide
+        # Two parts at least, whatever the number of threads: shapes alone decide. Of many rows each has a whole number of
+        # cache lines: where the batch is the last axis in memory, vectors then lie within lines.
+        step = min(self._chunk, -(-rows // 2))
+        step -= step % CHUNK_UNIT if step > CHUNK_UNIT else 0
+        cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]
         outputs = [np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs]
-        free = deque(context.shard(number) for number in range(min(POOL.threads, parts)))
+        free = deque(context.shard(number) for number in range(min(POOL.threads, len(cuts))))
 
         def chunk(start: int, stop: int) -> None:
             shard = free.pop()
@@ -233,7 +238,7 @@ class Executor:
             free.append(shard)
 
         with single_threaded_blas:
-            POOL.run([partial(chunk, *cut) for cut in bounds(rows, parts)])
+            POOL.run([partial(chunk, *cut) for cut in cuts])
         return outputs
 
 
