@@ -58,6 +58,10 @@ class Layer(Configurable):
     rises = False  # type: bool
     #: Whether each output is the largest of some inputs.
     chooses = False  # type: bool
+    #: How often the layer repeats every row and column of its images, if that is all it does.
+    enlarges = None  # type: tuple[int, int] | None
+    #: Whether forward and backward can do that themselves on the way, given ``call.enlarges``.
+    absorbs_enlarging = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
     absorbable = None  # type: str | None
 

@@ -43,13 +43,15 @@ class Step:
     needs_dx: tuple[bool, ...]
     learns: bool  # whether backward has anything to do here
     overwrites: bool  # whether this step is the only one that reads its input
+    enlarges: tuple[int, int] = (1, 1)  # how often it repeats rows and columns of its input before anything else
 
 
 class Program:
     """The steps of a graph in order, for training (with heads) or for inference (without).
 
     Training stops before an activation that the loss absorbs; inference passes over layers that only train. With
-    `in_place` a layer may write its output over an input that nobody else reads.
+    `in_place` a layer may write its output over an input that nobody else reads, and neighbours may change places or
+    become one where the result is the same.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Program:
         readers.update(self.outputs)
         if in_place:
             _choose_before_rising(steps, readers)
+            steps = _joined_enlarging(steps, readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -144,6 +147,7 @@ class Shard:
             call.training = gradients is not None
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
+            call.enlarges = step.enlarges
             if step.layer in shared:
                 call.shared = shared[step.layer]
             self.calls.append(call)
@@ -253,6 +257,26 @@ def _choose_before_rising(steps: list[Step], readers: Counter[int]) -> None:
             if readers[step.target] == 1:
                 steps[first] = replace(following, sources=step.sources, target=step.target, needs_dx=step.needs_dx)
                 steps[first + 1] = replace(step, sources=(step.target,), target=following.target)
+
+
+def _joined_enlarging(steps: list[Step], readers: Counter[int]) -> list[Step]:
+    """Leave out layers that enlarge images for a convolution that can do so on the way."""
+    result: list[Step] = []
+    for step in steps:
+        before = result[-1] if result else None
+        if (
+            before is not None
+            and step.layer.absorbs_enlarging
+            and before.layer.enlarges is not None
+            and step.sources == (before.target,)
+            and readers[before.target] == 1
+        ):
+            result[-1] = replace(
+                step, sources=before.sources, needs_dx=before.needs_dx, enlarges=before.layer.enlarges
+            )
+        else:
+            result.append(step)
+    return result
 
 
 def _put(pending: list[Any], place: int, gradient: Array) -> None:

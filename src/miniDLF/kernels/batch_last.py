@@ -40,14 +40,13 @@ def batch_last_weights(weight: Array, out: Array) -> Array:
 
 
 def batch_last(x: Array, matrix: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
-    """Convolve: x (H, W, C, N), matrix (F, kw kh C), bias (F,), y (OH, OW, F, N) C-contiguous."""
+    """Convolve: x (H, W, C, N), matrix (F, kw kh C), bias (F,), y (OH, OW, F, N) with contiguous positions."""
     line = None if bias is None else _line(bias, y, scratch)
     for rows in _blocks(x, y, window):
         out = y[rows]
         _multiply(matrix, _patches(x, rows, y.shape[1], window, scratch), out)
         if line is not None:
-            flat = out.reshape(-1, len(line))
-            np.add(flat, line, out=flat)
+            np.add(out, line, out=out)
 
 
 def batch_last_backward(
@@ -110,10 +109,10 @@ def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scr
 
 
 def _line(bias: Array, y: Array, scratch: Scratch) -> Array:
-    """Repeat the bias for every image: (F N,), as long as what one position of y has."""
+    """Repeat the bias for every image, (F, N): a pass over one position of y is then one loop."""
     line = scratch("line", y.shape[2:])
     line[...] = bias[:, np.newaxis]
-    return line.reshape(-1)
+    return line
 
 
 def _blocks(x: Array, y: Array, window: Window) -> Iterator[slice]:

@@ -14,8 +14,10 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from miniDLF.kernels.batch_last import FEWEST_IMAGES, batch_last, batch_last_backward, batch_last_weights
+from miniDLF.kernels.enlarged import enlarged, enlarged_backward
 from miniDLF.kernels.few_filters import few_filters, few_filters_weights
 from miniDLF.kernels.im2col import im2col, im2col_backward, im2col_weights
+from miniDLF.kernels.pooling import spread_windows, sum_windows
 from miniDLF.kernels.windows import Scratch, Window, is_batch_last
 from miniDLF.kernels.winograd import (
     TILE,
@@ -109,7 +111,14 @@ def batched(x: Array) -> bool:
 
 
 def conv2d(
-    x: Array, weight: Array, bias: Array, matrices: Matrices, window: Window, empty: Lend, scratch: Scratch
+    x: Array,
+    weight: Array,
+    bias: Array,
+    matrices: Matrices,
+    window: Window,
+    empty: Lend,
+    scratch: Scratch,
+    factors: tuple[int, int] = (1, 1),
 ) -> Array:
     """Convolve x (N, C, H, W), which `arranged` has ordered, with weight (F, C, kh, kw) and add bias (F,).
 
@@ -119,8 +128,14 @@ def conv2d(
         Of the same weights, from `prepare_weights`.
     empty
         Lends the memory of the result, "y".
+    factors
+        How often every row and every column of x is repeated first; `window` is on the enlarged image.
     """
+    if factors != (1, 1) and not batched(x):
+        x = _enlarge(x, factors, scratch)
+        factors = (1, 1)
     count, _, height, width = x.shape
+    height, width = height * factors[0], width * factors[1]
     size = window.positions(height, width)
     filters = len(weight)
     fast = matrices.method == "winograd" and not _wasteful(size)
@@ -135,7 +150,9 @@ def conv2d(
             im2col(inputs, matrix, bias, y, window, scratch)
         return y.transpose(0, 3, 1, 2)
     inputs, y = x.transpose(2, 3, 1, 0), empty("y", (*size, filters, count))
-    if fast:
+    if factors != (1, 1):
+        enlarged(inputs, weight, bias, y, factors, window, matrices.method == "few_filters", scratch)
+    elif fast:
         winograd(_as_one(inputs), matrices.forward, bias, _as_one(y), window, scratch)
     elif matrices.method == "few_filters":
         few_filters(inputs, matrices.forward, bias, y, window, scratch)
@@ -157,6 +174,7 @@ def conv2d_backward(
     dbias: Array,
     empty: Lend | None,
     scratch: Scratch,
+    factors: tuple[int, int] = (1, 1),
 ) -> Array | None:
     """Write the gradients of `conv2d`, dweight (F, C, kh, kw) and dbias (F,), and return dx (N, C, H, W).
 
@@ -169,6 +187,14 @@ def conv2d_backward(
     empty
         Lends the memory of the result, "dx"; ``None`` where dx is not needed.
     """
+    if factors != (1, 1) and not batched(x):
+        large = _enlarge(x, factors, scratch)
+        dx = conv2d_backward(large, dy, weight, matrices, window, dweight, dbias, empty and scratch, scratch)
+        if dx is None or empty is None:
+            return None
+        small = empty("dx", (len(x), *x.shape[2:], x.shape[1]))
+        sum_windows(dx.transpose(0, 2, 3, 1), Window(factors, factors), 1, small, scratch)
+        return small.transpose(0, 3, 1, 2)
     count, channels, height, width = x.shape
     fast = matrices.backward is not None and empty is not None and not _wasteful((height, width))
     if not batched(x):
@@ -186,13 +212,23 @@ def conv2d_backward(
         np.copyto(outputs, dy.transpose(2, 3, 1, 0))
     dx = None if empty is None else empty("dx", (height, width, channels, count))
     _sum_batch_last(outputs, dbias, scratch)
-    if fast:
+    if factors != (1, 1):
+        enlarged_backward(inputs, outputs, weight, dweight, dx, factors, window, scratch)
+    elif fast:
         winograd_backward(
             _as_one(inputs), _as_one(outputs), matrices.backward, dweight, _as_one(dx), window, scratch
         )
     else:
         batch_last_backward(inputs, outputs, weight, dweight, dx, window, scratch)
     return None if dx is None else dx.transpose(3, 2, 0, 1)
+
+
+def _enlarge(x: Array, factors: tuple[int, int], scratch: Scratch) -> Array:
+    """Repeat every row and column of x (N, C, H, W); the result is channels-last in memory."""
+    count, channels, height, width = x.shape
+    large = scratch("enlarged", (count, height * factors[0], width * factors[1], channels))
+    spread_windows(x.transpose(0, 2, 3, 1), Window(factors, factors), 1, large, scratch)
+    return large.transpose(0, 3, 1, 2)
 
 
 def _as_one(images: Array) -> Array:

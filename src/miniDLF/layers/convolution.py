@@ -118,6 +118,8 @@ class Conv2D(Layer):
             constraint=self.bias_constraint,
         )
         self._method = choose_method(self._kernel, self._stride, channels, self.filters)
+        # Winograd's method saves more than a convolution of the small image would.
+        self.absorbs_enlarging = self._stride == (1, 1) and self._method != "winograd"
         return (self.filters, *output)
 
     def prepare(self, shared: Shared) -> None:
@@ -125,15 +127,17 @@ class Conv2D(Layer):
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         x = call.x = arranged(x, call.empty)
-        call.window = self._window(*x.shape[2:])
-        weight, bias = self.weight.value, self.bias.value
-        return conv2d(x, weight, bias, call.shared.matrices, call.window, call.empty, call.scratch)  # (N, F, OH, OW)
+        (down, across), (height, width) = call.enlarges, x.shape[2:]
+        call.window = self._window(height * down, width * across)
+        weight, bias, matrices = self.weight.value, self.bias.value, call.shared.matrices
+        return conv2d(x, weight, bias, matrices, call.window, call.empty, call.scratch, call.enlarges)  # (N, F, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
         dweight, dbias = call.grad(self.weight), call.grad(self.bias)
+        weight, matrices, scratch = self.weight.value, call.shared.matrices, call.scratch
         empty = call.empty if call.needs_dx else None
         return conv2d_backward(
-            call.x, dy, self.weight.value, call.shared.matrices, call.window, dweight, dbias, empty, call.scratch
+            call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges
         )
 
     def parts(self) -> tuple[Layer, ...]:

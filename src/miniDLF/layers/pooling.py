@@ -110,6 +110,7 @@ class UpSampling2D(Layer):
     def __post_init__(self) -> None:
         size = pair(self.size, "UpSampling2D: size")
         self._window = Window(size, size)
+        self.enlarges = size
 
     def build(self, input_shape: Shape) -> Shape:
         channels, height, width = image_shape(self, input_shape)
