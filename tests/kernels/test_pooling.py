@@ -53,6 +53,7 @@ def run(shape, window, mode, order, x=None):
 @given(windows(), st.sampled_from(["max", "avg", "sum"]), st.sampled_from([lambda x: x, channels_last]), st.booleans())
 def test_any_window(case, mode, order, long):
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pooling, "SMALL", 0)
         if long:  # a pixel of a few channels counts as a long run
             patch.setattr(pooling, "LONG", 1)
         results, expected = run(*case, mode, order)
@@ -82,6 +83,7 @@ def test_windows_that_tile(sizes, mode, block):
 @pytest.mark.parametrize("mode", ["max", "avg"])
 def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
     monkeypatch.setattr(pooling, "BLOCK", block)
+    monkeypatch.setattr(pooling, "SMALL", 0)
     results, expected = run((3, 2, 9, 8), window, mode, channels_last)
     for result, loop in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
@@ -90,6 +92,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
 @pytest.mark.parametrize("long", [1, 256])
 def test_one_winner_where_all_are_equal(monkeypatch, long):
     monkeypatch.setattr(pooling, "LONG", long)
+    monkeypatch.setattr(pooling, "SMALL", 0)
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 0, 0] = -0.0
     (_, dx), (_, expected) = run(x.shape, Window((2, 2), (2, 2)), "max", channels_last, x)

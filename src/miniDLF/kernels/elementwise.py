@@ -32,10 +32,13 @@ def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     if first.size <= PIECE and all(array.flags.c_contiguous for array in arrays):
         yield arrays
         return
-    if any(_places(array) != _places(first) for array in arrays) or not _dense(first):
+    if any(array.strides != first.strides for array in arrays) and any(_places(a) != _places(first) for a in arrays):
         yield arrays
         return
-    flat = [array.ravel(order="K") for array in arrays]  # views, in one order also with what is lent for a piece
+    flat = [array.ravel(order="K") for array in arrays]  # in one order also with what is lent for a piece
+    if any(array.flags.owndata for array in flat):  # a copy: the elements do not lie together
+        yield arrays
+        return
     for start in range(0, first.size, PIECE):
         yield tuple(array[start : start + PIECE] for array in flat)
 
@@ -43,14 +46,6 @@ def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 def _places(array: Array) -> list[int]:
     """Return the strides in elements."""
     return [stride // array.itemsize for stride in array.strides]
-
-
-def _dense(array: Array) -> bool:
-    """Say whether the elements lie together without gaps, in whatever order of the axes."""
-    if array.flags.c_contiguous:
-        return True
-    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    return bool(array.transpose(order).flags.c_contiguous)
 
 
 def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:

@@ -28,6 +28,8 @@ __all__ = ["max_windows", "max_windows_backward", "spread_windows", "sum_windows
 BLOCK = 256 << 10
 #: Numbers of a pixel from which on it counts as a long run.
 LONG = 256
+#: Up to so many numbers of an input the number of calls is what counts, and `_tiled` has the fewest.
+SMALL = 16_384
 
 
 def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scratch) -> None:
@@ -221,9 +223,9 @@ def _put(source: Array, target: Array, *, adds: bool = False) -> None:
 
 
 def _tiled(x: Array, y: Array, window: Window) -> bool:
-    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs."""
+    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs, or x is small."""
     tiled = window.kernel == window.stride and x.shape[1:3] == (y.shape[1] * window.kernel[0], y.shape[2] * window.kernel[1])
-    return tiled and x.shape[3] >= LONG and x.strides[3] == x.itemsize
+    return tiled and x.strides[3] == x.itemsize and (x.shape[3] >= LONG or x.size <= SMALL)
 
 
 def _places(x: Array, images: slice, rows: slice, window: Window) -> list[Array]:
