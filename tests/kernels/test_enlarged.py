@@ -61,9 +61,7 @@ def test_enlarging_on_the_way(case, dtype, order):
     close(conv2d(images, weight, bias, matrices, window, own, scratch, factors), expected)
     for target in (own, None):
         gradients = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
-        result = conv2d_backward(
-            images, order(dy), weight, matrices, window, *gradients, target, scratch, factors
-        )
+        result = conv2d_backward(images, order(dy), weight, matrices, window, *gradients, target, scratch, factors)
         if target is None:
             assert result is None
         else:

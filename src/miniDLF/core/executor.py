@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class Executor:
     def step(self, batch: Batch, number: int, *, training: bool = True, backward: bool = True) -> list[float]:
         """Run one batch; leave the gradients of its mean loss in ``buffers.gradients``; return the loss of each head.
 
-        The gradients of the shards still lie apart: `summed` or the updater joins them.
+        The gradients of the shards still lie apart (see `gradient_parts`): the updater joins them.
         """
         program = self._training
         if program is None:
@@ -151,6 +152,14 @@ class Executor:
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
         return [shard.gradients for shard in self._shards[: self._last] if shard.gradients is not None]
+
+    def finite(self) -> bool:
+        """Say whether all gradients of the last step are finite."""
+        shards = self.active()
+        if math.isfinite(sum([shard.square for shard in shards])):
+            return True
+        # A square may overflow where the gradient does not.
+        return all(shard.gradients is None or np.isfinite(shard.gradients).all() for shard in shards)
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""
@@ -196,7 +205,7 @@ class Executor:
             shape = (stop - start, *array.shape[1:])
             part = shard.workspace.empty(name, shape, array.dtype)
             # "clip" writes straight to `out`; the default mode would gather into a buffer of its own first.
-            np.take(array, rows[start:stop], axis=0, out=part, mode="clip")
+            array.take(rows[start:stop], 0, part, "clip")
         if part.dtype == wanted:
             return part
         converted = shard.workspace.empty(name + " cast", part.shape, wanted)

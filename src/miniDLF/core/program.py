@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +15,7 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
+from miniDLF.core.rewriting import chosen_first, enlarging_joined
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
@@ -90,8 +90,7 @@ class Program:
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
         if in_place:
-            _choose_before_rising(steps, readers)
-            steps = _joined_enlarging(steps, readers)
+            steps = enlarging_joined(chosen_first(steps, readers), readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -133,6 +132,8 @@ class Shard:
         self.targets: list[Array] = []
         self.weights: list[Array] = []
         self.losses: list[float] = []
+        #: The sum of the squares of the gradient: not finite where any of it is not.
+        self.square = 0.0
         views = buffers.views(gradients) if gradients is not None else {}
         self.calls: list[Call] = []
         self._collected: list[tuple[Array, list[tuple[int, Array]]]] = []
@@ -152,9 +153,15 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        steps = list(enumerate(zip(program.steps, self.calls, strict=True)))
         self._forward = [
-            (step.layer.forward, call, itemgetter(*step.sources), step.target)
-            for step, call in zip(program.steps, self.calls, strict=True)
+            (step.layer.forward, call, itemgetter(*step.sources), step.target, _meets(step.layer))
+            for _, (step, call) in steps
+        ]
+        self._backward = [
+            (step.layer.backward, call, position, step, _meets(step.layer))
+            for position, (step, call) in reversed(steps)
+            if step.learns
         ]
 
     def set_training(self, training: bool) -> None:
@@ -166,7 +173,7 @@ class Shard:
         """Run all steps and return the outputs; for inference, where nothing has to wait for other shards."""
         values = self.values
         values[: len(inputs)] = inputs
-        for forward, call, sources, target in self._forward:
+        for forward, call, sources, target, _ in self._forward:
             values[target] = forward(sources(values), call)
         return [values[place] for place in self.program.outputs]
 
@@ -181,30 +188,32 @@ class Shard:
         program, values = self.program, self.values
         values[: len(inputs)] = inputs
         self.targets, self.weights = list(targets), list(weights)
-        for step, (forward, call, sources, target) in zip(program.steps, self._forward, strict=True):
+        for forward, call, sources, target, meets in self._forward:
             x = sources(values)
-            if step.layer.synchronises and call.training:
-                call.total = yield step.layer.merge, step.layer.partial(x, call)
+            if meets is not None and call.training:
+                call.total = yield meets.merge, meets.partial(x, call)
             values[target] = forward(x, call)
         pending: list[Any] = [None] * program.size
         self._take_losses(pending)
         if not backward:
             return
         reached: set[int] = set()
-        for position in range(len(program.steps) - 1, -1, -1):
-            step, call = program.steps[position], self.calls[position]
+        for backward_of, call, position, step, meets in self._backward:
             dy = pending[step.target]
-            if dy is None or not step.learns:
+            if dy is None:
                 continue
             pending[step.target] = None
             reached.add(position)
-            if step.layer.synchronises and call.training:
-                call.backward_total = yield _add, step.layer.backward_partial(dy, call)
-            dx = step.layer.backward(dy, call)
-            if not step.layer.takes_many:
-                dx = (dx,)
-            self._hand_back(step, dx, pending)
+            if meets is not None and call.training:
+                call.backward_total = yield _add, meets.backward_partial(dy, call)
+            dx = backward_of(dy, call)
+            if step.layer.takes_many:
+                self._hand_back(step, dx, pending)
+            elif step.needs_dx[0]:
+                _put(pending, step.sources[0], dx)
         self._collect(reached)
+        if self.gradients is not None:
+            self.square = float(self.gradients.dot(self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
         program, empty = self.program, self.workspace.empty
@@ -247,36 +256,9 @@ class Shard:
                     np.add(total, part, out=total)
 
 
-def _choose_before_rising(steps: list[Step], readers: Counter[int]) -> None:
-    """Let a pooling that chooses the largest run before the rising function that stands before it.
-
-    ``max f(x) = f(max x)``, and so are the gradients; f then has a quarter of the numbers to work on.
-    """
-    for first, (step, following) in enumerate(pairwise(steps)):
-        if step.layer.rises and following.layer.chooses and following.sources == (step.target,):
-            if readers[step.target] == 1:
-                steps[first] = replace(following, sources=step.sources, target=step.target, needs_dx=step.needs_dx)
-                steps[first + 1] = replace(step, sources=(step.target,), target=following.target)
-
-
-def _joined_enlarging(steps: list[Step], readers: Counter[int]) -> list[Step]:
-    """Leave out layers that enlarge images for a convolution that can do so on the way."""
-    result: list[Step] = []
-    for step in steps:
-        before = result[-1] if result else None
-        if (
-            before is not None
-            and step.layer.absorbs_enlarging
-            and before.layer.enlarges is not None
-            and step.sources == (before.target,)
-            and readers[before.target] == 1
-        ):
-            result[-1] = replace(
-                step, sources=before.sources, needs_dx=before.needs_dx, enlarges=before.layer.enlarges
-            )
-        else:
-            result.append(step)
-    return result
+def _meets(layer: Layer) -> Layer | None:
+    """Return the layer if its shards have to meet."""
+    return layer if layer.synchronises else None
 
 
 def _put(pending: list[Any], place: int, gradient: Array) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,19 +17,23 @@ __all__ = ["Updater"]
 
 #: Elements of a slice, at the most. Smaller ones would stay in a cache of the second level, but two threads that make
 #: short NumPy calls hinder each other at the interpreter's lock. Adam over 6.3 million values on one and two threads:
-#: slices of 16 384 9.4 and 10.5 ms, of 65 536 7.6 and 5.2 ms, of 262 144 8.2 and 5.8 ms.
-SLICE = 65_536
+#: slices of 32 768 13.2 and 12.5 ms, of 65 536 12.3 and 9.4 ms, of 131 072 11.7 and 8.3 ms, of 262 144 11.5 and 7.9 ms
+#: (another processor: 65 536 7.6 and 5.2 ms, 262 144 8.2 and 5.8 ms).
+SLICE = 131_072
+#: The values are copied before every so many updates. A copy each time would be a fifth of the memory that an update of
+#: Adam moves.
+SNAPSHOT = 8
 
 
 class Updater:
-    """Joins the shards' gradients, checks them, and steps the optimizer.
+    """Joins the shards' gradients and steps the optimizer.
 
     Attributes
     ----------
     state : dict of str to array
         The optimizer's flat state, laid out like ``buffers.values``.
     previous : array
-        The values before the last update: the last ones known to give a finite loss.
+        The values before one of the last `SNAPSHOT` updates: they are known to give a finite loss.
     """
 
     def __init__(self, optimizer: Any, buffers: Buffers) -> None:
@@ -44,24 +48,19 @@ class Updater:
         count = max(-(-size // SLICE), 1)
         self._cuts = slices = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
         self._scratch: list[Workspace] = []
-        self._sums: list[float] = [0.0] * len(slices)
         self._local: list[dict[str, Array]] = [
             {name: array if name.startswith("_") else array[cut] for name, array in self.state.items()}
             for cut in slices
         ]
 
-    def join(self, parts: list[Array]) -> bool:
-        """Sum the shards' gradients into ``buffers.gradients`` (a fixed tree); return whether they are all finite."""
-        self._share(partial(self._join, parts))
-        if np.isfinite(sum(self._sums)):
-            return True
-        return bool(np.isfinite(self.buffers.gradients).all())  # a square may overflow where the gradient does not
+    def join(self, parts: Sequence[Array]) -> None:
+        """Sum the shards' gradients into the first of them, ``buffers.gradients``, in a fixed tree."""
+        if len(parts) > 1:
+            self._share(partial(self._join, parts))
 
-    def _join(self, parts: list[Array], numbers: range, _: Workspace) -> None:
+    def _join(self, parts: Sequence[Array], numbers: range, _: Workspace) -> None:
         for number in numbers:
-            cut = self._cuts[number]
-            total = tree(_add_to, [part[cut] for part in parts])
-            self._sums[number] = float(np.dot(total, total))
+            _sum_of(parts, self._cuts[number])
 
     def penalties(self) -> float:
         """Add the gradients of the regularizers; return what they add to the loss."""
@@ -70,23 +69,26 @@ class Updater:
             total += slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
         return total
 
-    def apply(self, step: int) -> None:
-        """Update the values. `step` counts from 1."""
-        optimizer = self.optimizer
+    def apply(self, step: int, parts: Sequence[Array] | None = None) -> None:
+        """Update the values by the shards' gradients (without any, by ``buffers.gradients``). `step` counts from 1.
+
+        Gradients that nobody looks at before the update are summed slice by slice on the way: one wait for the threads
+        less, and they need not be written and read again.
+        """
+        optimizer, parts = self.optimizer, parts or [self.buffers.gradients]
+        if optimizer.uses_before:
+            self.join(parts)
+            parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
             return
-        self._share(partial(self._apply, float(optimizer.rate(step - 1)), step))
+        self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step))
         optimizer.after(self.buffers, self.state, step)
         for slot in self._constrained:
             slot.parameter.constraint.apply(slot.parameter.value)
 
-    def _apply(self, rate: float, step: int, numbers: range, workspace: Workspace) -> None:
-        values, gradients, update, lend = (
-            self.buffers.values,
-            self.buffers.gradients,
-            self.optimizer.update,
-            workspace.empty,
-        )
+    def _apply(self, parts: Sequence[Array], rate: float, step: int, numbers: range, workspace: Workspace) -> None:
+        values, update, lend = self.buffers.values, self.optimizer.update, workspace.empty
+        keeps = (step - 1) % SNAPSHOT == 0
 
         def scratch(name: str, size: int) -> Array:
             return lend(name, (size,))
@@ -94,11 +96,16 @@ class Updater:
         for number in numbers:
             cut = self._cuts[number]
             value = values[cut]
-            np.copyto(self.previous[cut], value)
-            update(value, gradients[cut], self._local[number], rate, step, scratch)
+            if keeps:
+                np.copyto(self.previous[cut], value)
+            if len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
+                gradient = np.add(parts[0][cut], parts[1][cut], out=scratch("gradient", value.size))
+            else:
+                gradient = _sum_of(parts, cut)
+            update(value, gradient, self._local[number], rate, step, scratch)
 
     def restore(self) -> None:
-        """Put back the values before the last update."""
+        """Put back values that are known to give a finite loss."""
         np.copyto(self.buffers.values, self.previous)
 
     def load_state(self, state: Mapping[str, Array]) -> None:
@@ -109,14 +116,20 @@ class Updater:
     def _share(self, work: Any) -> None:
         """Run `work` over all slices: consecutive runs of them on the threads."""
         threads = min(POOL.threads, len(self._cuts))
-        while len(self._scratch) < max(threads, 1):
+        while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
-        cuts = bounds(len(self._cuts), max(threads, 1))
-        if len(cuts) <= 1:
+        if threads <= 1:
             if self._cuts:
                 work(range(len(self._cuts)), self._scratch[0])
             return
+        cuts = bounds(len(self._cuts), threads)
         POOL.run([partial(work, range(*cut), self._scratch[number]) for number, cut in enumerate(cuts)])
+
+
+def _sum_of(parts: Sequence[Array], cut: slice) -> Array:
+    """Add a slice of all `parts` up in the first of them; return it."""
+    total: Array = tree(_add_to, [part[cut] for part in parts])
+    return total
 
 
 def _add_to(a: Array, b: Array) -> Array:

@@ -1,9 +1,9 @@
 """Convolution of batches, with the images' number as the last axis: memory (H, W, C, N) under the shape (N, C, H, W).
 
 What lies under a window row, ``kw C`` numbers of N images, is then one run of memory, and a matrix (kw C, N) that BLAS
-can multiply where it lies. Only the ``kh`` rows of a window have to be put next to each other, a copy of long lines that
-grows the images ``kh / stride`` times; `im2col` copies ``kh kw`` numbers for every position, in runs as short as a
-pixel. The products, one for each position, are (F, K) @ (K, N): small enough to run where the operands lie.
+can multiply where it lies. Only the ``kh`` rows of a window have to be put next to each other, a copy of long lines
+that grows the images ``kh / stride`` times; `im2col` copies ``kh kw`` numbers for every position, in runs as short as
+a pixel. The products, one for each position, are (F, K) @ (K, N): small enough to run where the operands lie.
 Everything after it gains as well: a pass, a pooling, a normalisation have lines of ``C N`` numbers.
 
 Milliseconds of one thread at 105 Gflop/s, float32, for forward and backward; with channels-last memory (im2col); and
@@ -127,7 +127,7 @@ def _blocks(x: Array, y: Array, window: Window) -> Iterator[slice]:
 def _patches(x: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> Array:
     """Return the patches (h, OW, kw kh C, N) of the window positions in `rows` x `columns` of x (H, W, C, N).
 
-    The rows of a window are put next to each other, (h, W, kh, C, N); the columns of neighbouring windows overlap there.
+    The rows of a window are put next to each other, (h, W, kh, C, N); the columns of neighbours overlap there.
     """
     (kh, kw), (down, across), (top, _, left, _) = window.kernel, window.stride, window.padding
     height, width, channels, count = x.shape

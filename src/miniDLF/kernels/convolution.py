@@ -195,32 +195,45 @@ def conv2d_backward(
         small = empty("dx", (len(x), *x.shape[2:], x.shape[1]))
         sum_windows(dx.transpose(0, 2, 3, 1), Window(factors, factors), 1, small, scratch)
         return small.transpose(0, 3, 1, 2)
-    count, channels, height, width = x.shape
-    fast = matrices.backward is not None and empty is not None and not _wasteful((height, width))
     if not batched(x):
-        inputs, outputs = x.transpose(0, 2, 3, 1), dy.transpose(0, 2, 3, 1)
-        dx = None if empty is None else empty("dx", (count, height, width, channels))
-        _sum_channels(outputs, dbias)
-        if fast:
-            winograd_backward(inputs, outputs, matrices.backward, dweight, dx, window, scratch)
-        else:
-            im2col_backward(inputs, outputs, weight, dweight, dx, window, scratch)
-        return None if dx is None else dx.transpose(0, 3, 1, 2)
+        return _backward_channels_last(x, dy, weight, matrices, window, dweight, dbias, empty, scratch)
+    count, channels, height, width = x.shape
     inputs, outputs = x.transpose(2, 3, 1, 0), dy.transpose(2, 3, 1, 0)
     if not outputs.flags.c_contiguous:
         outputs = scratch("batch last", outputs.shape)
         np.copyto(outputs, dy.transpose(2, 3, 1, 0))
-    dx = None if empty is None else empty("dx", (height, width, channels, count))
     _sum_batch_last(outputs, dbias, scratch)
+    dx = None if empty is None else empty("dx", (height, width, channels, count))
     if factors != (1, 1):
         enlarged_backward(inputs, outputs, weight, dweight, dx, factors, window, scratch)
-    elif fast:
-        winograd_backward(
-            _as_one(inputs), _as_one(outputs), matrices.backward, dweight, _as_one(dx), window, scratch
-        )
-    else:
+    elif dx is None or matrices.backward is None or _wasteful((height, width)):
         batch_last_backward(inputs, outputs, weight, dweight, dx, window, scratch)
+    else:
+        images, gradient, target = _as_one(inputs), _as_one(outputs), _as_one(dx)
+        winograd_backward(images, gradient, matrices.backward, dweight, target, window, scratch)
     return None if dx is None else dx.transpose(3, 2, 0, 1)
+
+
+def _backward_channels_last(
+    x: Array,
+    dy: Array,
+    weight: Array,
+    matrices: Matrices,
+    window: Window,
+    dweight: Array,
+    dbias: Array,
+    empty: Lend | None,
+    scratch: Scratch,
+) -> Array | None:
+    count, channels, height, width = x.shape
+    inputs, outputs = x.transpose(0, 2, 3, 1), dy.transpose(0, 2, 3, 1)
+    _sum_channels(outputs, dbias)
+    dx = None if empty is None else empty("dx", (count, height, width, channels))
+    if dx is None or matrices.backward is None or _wasteful((height, width)):
+        im2col_backward(inputs, outputs, weight, dweight, dx, window, scratch)
+    else:
+        winograd_backward(inputs, outputs, matrices.backward, dweight, dx, window, scratch)
+    return None if dx is None else dx.transpose(0, 3, 1, 2)
 
 
 def _enlarge(x: Array, factors: tuple[int, int], scratch: Scratch) -> Array:

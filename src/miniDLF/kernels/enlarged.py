@@ -33,9 +33,16 @@ class Phase(NamedTuple):
 
 
 def enlarged(
-    x: Array, weight: Array, bias: Array, y: Array, factors: tuple[int, int], window: Window, few: bool, scratch: Scratch
+    x: Array,
+    weight: Array,
+    bias: Array,
+    y: Array,
+    factors: tuple[int, int],
+    window: Window,
+    few: bool,
+    scratch: Scratch,
 ) -> None:
-    """Convolve x (H, W, C, N), enlarged by `factors`, with stride 1: weight (F, C, kh, kw), y (OH, OW, F, N) C-contiguous.
+    """Convolve x (H, W, C, N), enlarged by `factors`, with stride 1: weight (F, C, kh, kw), y (OH, OW, F, N).
 
     Parameters
     ----------
@@ -68,16 +75,14 @@ def enlarged_backward(
 ) -> None:
     """Fill dweight (F, C, kh, kw) and dx (H, W, C, N), C-contiguous, unless it is None, from dy (OH, OW, F, N)."""
     dweight.fill(0)
-    part = dx
     for number, phase in enumerate(_phases(x.shape[:2], dy.shape[:2], factors, window, weight.dtype.str)):
-        if dx is not None and number:
-            part = scratch("dx of a phase", dx.shape)
+        part = dx if dx is None or number == 0 else scratch("dx of a phase", dx.shape)
         kernel = _merged(weight, phase)
         gradient = scratch("merged gradient", kernel.shape)
         batch_last_backward(x, dy[phase.places], kernel, gradient, part, phase.window, scratch)
         shares = gradient.reshape(-1, len(phase.sums)) @ phase.sums  # (F C, rows columns) @ (rows columns, kh kw)
         np.add(dweight, shares.reshape(dweight.shape), out=dweight)
-        if dx is not None and number:
+        if dx is not None and part is not None and part is not dx:
             np.add(dx, part, out=dx)
 
 

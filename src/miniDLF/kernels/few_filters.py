@@ -1,8 +1,8 @@
 """Convolution to one to four filters, as the last layer of an autoencoder has: multiply first, then shift.
 
-`batch_last` copies ``kh`` rows of C numbers a position to make F of them. Here every pixel is multiplied with all places
-of all kernels, ``(kh kw F, C) @ (C, N)``, and the ``kh kw`` planes are added, each moved to where its window lies: lines
-of whole rows. 64 images 28x28, 16 -> 1, 3x3: 0.37 ms, `batch_last` 0.67 (one thread of 105 Gflop/s).
+`batch_last` copies ``kh`` rows of C numbers a position to make F of them. Here every pixel is multiplied with all
+places of all kernels, ``(kh kw F, C) @ (C, N)``, and the ``kh kw`` planes are added, each moved to where its window
+lies: lines of whole rows. 64 images 28x28, 16 -> 1, 3x3: 0.37 ms, `batch_last` 0.67 (one thread of 105 Gflop/s).
 """
 
 from __future__ import annotations

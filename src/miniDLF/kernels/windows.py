@@ -1,8 +1,9 @@
 """Sliding windows over images: their geometry, zero padding, and blocks of work that fit the cache.
 
-Inside the kernels images have the axes (N, H, W, C), channels last. Layers hand over views of their (N, C, H, W) arrays,
-so any order of memory is welcome. Memory in batch-last order, (H, W, C, N), as convolutions of batches leave it, is seen
-as one image (1, H, W, C N): for all that treats channels alike the two are the same, but the lines are N times as long.
+Inside the kernels images have the axes (N, H, W, C), channels last. Layers hand over views of their (N, C, H, W)
+arrays, so any order of memory is welcome. Memory in batch-last order, (H, W, C, N), as convolutions of batches leave
+it, is seen as one image (1, H, W, C N): for all that treats channels alike the two are the same, but the lines are N
+times as long.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array
 
 __all__ = ["Padding", "Scratch", "Window", "blocks", "from_lines", "inside", "is_batch_last", "lines_like", "padded"]
 

@@ -136,9 +136,7 @@ class Conv2D(Layer):
         dweight, dbias = call.grad(self.weight), call.grad(self.bias)
         weight, matrices, scratch = self.weight.value, call.shared.matrices, call.scratch
         empty = call.empty if call.needs_dx else None
-        return conv2d_backward(
-            call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges
-        )
+        return conv2d_backward(call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges)
 
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)

@@ -9,6 +9,7 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ShapeError
+from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
 
@@ -76,15 +77,15 @@ class Dense(Layer):
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
-        y = np.matmul(x, self.weight.value, out=call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
+        y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
         return np.add(y, self.bias.value, out=y)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
-        np.matmul(call.x.T, dy, out=call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
-        np.sum(dy, axis=0, out=call.grad(self.bias))
+        call.x.T.dot(dy, call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
+        ones(len(dy), dy.dtype).dot(dy, call.grad(self.bias))  # (N,) @ (N, U) -> (U,)
         if not call.needs_dx:
             return None
-        return np.matmul(dy, self.weight.value.T, out=call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)
+        return dy.dot(self.weight.value.T, call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return 2 * input_shape[0] * self.size

@@ -47,8 +47,8 @@ class Optimizer(Configurable):
 
     @property
     def uses_before(self) -> bool:
-        """Whether `before` looks at the gradient (see `ClipValue`)."""
-        return False
+        """Whether `before` looks at the gradient: then the gradients of all shards are summed before it is called."""
+        return type(self).before is not Optimizer.before
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, with its decay."""

@@ -85,19 +85,20 @@ class Engine:
         Raises
         ------
         DivergedError
-            If the loss or a gradient is not finite. The weights are then those of the last step whose loss was finite.
+            If the loss or a gradient is not finite. The weights are then those of a step shortly before whose loss was
+            finite.
         """
         if self.optimizer.full_batch:
             return self._minimize(batch)
         executor, updater = self.executor, self.updater
         with single_threaded_blas, quiet_arithmetic():
             losses = executor.step(batch, self.steps)
-            finite = updater.join(executor.gradient_parts())
-            if not finite or not math.isfinite(sum(losses)):
+            if not math.isfinite(sum(losses)) or not executor.finite():
+                updater.join(executor.gradient_parts())
                 raise self._diverged(losses)
             total = sum(losses) + updater.penalties()
             self.steps += 1
-            updater.apply(self.steps)
+            updater.apply(self.steps, executor.gradient_parts())
             executor.update_states()
         self._measure(losses, total, len(batch))
         return total
