@@ -232,8 +232,8 @@ class Executor:
             self._idle.append(context)
 
     def _infer_chunks(self, context: _Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
-        # Two parts at least, whatever the number of threads: shapes alone decide. Of many rows each has a whole number of
-        # cache lines: where the batch is the last axis in memory, vectors then lie within lines.
+        # Two parts at least, whatever the number of threads: shapes alone decide. Where the batch is the last axis in
+        # memory, whole cache lines of rows keep every vector within a line.
         step = min(self._chunk, -(-rows // 2))
         step -= step % CHUNK_UNIT if step > CHUNK_UNIT else 0
         cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]

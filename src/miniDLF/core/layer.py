@@ -54,7 +54,7 @@ class Layer(Configurable):
     #: Whether what forward returns is memory of this call's own that backward does not read: the next layer may then
     #: overwrite it (see `Call.output_like`). A layer that returns its input, or a view of it, must not say so.
     gives_away = False  # type: bool
-    #: Whether the layer is a function of one number that never falls: it may then change places with one that `chooses`.
+    #: Whether the layer is a function of one number that never falls: it may change places with one that `chooses`.
     rises = False  # type: bool
     #: Whether each output is the largest of some inputs.
     chooses = False  # type: bool
