@@ -63,6 +63,8 @@ class Call:
         Whether nobody needs the input any more, so that the output may take its place (see `output_like`).
     enlarges : tuple of int
         How often every row and every column of the input is to be repeated first (see `Layer.absorbs_enlarging`).
+    rectifies : float or None
+        The slope below zero of the rectifier that the input is to pass first (see `Layer.absorbs_rectifier`).
     shared : Shared
         What ``prepare`` made once for every shard of this step.
     total, backward_total
@@ -73,6 +75,7 @@ class Call:
     needs_dx: bool
     overwrites: bool
     enlarges: tuple[int, int]
+    rectifies: float | None
     shared: Shared
     total: Any
     backward_total: Any
@@ -89,6 +92,7 @@ class Call:
         self.needs_dx = True
         self.overwrites = False
         self.enlarges = (1, 1)
+        self.rectifies = None
         self.empty = workspace.empty
         self.empty_like = workspace.empty_like
         self.zeros = workspace.zeros

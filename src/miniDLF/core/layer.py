@@ -62,6 +62,10 @@ class Layer(Configurable):
     enlarges = None  # type: tuple[int, int] | None
     #: Whether forward and backward can do that themselves on the way, given ``call.enlarges``.
     absorbs_enlarging = False  # type: bool
+    #: The slope for x < 0 if the layer is a rectifier and nothing else, 0 for the plain one.
+    rectifies = None  # type: float | None
+    #: Whether forward and backward can rectify their input themselves on the way, given ``call.rectifies``.
+    absorbs_rectifier = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
     absorbable = None  # type: str | None
 

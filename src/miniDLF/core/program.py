@@ -15,7 +15,7 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
-from miniDLF.core.rewriting import chosen_first, enlarging_joined
+from miniDLF.core.rewriting import chosen_first, enlarging_joined, rectifier_joined
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
@@ -44,6 +44,7 @@ class Step:
     learns: bool  # whether backward has anything to do here
     overwrites: bool  # whether this step is the only one that reads its input
     enlarges: tuple[int, int] = (1, 1)  # how often it repeats rows and columns of its input before anything else
+    rectifies: float | None = None  # the slope below zero of the rectifier that it applies to its input first
 
 
 class Program:
@@ -90,7 +91,7 @@ class Program:
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
         if in_place:
-            steps = enlarging_joined(chosen_first(steps, readers), readers)
+            steps = rectifier_joined(enlarging_joined(chosen_first(steps, readers), readers), readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -148,7 +149,7 @@ class Shard:
             call.training = gradients is not None
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
-            call.enlarges = step.enlarges
+            call.enlarges, call.rectifies = step.enlarges, step.rectifies
             if step.layer in shared:
                 call.shared = shared[step.layer]
             self.calls.append(call)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from miniDLF.core.program import Step
 
-__all__ = ["chosen_first", "enlarging_joined"]
+__all__ = ["chosen_first", "enlarging_joined", "rectifier_joined"]
 
 
 def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
@@ -41,6 +41,19 @@ def enlarging_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
             and _alone(before, step, readers)
         ):
             result[-1] = replace(step, sources=before.sources, needs_dx=before.needs_dx, enlarges=factors)
+        else:
+            result.append(step)
+    return result
+
+
+def rectifier_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
+    """Leave out rectifiers before a layer that can rectify on the way."""
+    result: list[Step] = []
+    for step in steps:
+        before = result[-1] if result else None
+        slope = before.layer.rectifies if before is not None else None
+        if before is not None and slope is not None and step.layer.absorbs_rectifier and _alone(before, step, readers):
+            result[-1] = replace(step, sources=before.sources, needs_dx=before.needs_dx, rectifies=slope)
         else:
             result.append(step)
     return result

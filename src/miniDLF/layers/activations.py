@@ -30,6 +30,7 @@ class ReLU(Layer):
             raise ArgumentError(f"ReLU: alpha is the slope for x < 0, between 0 and 1; received {self.alpha}.")
         if not self.max_value > 0:
             raise ArgumentError(f"ReLU: max_value must be positive, received {self.max_value}.")
+        self.rectifies = self.alpha if self.max_value == np.inf else None
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = leaky(x, self.alpha, self.max_value, call.output_like(x), call.scratch)
@@ -227,6 +228,7 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         self.function = self._resolve()
         self.absorbable, self.rises = self.function.absorbable, self.function.rises
+        self.rectifies = self.function.rectifies
 
     def _resolve(self) -> Layer:
         clip = np.inf if self.max_value == _DEFAULT_MAX else self.max_value

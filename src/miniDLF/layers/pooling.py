@@ -9,7 +9,9 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
-from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
+from miniDLF.kernels.elementwise import leaky, leaky_backward
+from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows, tiles
+from miniDLF.kernels.rectified import rectified_means, rectified_means_backward
 from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.convolution import image_shape, pair
@@ -64,6 +66,9 @@ class Pooling2D(Layer):
                 f"(input_shape {tuple(input_shape)}). Use a smaller size, or fewer layers that shrink the image "
                 "before it."
             )
+        (kh, kw), (rows, columns) = self._window.kernel, output
+        tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
+        self.absorbs_rectifier = self.mode == "avg" and tiled
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
@@ -71,7 +76,11 @@ class Pooling2D(Layer):
         count, height, width, channels = images.shape
         y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
         call.x, call.images = x, images
-        if self.mode == "avg":
+        if call.rectifies is not None and tiles(images, y, window):
+            rectified_means(images, call.rectifies, window, y, call.scratch)
+        elif self.mode == "avg":
+            if call.rectifies is not None:
+                images = leaky(images, call.rectifies, np.inf, call.empty("rectified", images.shape), call.scratch)
             sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
         else:
             call.largest = max_windows(images, window, y, call.empty, call.scratch)
@@ -81,9 +90,15 @@ class Pooling2D(Layer):
         if not call.needs_dx:
             return None
         window, gradient = self._window, lines_like(dy, call.x, call.scratch)
+        if call.rectifies is not None and tiles(call.images, gradient, window):
+            dx = call.images if call.overwrites else call.empty("dx", call.images.shape)
+            rectified_means_backward(call.images, call.rectifies, gradient, window, dx)
+            return from_lines(dx, call.x)
         dx = call.empty("dx", call.images.shape)
         if self.mode == "avg":
             spread_windows(gradient, window, 1 / (window.kernel[0] * window.kernel[1]), dx, call.scratch)
+            if call.rectifies is not None:
+                leaky_backward(dx, call.images, call.rectifies, np.inf, call.scratch)
         else:
             max_windows_backward(call.images, call.y, call.largest, gradient, window, dx, call.scratch)
         return from_lines(dx, call.x)
