@@ -1,11 +1,11 @@
-# One command does the work: `make demo`, `make test`, `make parity`, `make bench`, `make docs`. Each sets up its own .venv first.
+# One command does the work: `make demo`, `make test`, `make lowest`, `make parity`, `make bench`, `make docs`. Each sets up its own .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .stamps
 # The CPU build of PyTorch is named by version, so that no CUDA build is pulled in where a local one exists.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint parity bench bench-quick accuracy docs format clean
+.PHONY: demo test lint lowest parity bench bench-quick footprint accuracy docs format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,15 @@ lint: $(STAMPS)/test
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not parity"
 
+# The tests with the lowest versions that pyproject.toml allows, in an environment of their own.
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --requirement tests/lowest-versions.txt --editable .
+	PYTHONPATH=src:. .venv-lowest/bin/python -m pytest -n 2 -m "not parity"
+
+footprint: $(STAMPS)/core
+	$(BIN)/python benchmarks/footprint.py
+
 parity: $(STAMPS)/parity
 	$(BIN)/python -m pytest -m parity
 
@@ -54,4 +63,4 @@ format: $(STAMPS)/test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .stamps build dist out docs/_build
+	rm -rf .venv .venv-lowest .stamps build dist out docs/_build

@@ -29,6 +29,9 @@ from miniDLF.layers import (
 )
 from miniDLF.models import Input, Model, Sequential
 
+#: NumPy before 2.3 buffers also those operands of a casting ufunc that need no cast: two of 32 KiB.
+OLD_CASTS = tuple(map(int, np.__version__.split(".")[:2])) < (2, 3)
+
 NETWORKS = {
     "MLP": ([Dense(400, input_shape=(784,)), Activation("leaky_relu"), Dropout(0.2), Dense(10)], (784,), 512),
     "CNN": (
@@ -73,7 +76,7 @@ def test_a_steady_step_allocates_nothing_large(name: str) -> None:
             grown = tracemalloc.get_traced_memory()[1] - before
             # All that is alive at one time: the buffers of NumPy's casts and two draws of random bits, of 64 KiB at
             # the most each. The smallest array between two layers has 512 KiB in the MLP.
-            assert grown < 3 * 65_536, f"{grown} bytes"
+            assert grown < (3 + OLD_CASTS) * 65_536, f"{grown} bytes"
     finally:
         tracemalloc.stop()
 

@@ -175,3 +175,11 @@ def test_profile_names_every_layer() -> None:
     assert report.layers[0].forward_flops == 2 * 4 * 8 * 16
     assert "dense_1" in str(report)
     assert "total" in str(report)
+
+
+def test_a_layer_that_another_model_has_named_keeps_its_name_beside_new_ones() -> None:
+    shared = Dense(4, input_shape=(3,))
+    Sequential([shared, Dense(2)]).get_weights()
+    x = Input((5,))
+    other = Model(x, Dense(1)(shared(Dense(3)(x))))
+    assert [layer.name for layer in other.layers] == ["dense_2", "dense_1", "dense_3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from miniDLF.core.parameter import Parameter
 from miniDLF.kernels.workspace import ALIGNMENT, Array, Shape, aligned_empty
 
 __all__ = ["Buffers", "Slot"]
+
+#: Models that share layers may be used from several threads: only one at a time moves parameters, so that the one that
+#: is `current` owns all of its own.
+_MOVING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,18 @@ class Buffers:
         Another model that shares some of them notices that it is no longer `current` and takes them back before its
         next step.
         """
-        for slot in self.slots:
-            parameter, home = slot.parameter, self.values if slot.trained else self.state
-            view = home[slot.slice].reshape(slot.shape)
-            if parameter.value is not None:
-                view[...] = parameter.value
-            if parameter.owner is not None and parameter.owner is not self:
-                parameter.owner.current = False
-            parameter.value = view
-            parameter.grad = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
-            parameter.owner = self
-        self.current = True
+        with _MOVING:
+            for slot in self.slots:
+                parameter, home = slot.parameter, self.values if slot.trained else self.state
+                view = home[slot.slice].reshape(slot.shape)
+                if parameter.value is not None:
+                    view[...] = parameter.value
+                if parameter.owner is not None and parameter.owner is not self:
+                    parameter.owner.current = False
+                parameter.value = view
+                parameter.grad = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
+                parameter.owner = self
+            self.current = True
 
     def trained_slots(self) -> list[Slot]:
         """The slots of what the optimizer trains."""

@@ -223,11 +223,12 @@ class Executor:
         except IndexError:
             context = _Inference(self._inference, self.buffers)
         try:
-            rows = len(inputs[0])
-            context.prepare()
-            if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_STEP):
-                return [np.array(output) for output in context.shard(0).forward(inputs)]
-            return self._infer_chunks(context, inputs, rows)
+            with single_threaded_blas:  # always: the bits must not depend on whether another model trains meanwhile
+                rows = len(inputs[0])
+                context.prepare()
+                if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_STEP):
+                    return [np.array(output) for output in context.shard(0).forward(inputs)]
+                return self._infer_chunks(context, inputs, rows)
         finally:
             self._idle.append(context)
 
@@ -246,8 +247,7 @@ class Executor:
                 output[start:stop] = part
             free.append(shard)
 
-        with single_threaded_blas:
-            POOL.run([partial(chunk, *cut) for cut in cuts])
+        POOL.run([partial(chunk, *cut) for cut in cuts])
         return outputs
 
 

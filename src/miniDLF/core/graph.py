@@ -146,22 +146,16 @@ class Graph:
 
     def _named(self) -> dict[Layer, str]:
         counts: Counter[str] = Counter()
-        scopes: dict[int, str] = {}
+        prefixes = self._prefixes(counts)
+        # A layer that another model has named already keeps its name, also where a new one comes before it.
+        kept = {prefix + layer.name for layer, prefix in prefixes.items() if layer.name}
         names: dict[Layer, str] = {}
         taken: dict[str, Layer] = {}
-        for node in self.nodes:
-            layer = node.layer
-            if layer is None or layer in names:
-                continue
-            prefix = ""
-            for block in node.scope:
-                if id(block) not in scopes:
-                    scopes[id(block)] = getattr(block, "name", None) or _numbered(type(block).__name__, prefix, counts)
-                prefix += scopes[id(block)] + "/"
+        for layer, prefix in prefixes.items():
             name = prefix + layer.name if layer.name else ""
             if not name:
                 name = prefix + _numbered(type(layer).__name__, prefix, counts)
-                while name in taken:
+                while name in taken or name in kept:
                     name = prefix + _numbered(type(layer).__name__, prefix, counts)
                 layer.name = name.rpartition("/")[2]
             if name in taken:
@@ -172,6 +166,21 @@ class Graph:
             names[layer] = name
             taken[name] = layer
         return names
+
+    def _prefixes(self, counts: Counter[str]) -> dict[Layer, str]:
+        """Return for each layer the names of the blocks that its first use is a part of, each with a slash."""
+        scopes: dict[int, str] = {}
+        prefixes: dict[Layer, str] = {}
+        for node in self.nodes:
+            if node.layer is None or node.layer in prefixes:
+                continue
+            prefix = ""
+            for block in node.scope:
+                if id(block) not in scopes:
+                    scopes[id(block)] = getattr(block, "name", None) or _numbered(type(block).__name__, prefix, counts)
+                prefix += scopes[id(block)] + "/"
+            prefixes[node.layer] = prefix
+        return prefixes
 
     def flops(self) -> int:
         """Return the floating-point operations of one forward pass of one sample."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -71,7 +72,7 @@ class Layer(Configurable):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         if "__init__" not in cls.__dict__:
-            annotations = inspect.get_annotations(cls)
+            annotations = _annotations(cls)
             inherited = {field.name for base in cls.__mro__[1:] for field in _fields(base)}
             for name, (annotation, default) in COMMON.items():
                 if name not in annotations and name not in inherited:
@@ -192,6 +193,15 @@ class Layer(Configurable):
     def described(self) -> str:
         """How error messages call the layer: ``Conv2D 'conv2d_2'``."""
         return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return a class' own annotations; names that are defined further down stay names (PEP 649, Python 3.14)."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    return inspect.get_annotations(cls)
 
 
 def _fields(base: type) -> tuple[Any, ...]:

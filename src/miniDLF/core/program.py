@@ -44,6 +44,7 @@ class Step:
     learns: bool  # whether backward has anything to do here
     overwrites: bool  # whether this step is the only one that reads its input
     enlarges: tuple[int, int] = (1, 1)  # how often it repeats rows and columns of its input before anything else
+    joined: tuple[Layer, ...] = ()  # the layers whose work it does on the way
     rectifies: float | None = None  # the slope below zero of the rectifier that it applies to its input first
 
 

@@ -40,7 +40,7 @@ def enlarging_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
             and step.layer.absorbs_enlarging
             and _alone(before, step, readers)
         ):
-            result[-1] = replace(step, sources=before.sources, needs_dx=before.needs_dx, enlarges=factors)
+            result[-1] = replace(_joined(before, step), enlarges=factors)
         else:
             result.append(step)
     return result
@@ -53,10 +53,16 @@ def rectifier_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
         before = result[-1] if result else None
         slope = before.layer.rectifies if before is not None else None
         if before is not None and slope is not None and step.layer.absorbs_rectifier and _alone(before, step, readers):
-            result[-1] = replace(step, sources=before.sources, needs_dx=before.needs_dx, rectifies=slope)
+            result[-1] = replace(_joined(before, step), rectifies=slope)
         else:
             result.append(step)
     return result
+
+
+def _joined(before: Step, step: Step) -> Step:
+    """Return `step` as it does the work of `before` too."""
+    joined = (*before.joined, before.layer, *step.joined)
+    return replace(step, sources=before.sources, needs_dx=before.needs_dx, joined=joined)
 
 
 def _alone(before: Step, step: Step, readers: Counter[int]) -> bool:

@@ -105,9 +105,9 @@ def sigmoid(x: Array, out: Array) -> Array:
 
 def softmax(x: Array, out: Array) -> Array:
     """Return ``exp(x) / sum(exp(x))`` over the last axis; the maximum is taken off first, so nothing overflows."""
-    np.subtract(x, np.max(x, axis=-1, keepdims=True), out=out)
+    np.subtract(x, np.maximum.reduce(x, -1, keepdims=True), out=out)
     np.exp(out, out=out)
-    return np.divide(out, np.sum(out, axis=-1, keepdims=True), out=out)
+    return np.divide(out, np.add.reduce(out, -1, keepdims=True), out=out)
 
 
 def dropout(x: Array, p: float, rng: np.random.Generator, kept: Array, y: Array, lend: Lend) -> Array:

@@ -1,8 +1,8 @@
 """The threads that run shards, and the limit on BLAS' own threads while they do.
 
 Threads and the BLAS library belong to the process, not to a model, so this module holds one pool for all. A model
-that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: no
-more threads run than were asked for, and the result is the same, because shards define the arithmetic.
+that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: only one
+model at a time has helpers, and the result is the same, because shards define the arithmetic.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ class _BlasLimit:
         self._lock = threading.Lock()
         self._inside = 0
         self._libraries: list[Any] | None = None
+        self._setters: list[Callable[[int], Any]] = []
         self._before: list[int] = []
 
     def __enter__(self) -> None:
@@ -153,16 +154,30 @@ class _BlasLimit:
 
                 found = ThreadpoolController().select(user_api="blas")
                 self._libraries = list(found.lib_controllers)
+                # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives.
+                # Here the first to enter and the last to leave decide, on whatever threads they are.
+                self._setters = [
+                    getattr(library, "_real_set_num_threads", library.set_num_threads) for library in self._libraries
+                ]
             self._before = [library.get_num_threads() for library in self._libraries]
-            for library in self._libraries:
-                library.set_num_threads(1)
+            self._set([1] * len(self._libraries))
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for library, number in zip(self._libraries or [], self._before, strict=True):
-                    library.set_num_threads(number)
+                self._set(self._before)
+
+    def _set(self, numbers: Sequence[int]) -> None:
+        for setter, number in zip(self._setters, numbers, strict=True):
+            setter(number)
+
+    def forget(self) -> None:
+        """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            self._set(self._before)
 
 
 POOL = ThreadPool()
@@ -170,6 +185,7 @@ single_threaded_blas = _BlasLimit()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.forget)
+    os.register_at_fork(after_in_child=single_threaded_blas.forget)
 
 
 def set_threads(n: int) -> None:

@@ -38,12 +38,13 @@ class Profile:
     gemm_gflops: float
 
     def __str__(self) -> str:
+        width = max(26, *(len(layer.name) + 2 for layer in self.layers))
         lines = [
             f"batch of {self.rows}, one thread; GEMM of this machine: {self.gemm_gflops:.0f} GFLOP/s a thread",
-            f"{'layer':<26}{'forward':>10}{'backward':>10}{'MFLOP':>11}{'of GEMM':>9}{'activations':>13}",
+            f"{'layer':<{width}}{'forward':>10}{'backward':>10}{'MFLOP':>11}{'of GEMM':>9}{'activations':>13}",
         ]
         for layer in self.layers:
-            lines.append(self._line(layer))
+            lines.append(self._line(layer, width))
         total = LayerProfile(
             "total",
             *(
@@ -51,14 +52,14 @@ class Profile:
                 for name in ("forward_ms", "backward_ms", "forward_flops", "backward_flops", "activation_bytes")
             ),
         )
-        return "\n".join([*lines, self._line(total)])
+        return "\n".join([*lines, self._line(total, width)])
 
-    def _line(self, layer: LayerProfile) -> str:
+    def _line(self, layer: LayerProfile, width: int) -> str:
         flops = layer.forward_flops + layer.backward_flops
         milliseconds = layer.forward_ms + layer.backward_ms
         share = flops / (milliseconds * 1e6 * self.gemm_gflops) if milliseconds else 0.0
         return (
-            f"{layer.name:<26}{layer.forward_ms:>7.3f} ms{layer.backward_ms:>7.3f} ms{flops / 1e6:>11.1f}{share:>9.0%}"
+            f"{layer.name:<{width}}{layer.forward_ms:>7.3f} ms{layer.backward_ms:>7.3f} ms{flops / 1e6:>11.1f}{share:>9.0%}"
             f"{layer.activation_bytes / 1024:>9.0f} KiB"
         )
 
@@ -97,9 +98,8 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
                 (any(step.needs_dx) + any(p.trainable for p in step.layer.parameters)) if step.layer.parameters else 1
             )
             memory = call.workspace.nbytes
-            result.append(
-                LayerProfile(names[step.layer], forward, backward, flops, flops * factor * step.learns, memory)
-            )
+            name = " + ".join(names[layer] for layer in (*step.joined, step.layer))
+            result.append(LayerProfile(name, forward, backward, flops, flops * factor * step.learns, memory))
     return Profile(result, len(batch), rate)
 
 

@@ -152,7 +152,8 @@ class Engine:
         """Add a batch to the running loss and metrics, in inference mode."""
         rows = len(batch)
         for start in range(0, rows, EVALUATION_ROWS):
-            self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
+            with single_threaded_blas:
+                self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
 
     def _test_block(self, batch: Batch, start: int, stop: int) -> None:
         def block(array: Array) -> Array:
