@@ -59,8 +59,8 @@ class Profile:
         milliseconds = layer.forward_ms + layer.backward_ms
         share = flops / (milliseconds * 1e6 * self.gemm_gflops) if milliseconds else 0.0
         return (
-            f"{layer.name:<{width}}{layer.forward_ms:>7.3f} ms{layer.backward_ms:>7.3f} ms{flops / 1e6:>11.1f}{share:>9.0%}"
-            f"{layer.activation_bytes / 1024:>9.0f} KiB"
+            f"{layer.name:<{width}}{layer.forward_ms:>7.3f} ms{layer.backward_ms:>7.3f} ms{flops / 1e6:>11.1f}"
+            f"{share:>9.0%}{layer.activation_bytes / 1024:>9.0f} KiB"
         )
 
 
