@@ -5,7 +5,7 @@ STAMPS := .stamps
 # The CPU build of PyTorch is named by version, so that no CUDA build is pulled in where a local one exists.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint lowest parity bench bench-quick footprint accuracy docs format clean
+.PHONY: demo test lint lowest parity bench bench-quick bench-scaling footprint accuracy docs format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -50,10 +50,13 @@ accuracy: $(STAMPS)/core
 	$(BIN)/python benchmarks/accuracy.py
 
 bench: $(STAMPS)/parity
-	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.report --callbacks
 
 bench-quick: $(STAMPS)/parity
 	$(BIN)/python -m benchmarks.report --quick
+
+bench-scaling: $(STAMPS)/parity
+	$(BIN)/python -m benchmarks.scaling
 
 docs: $(STAMPS)/test
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

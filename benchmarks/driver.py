@@ -9,17 +9,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from benchmarks import peers
 
-__all__ = ["ROOT", "Worker", "WorkerError", "environment", "rounds"]
+__all__ = ["ROOT", "Crew", "Worker", "WorkerError", "environment", "rounds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Whether a process that has imported a framework may be forked: on macOS the system's libraries do not allow it.
+FORKS = sys.platform == "linux"
 #: How long a worker may take to import, to compile and to answer, in seconds.
 PATIENCE = 240.0
 #: Variables of the caller's that must not reach the workers: they pin OpenBLAS to the kernels or the cache size of
@@ -32,11 +34,15 @@ class WorkerError(RuntimeError):
     """A worker that failed; the message is its last word."""
 
 
-def environment(peer: str, threads: int) -> dict[str, str]:
-    """Return the environment of a worker: the caller's, the same number of threads for all, the peer's own settings."""
+def environment(peer: str, threads: int, folder: str) -> dict[str, str]:
+    """Return the environment of a worker: the caller's, the same number of threads for all, the peer's own settings.
+
+    What is compiled goes to `folder`, so that no run depends on what another one left or left half-written.
+    """
     result = {key: value for key, value in os.environ.items() if key not in DROPPED}
     for library in ("OMP", "OPENBLAS", "MKL", "MINIDLF"):
         result[f"{library}_NUM_THREADS"] = str(threads)
+    result |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)
     result["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if peer != "gemm":
         result |= peers.load(peer).ENVIRONMENT
@@ -44,29 +50,36 @@ def environment(peer: str, threads: int) -> dict[str, str]:
 
 
 class Worker:
-    """One process of `benchmarks.worker`; stopped (SIGSTOP) whenever it is not asked anything.
+    """One framework: a process that has imported it, and forks a fresh one for every workload.
 
-    OpenMP's threads spin for a while after each parallel region, and XLA's and OpenBLAS' for a shorter one; a stopped
-    process takes nothing from the one whose turn it is.
+    So each workload has a process of its own, with its own peak of memory, and the import (seconds, for some) is paid
+    once. The process is stopped (SIGSTOP) whenever it is not asked anything: OpenMP's threads spin for a while after
+    each parallel region, XLA's and OpenBLAS' for a shorter one, and a stopped process takes nothing from the one whose
+    turn it is. Where processes cannot be forked, each workload imports anew.
     """
 
     def __init__(self, peer: str, threads: int) -> None:
-        self.peer = peer
+        self.peer, self.threads = peer, threads
+        self.child: int | None = None
+        self.used = False
+        self._start()
+
+    def _start(self) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", peer, "--threads", str(threads)],
+            [sys.executable, "-m", "benchmarks.worker", self.peer, "--threads", str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             cwd=ROOT,
-            env=environment(peer, threads),
+            env=environment(self.peer, self.threads, self.folder.name),
         )
         try:
             self.versions: dict[str, str] = self._answer(PATIENCE)["versions"]
         except WorkerError:
             self.close()
             raise
-        self._signal("SIGSTOP")
 
     def __enter__(self) -> Worker:
         return self
@@ -74,18 +87,43 @@ class Worker:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def begin(self) -> None:
+        """Take a fresh process, and let the one before go."""
+        self.end()
+        if FORKS:
+            self._send({"do": "fork"})
+        else:
+            if self.used:
+                self.close()
+                self._start()
+            self._send({"do": "start"})
+        self.used = True
+        self.child = self._answer(PATIENCE)["pid"]
+        self._signal("SIGSTOP")
+
+    def end(self) -> None:
+        """Let the process go that `begin` took."""
+        if FORKS and self.child is not None:
+            self._signal("SIGCONT")
+            self._send({"do": "end"})
+            self._answer(PATIENCE)
+        self.child = None
+
     def ask(self, do: str, patience: float = PATIENCE, **keywords: Any) -> dict[str, Any]:
-        """Wake the worker, give it a command, put it to sleep again; return its answer."""
-        assert self.process.stdin is not None
+        """Wake the process, give it a command, put it to sleep again; return its answer."""
         self._signal("SIGCONT")
-        try:
-            self.process.stdin.write(json.dumps({"do": do, **keywords}).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise WorkerError(f"{self.peer}: the worker has ended: {self.last_words()}") from None
+        self._send({"do": do, **keywords})
         answer = self._answer(patience)
         self._signal("SIGSTOP")
         return answer
+
+    def _send(self, command: Mapping[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerError(f"{self.peer}: the worker has ended: {self.last_words()}") from None
 
     def _answer(self, patience: float) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -102,8 +140,8 @@ class Worker:
         return answer
 
     def _signal(self, name: str) -> None:
-        if hasattr(signal, name) and self.process.poll() is None:
-            self.process.send_signal(getattr(signal, name))
+        if hasattr(signal, name) and self.child is not None and self.process.poll() is None:
+            os.kill(self.child, getattr(signal, name))
 
     def last_words(self) -> str:
         """Return the last line of what the worker wrote to its standard error."""
@@ -112,12 +150,42 @@ class Worker:
         return lines[-1][:300] if lines else "no message"
 
     def close(self) -> None:
-        """End the process."""
+        """End the processes (that which `begin` took ends with the one it was forked from)."""
         self.process.kill()
         self.process.wait()
+        self.child = None
         for stream in (self.process.stdin, self.process.stdout, self.log):
             if stream is not None:
                 stream.close()
+        self.folder.cleanup()
+
+
+class Crew:
+    """The workers of a report, one a peer and number of threads, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._workers: dict[tuple[str, int], Worker] = {}
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def get(self, peer: str, threads: int) -> Worker:
+        """Return the worker, with a fresh process."""
+        key = (peer, threads)
+        if key not in self._workers:
+            self._workers[key] = Worker(peer, threads)
+        self._workers[key].begin()
+        return self._workers[key]
+
+    def drop(self, peer: str, threads: int) -> None:
+        """End a worker that failed; the next `get` starts another one."""
+        worker = self._workers.pop((peer, threads), None)
+        if worker is not None:
+            worker.close()
 
 
 def rounds(

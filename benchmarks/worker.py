@@ -1,30 +1,30 @@
-"""The process in which one framework runs one workload, driven line by line by `benchmarks.driver`.
+"""The process in which one framework runs, driven line by line by `benchmarks.driver`.
 
-One process a framework, so that thread pools, allocators and BLAS libraries do not mix. Commands and answers are lines
-of JSON on the standard streams.
+It imports the framework and then forks: every workload runs in a process of its own, so that thread pools, allocators
+and peaks of memory do not mix. Commands and answers are lines of JSON on the standard streams.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from benchmarks import peers, workloads
 from benchmarks.workloads.base import Data, Workload
 
-#: Seconds for which a variant is timed when the fastest is looked for, and for which a program is warmed up.
-TRIAL_SECONDS = 0.6
-WARM_SECONDS = 0.5
+Run = Callable[[int], None]
 
 
 def orders(rows: int, batch: int) -> Iterator[np.ndarray]:
@@ -36,7 +36,7 @@ def orders(rows: int, batch: int) -> Iterator[np.ndarray]:
             yield order[at : at + batch]
 
 
-def stepper(workload: Workload, program: Any, data: Data) -> Callable[[int], None]:
+def stepper(workload: Workload, program: Any, data: Data) -> Run:
     """Return a function that does `count` steps and returns when they are done."""
     if workload.mode == "predict":
         x = data.x[: workload.batch]
@@ -49,14 +49,12 @@ def stepper(workload: Workload, program: Any, data: Data) -> Callable[[int], Non
     rows = orders(len(data.x), workload.batch)
 
     def train(count: int) -> None:
-        for _ in range(count):
-            program.step(next(rows))
-        program.finish()
+        program.steps(rows, count)
 
     return train
 
 
-def timed(run: Callable[[int], None], seconds: float, least: int = 2) -> float:
+def timed(run: Run, seconds: float, least: int = 2) -> float:
     """Run for about `seconds`; return the seconds of the fastest step."""
     best, began, done = float("inf"), time.perf_counter(), 0
     while done < least or time.perf_counter() - began < seconds:
@@ -67,7 +65,7 @@ def timed(run: Callable[[int], None], seconds: float, least: int = 2) -> float:
     return best
 
 
-def gemm(size: int = 1024) -> Callable[[int], None]:
+def gemm(size: int = 1024) -> Run:
     """Return a function that multiplies two float32 matrices: the machine's rate, as NumPy reaches it."""
     rng = np.random.default_rng(0)
     a, b = (rng.random((size, size), dtype=np.float32) for _ in range(2))
@@ -103,16 +101,24 @@ class Worker:
 
     def __init__(self, peer: str, threads: int) -> None:
         self.peer: Any = None if peer == "gemm" else peers.load(peer)
-        if self.peer is not None:
-            self.peer.start(threads)
-        self.run: Callable[[int], None] = gemm()
+        self.threads = threads
+        self.kept: tuple[str, str, Run] | None = None
+        self.run: Run = gemm()
+        for name in self.peer.MODULES if self.peer else ():
+            importlib.import_module(name)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what runs here."""
         return {name: metadata.version(name) for name in (self.peer.PACKAGES if self.peer else ("numpy",))}
 
-    def choose(self, name: str) -> dict[str, Any]:
-        """Time every variant of a workload; return the fastest."""
+    def start(self) -> dict[str, Any]:
+        """Begin work in a fresh process."""
+        if self.peer is not None:
+            self.peer.start(self.threads)
+        return {"pid": os.getpid()}
+
+    def choose(self, name: str, seconds: float) -> dict[str, Any]:
+        """Time every variant of a workload for about `seconds` each; return the fastest, and keep it for `load`."""
         workload = workloads.find(name)
         data = workload.data()
         times: dict[str, float] = {}
@@ -120,28 +126,35 @@ class Worker:
         for variant in self.peer.variants(workload):
             try:
                 run = stepper(workload, self.peer.build(workload, data, variant), data)
-                timed(run, WARM_SECONDS / 2)
-                times[variant] = timed(run, TRIAL_SECONDS)
+                timed(run, seconds / 2)
+                times[variant] = timed(run, seconds)
             except Exception as error:  # noqa: BLE001 - one variant that fails is no reason to give up the others
                 errors[variant] = f"{type(error).__name__}: {error}"[:300]
-        if not times:
+                continue
+            if times[variant] == min(times.values()):
+                self.kept = (name, variant, run)
+        if self.kept is None:
             raise RuntimeError(f"no variant runs: {errors}")
-        return {"variant": min(times, key=lambda v: times[v]), "seconds": times, "errors": errors}
+        return {"variant": self.kept[1], "seconds": times, "errors": errors}
 
-    def load(self, name: str, variant: str) -> dict[str, Any]:
-        """Build a workload and warm it up."""
+    def load(self, name: str, variant: str, seconds: float) -> dict[str, Any]:
+        """Build a workload, unless it was just chosen, and warm it up for about `seconds`.
+
+        Answers with the seconds that building took, up to the second step, and those of the fastest step.
+        """
         began = time.perf_counter()
-        if self.peer is not None:
-            self.run = lambda count: None  # lets go of the program before
+        self.base = None
+        if self.kept is not None and self.kept[:2] == (name, variant):
+            self.run = self.kept[2]
+        elif self.peer is not None:
             gc.collect()
             workload = workloads.find(name)
             data = workload.data()
             self.base = memory("VmRSS")
-            program = self.peer.build(workload, data, variant)
-            self.run = stepper(workload, program, data)
+            self.run = stepper(workload, self.peer.build(workload, data, variant), data)
         self.run(2)
         build = time.perf_counter() - began
-        return {"build_seconds": build, "step_seconds": timed(self.run, WARM_SECONDS)}
+        return {"build_seconds": build, "step_seconds": timed(self.run, seconds)}
 
     def turn(self, count: int, warm: int) -> dict[str, Any]:
         """Time `count` steps, after a few that bring code and data back into the caches."""
@@ -151,22 +164,38 @@ class Worker:
         return {"seconds": (time.perf_counter() - before) / count}
 
     def memory(self) -> dict[str, float]:
-        """Return the peak, and the peak above the state after import and data, in MiB."""
+        """Return the peak, and the peak above the state after import and data, in MiB.
+
+        Nothing where other variants have run in this process: their peaks are not this one's.
+        """
+        if self.base is None:
+            return {}
         peak = memory("VmHWM")
         return {"peak": peak, "above": peak - self.base}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("peer")
-    parser.add_argument("--threads", type=int, required=True)
-    arguments = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not meet the answers
-    if hasattr(os, "sched_setaffinity"):  # the one limit that XLA heeds too
-        cores = sorted(os.sched_getaffinity(0))
-        if arguments.threads < len(cores):
-            os.sched_setaffinity(0, cores[: arguments.threads])
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, stopped or not; a driver that is killed leaves none."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_signal_on_parents_death = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_signal_on_parents_death, signal.SIGKILL)
+
+
+def fork() -> tuple[bool, dict[str, Any]]:
+    """Fork; return at once in the child with ``True``, and in the parent when the child has ended."""
+    child = os.fork()
+    if not child:
+        die_with_parent()
+        return True, {}
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return False, {"ended": code} if code == 0 else {"error": f"the process ended with {code}"}
+
+
+def serve(worker: Worker, answers: Any) -> NoReturn:
+    """Answer commands until there are no more. Read line by line, so that a child finds what is meant for it."""
 
     def answer(function: Callable[..., Any], **keywords: Any) -> None:
         try:
@@ -176,16 +205,39 @@ def main() -> None:
             result = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(result), file=answers, flush=True)
 
-    holder: list[Worker] = []
-
-    def begin() -> dict[str, Any]:
-        holder.append(Worker(arguments.peer, arguments.threads))
-        return {"versions": holder[0].versions()}
-
-    answer(begin)
-    for line in sys.stdin:
+    for line in iter(sys.stdin.readline, ""):
         command = json.loads(line)
-        answer(getattr(holder[0], command.pop("do")), **command)
+        do = command.pop("do")
+        if do == "end":
+            os._exit(0)
+        if do == "fork":
+            inside, ended = fork()
+            answer(worker.start if inside else lambda ended=ended: ended)
+        else:
+            answer(getattr(worker, do), **command)
+    os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer")
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not meet the answers
+    if hasattr(os, "sched_setaffinity"):  # the one limit that XLA heeds too
+        cores = sorted(os.sched_getaffinity(0))
+        if arguments.threads < len(cores):
+            os.sched_setaffinity(0, cores[: arguments.threads])
+    try:
+        worker = Worker(arguments.peer, arguments.threads)
+        hello: dict[str, Any] = {"versions": worker.versions()}
+    except Exception as error:  # noqa: BLE001 - not installed, most likely
+        hello = {"error": f"{type(error).__name__}: {error}"[:300]}
+    print(json.dumps(hello), file=answers, flush=True)
+    if "error" not in hello:
+        serve(worker, answers)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["OURS", "PEERS", "load"]
+__all__ = ["OURS", "PEERS", "WITH_CALLBACKS", "load"]
 
 #: Ours first, then the order of the report's columns.
 OURS = "minidlf"
 PEERS = (OURS, "torch_eager", "torch_compile", "jax_jit", "keras_jax")
+#: Ours again, with metrics and callbacks; never a peer of itself.
+WITH_CALLBACKS = "minidlf_callbacks"
 
 
 def load(name: str) -> Any:

@@ -6,19 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.base import Program
 from benchmarks.workloads.base import Data, Workload
 
 TITLE = "JAX jit"
 PACKAGES = ("jax", "jaxlib")
+MODULES = ("jax", "jax.numpy")
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
+COMPILES = True
 
 #: Rows at a time where a large prediction is cut.
 CHUNK = 500
 
 
 def start(threads: int) -> None:
-    """Import JAX. XLA's CPU client takes as many threads as the process has cores; the worker has set those."""
-    import jax  # noqa: F401
+    """XLA's CPU client takes as many threads as the process has cores; the worker has set those."""
 
 
 def variants(workload: Workload) -> tuple[str, ...]:
@@ -38,7 +40,7 @@ def build(workload: Workload, data: Data, variant: str) -> JaxProgram:
     return JaxProgram(workload, data, variant)
 
 
-class JaxProgram:
+class JaxProgram(Program):
     """Parameters, Adam's moments and running statistics as trees; every step gives them to XLA and takes new ones."""
 
     def __init__(self, workload: Workload, data: Data, variant: str) -> None:
@@ -107,6 +109,3 @@ class JaxProgram:
             return np.asarray(self._predict(parameters, statistics, x))
         parts = [self._predict(parameters, statistics, x[at : at + self.chunk]) for at in range(0, len(x), self.chunk)]
         return np.concatenate([np.asarray(part) for part in parts])
-
-    def evaluating(self, on: bool) -> None:
-        """Nothing to switch: prediction is another function."""

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks import networks as n
+from benchmarks.peers.base import Program
 from benchmarks.workloads.base import Data, Workload
 
 TITLE = "Keras on JAX"
 PACKAGES = ("keras", "jax")
+MODULES = ("keras", "jax")
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
+COMPILES = True
 
 #: Rows at a time where a large prediction is cut.
 CHUNK = 500
 
 
 def start(threads: int) -> None:
-    """Import Keras; the threads are XLA's (see `jax_jit`)."""
-    import keras  # noqa: F401
+    """The threads are XLA's (see `jax_jit`)."""
 
 
 def variants(workload: Workload) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def network(workload: Workload) -> Any:
     return Sequential(parts)
 
 
-class KerasProgram:
+class KerasProgram(Program):
     """Model, loss and optimizer of Keras as one pure function of their variables."""
 
     def __init__(self, workload: Workload, data: Data, variant: str) -> None:
@@ -139,6 +141,3 @@ class KerasProgram:
             return np.asarray(self._predict(trainable, fixed, x))
         parts = [self._predict(trainable, fixed, x[at : at + self.chunk]) for at in range(0, len(x), self.chunk)]
         return np.concatenate([np.asarray(part) for part in parts])
-
-    def evaluating(self, on: bool) -> None:
-        """Nothing to switch: prediction is another function."""

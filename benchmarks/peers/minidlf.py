@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from benchmarks import networks as n
+from benchmarks.peers.base import Program
 from benchmarks.workloads.base import Data, Workload
 
 TITLE = "miniDLF"
 PACKAGES = ("miniDLF", "numpy")
+MODULES = ("miniDLF", "miniDLF.layers", "miniDLF.models")
 ENVIRONMENT: dict[str, str] = {}
+COMPILES = False
 
 
 def start(threads: int) -> None:
-    """Import miniDLF and set its threads."""
+    """Set the threads."""
     import miniDLF
 
     miniDLF.set_threads(threads)
@@ -31,7 +35,7 @@ def build(workload: Workload, data: Data, variant: str) -> MiniProgram:
     return MiniProgram(workload, data)
 
 
-def network(workload: Workload) -> Any:
+def network(workload: Workload, metrics: tuple[str, ...] = ()) -> Any:
     """Return the compiled model."""
     from miniDLF import layers, models
 
@@ -61,34 +65,38 @@ def network(workload: Workload) -> Any:
                 raise TypeError(f"no layer for {layer}")
     parts.append(layers.Activation("sigmoid" if workload.loss == "bce" else "softmax"))
     model = models.Sequential(parts, seed=0)
-    model.compile(workload.loss, "adam")
+    model.compile(workload.loss, "adam", metrics=list(metrics))
     model.build(workload.input_shape)
     return model
 
 
-class MiniProgram:
+class MiniProgram(Program):
     """The model, and its data set as `fit` holds it: checked once, gathered by the shards."""
 
-    def __init__(self, workload: Workload, data: Data) -> None:
+    def __init__(self, workload: Workload, data: Data, metrics: tuple[str, ...] = ()) -> None:
         from miniDLF.core.executor import Batch
 
-        self.model = network(workload)
+        self.model = network(workload, metrics)
         self.Batch = Batch
         if workload.mode != "predict":
             self.engine = self.model.engine()
             self.data = self.model.converter().batch(data.x, data.x if data.y is None else data.y)
 
+    def batch(self, rows: np.ndarray) -> Any:
+        """Return what `fit` hands to a step: the data set, and the rows that the shards will gather."""
+        return self.Batch(self.data.inputs, self.data.targets, self.data.weights, rows)
+
     def step(self, rows: np.ndarray) -> None:
         """Do one training step."""
-        data = self.data
-        self.engine.train(self.Batch(data.inputs, data.targets, data.weights, rows))
+        self.engine.train(self.batch(rows))
 
-    def finish(self) -> None:
-        """A step is done when it returns."""
+    def steps(self, rows: Iterator[np.ndarray], count: int) -> None:
+        """Do `count` training steps with BLAS held to one thread around all of them, as `fit` does."""
+        from miniDLF.kernels.threads import single_threaded_blas
+
+        with single_threaded_blas:
+            super().steps(rows, count)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch."""
         return self.model.predict(x)
-
-    def evaluating(self, on: bool) -> None:
-        """Nothing to switch: prediction is another method."""

@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.base import Program
 from benchmarks.workloads.base import Data, Workload
 
 TITLE = "PyTorch eager"
 PACKAGES = ("torch",)
+MODULES = ("torch",)
 ENVIRONMENT: dict[str, str] = {}
+COMPILES = False
 
 #: Rows at a time where a large prediction is cut so that what lies between two layers stays in the caches.
 CHUNK = 500
 
 
 def start(threads: int) -> None:
-    """Import PyTorch and set its threads."""
+    """Set the threads."""
     import torch
 
     torch.set_num_threads(threads)
@@ -38,7 +41,7 @@ def build(workload: Workload, data: Data, variant: str) -> TorchProgram:
     return TorchProgram(workload, data, variant, lambda function: function)
 
 
-class TorchProgram:
+class TorchProgram(Program):
     """The network with its data set as tensors; `compiled` is what `torch.compile` or nothing does to a function."""
 
     def __init__(
@@ -52,13 +55,11 @@ class TorchProgram:
         self.torch = torch
         self.images = "channels-last" in variant
         self.chunk = CHUNK if "chunks" in variant else workload.batch
-        self.order = torch.channels_last if self.images else torch.contiguous_format
         model = self.model = network(workload.layers, workload.input_shape)
         if self.images:
             model = self.model = model.to(memory_format=torch.channels_last)
-        self.x = torch.from_numpy(data.x)
-        if self.images:
-            self.x = self.x.contiguous(memory_format=torch.channels_last)
+        # index_select gives a plain tensor, so the rows of channels-last images are gathered as (N, H, W, C)
+        self.x = torch.from_numpy(np.ascontiguousarray(data.x.transpose(0, 2, 3, 1)) if self.images else data.x)
         self.y = None if data.y is None else torch.from_numpy(data.y)
         self.forward = compiled(lambda x: output_of(workload.loss, model(x)))
         self.loss = compiled(lambda x, y: loss_of(workload.loss, model(x), y))
@@ -71,23 +72,20 @@ class TorchProgram:
         """Do one training step."""
         index = self.torch.from_numpy(rows)
         x = self.x.index_select(0, index)
+        if self.images:
+            x = x.permute(0, 3, 1, 2)  # channels-last memory under PyTorch's shape (N, C, H, W)
         y = x if self.y is None else self.y.index_select(0, index)
-        if self.images:  # index_select forgets the order
-            x = x.contiguous(memory_format=self.order)
         loss = self.loss(x, y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-
-    def finish(self) -> None:
-        """Eager work is done when a call returns."""
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch."""
         with self.torch.inference_mode():
             tensor = self.torch.from_numpy(x)
             if self.images:
-                tensor = tensor.contiguous(memory_format=self.order)
+                tensor = tensor.contiguous(memory_format=self.torch.channels_last)
             if len(x) <= self.chunk:
                 return self.forward(tensor).numpy()
             return self.torch.cat([self.forward(part) for part in tensor.split(self.chunk)]).numpy()

@@ -11,7 +11,7 @@ import pytest
 import miniDLF
 from miniDLF.core.executor import Batch, Executor, bounds, tree
 from miniDLF.errors import ArgumentError
-from miniDLF.kernels.threads import POOL, ThreadPool
+from miniDLF.kernels.threads import POOL, ThreadPool, single_threaded_blas
 from miniDLF.kernels.workspace import Workspace
 from miniDLF.layers import (
     GRU,
@@ -178,6 +178,41 @@ def test_a_taken_pool_leaves_the_work_to_the_caller() -> None:
     with POOL._taken:
         POOL.run([lambda: seen.add(threading.current_thread().name)] * 4)
     assert seen == {threading.current_thread().name}
+
+
+def test_every_caller_takes_the_place_of_a_helper() -> None:
+    pool = ThreadPool()
+    pool.threads = 3
+    seen: set[str] = set()
+    together = threading.Barrier(2)
+
+    def task() -> None:
+        seen.add(threading.current_thread().name)
+        together.wait(10)  # returns only if two threads are at it
+
+    inside, done = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with single_threaded_blas, single_threaded_blas:
+            inside.set()
+            done.wait(10)
+
+    other = threading.Thread(target=train)
+    other.start()
+    try:
+        assert inside.wait(10)
+        with single_threaded_blas:
+            assert single_threaded_blas.others() == 1
+            pool.run([task] * 4)
+            assert len(seen) == 2  # with the other caller three, as asked for
+            pool.threads = 2
+            seen.clear()
+            pool.run([lambda: seen.add(threading.current_thread().name)] * 4)
+            assert seen == {threading.current_thread().name}
+    finally:
+        done.set()
+        other.join()
+    assert single_threaded_blas.others() == 0
 
 
 def test_set_threads() -> None:

@@ -230,11 +230,11 @@ child = os.fork()
 if child == 0:
     with single_threaded_blas:
         pass
-    os._exit(single_threaded_blas._inside)
+    os._exit(single_threaded_blas.others())
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 leave.set()
 thread.join()
-print(status, single_threaded_blas._inside)
+print(status, single_threaded_blas.others())
 """
 
 

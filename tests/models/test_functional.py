@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.layers import Activation, Add, Concatenate, Dense, DerivedLayer, Layer, Multiply, ReLU
+from miniDLF.layers import (
+    LSTM,
+    Activation,
+    Add,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DerivedLayer,
+    Flatten,
+    Layer,
+    Multiply,
+    ReLU,
+)
 from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
 from miniDLF.optimizers import Adam
 
@@ -167,14 +180,46 @@ def test_mistakes_in_graphs() -> None:
         shared(Input((5,)))
 
 
-def test_profile_names_every_layer() -> None:
+def test_profile_prints_a_line_for_every_layer(capsys: pytest.CaptureFixture[str]) -> None:
     model = Sequential([Dense(8, input_shape=(4,)), Activation("relu"), Dense(3), Activation("softmax")], seed=0)
     model.compile("cce", "adam")
-    report = model.profile(data(16), np.arange(16) % 3, repeats=2)
-    assert [layer.name for layer in report.layers] == ["dense_1", "activation_1", "dense_2"]  # the loss absorbs softmax
-    assert report.layers[0].forward_flops == 2 * 4 * 8 * 16
-    assert "dense_1" in str(report)
-    assert "total" in str(report)
+    before = model.get_weights()
+    report = model.profile(data(16), np.arange(16) % 3, repeats=3)
+    names = ["dense_1", "activation_1", "dense_2"]  # the loss absorbs softmax
+    assert [layer.name for layer in report.layers] == names
+    first, _, last = report.layers
+    assert (first.forward_flops, first.backward_flops) == (2 * 4 * 8 * 16, 2 * 4 * 8 * 16)  # no gradient of the input
+    assert (last.forward_flops, last.backward_flops) == (2 * 8 * 3 * 16, 2 * 2 * 8 * 3 * 16)
+    assert all(layer.forward_ms > 0 and layer.backward_ms > 0 for layer in report.layers)
+    assert sum(layer.forward_ms + layer.backward_ms for layer in report.layers) < 3 * report.pass_ms
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    printed = capsys.readouterr().out
+    assert printed == str(report) + "\n"
+    for name in (*names, "all layers", "MFLOP", "of GEMM", "activations"):
+        assert name in printed
+
+
+def test_profile_of_a_layer_in_two_places_and_of_recurrent_and_normalised_models() -> None:
+    a, b = Input((6,)), Input((6,))
+    shared = Dense(6, activation="relu")
+    model = Model([a, b], Dense(2)(Add()([shared(a), shared(b)])), seed=0)
+    model.compile("mse", "sgd")
+    report = model.profile([data(8, 6), data(8, 6)], np.zeros((8, 2)), repeats=2)
+    assert [layer.name for layer in report.layers].count("dense_1") == 2
+
+    text = Sequential([LSTM(5, input_shape=(7, 3)), Activation("softmax")], seed=0)
+    text.compile("cce", "adam")
+    (line,) = text.profile(np.ones((4, 7, 3)), np.zeros((4, 7), np.int64), repeats=2).layers
+    on_input, inner = 2 * 7 * 3 * 20, 2 * 7 * 5 * (20 + 3)
+    assert line.forward_flops == 4 * (on_input + inner)
+    assert line.backward_flops == 4 * (on_input + 2 * inner)
+
+    images = Sequential([Conv2D(2, (3, 3), input_shape=(1, 6, 6)), BatchNormalization(), Flatten(), Dense(2)], seed=0)
+    images.compile("mse", "adam")
+    running = images.get_weights()[4]
+    names = [layer.name for layer in images.profile(np.ones((4, 1, 6, 6)), np.ones((4, 2)), repeats=2).layers]
+    assert names == ["conv2d_1", "batch_normalization_1", "flatten_1", "dense_1"]
+    assert np.array_equal(running, images.get_weights()[4])
 
 
 def test_a_layer_that_another_model_has_named_keeps_its_name_beside_new_ones() -> None:

@@ -135,6 +135,11 @@ class Layer(Configurable):
             total *= length
         return total
 
+    def backward_flops(self, input_shape: Any, output_shape: Shape, needs_dx: bool) -> int:
+        """Return those of backward: a product costs one of its size for each gradient, the weight's and the input's."""
+        trained = any(parameter.trainable for parameter in self.parameters)
+        return self.flops(input_shape, output_shape) * (trained + needs_dx if self.parameters else 1)
+
     def parts(self) -> tuple[Layer, ...]:
         """Return the layers that this one stands for: itself, and the activation that one of its fields names."""
         return (self,)

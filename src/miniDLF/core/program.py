@@ -155,7 +155,10 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
-        steps = list(enumerate(zip(program.steps, self.calls, strict=True)))
+        self._line_up()
+
+    def _line_up(self) -> None:
+        steps = list(enumerate(zip(self.program.steps, self.calls, strict=True)))
         self._forward = [
             (step.layer.forward, call, itemgetter(*step.sources), step.target, _meets(step.layer))
             for _, (step, call) in steps
@@ -165,6 +168,16 @@ class Shard:
             for position, (step, call) in reversed(steps)
             if step.learns
         ]
+
+    def observe(self, layers: Sequence[Any]) -> None:
+        """Let other objects stand for the layers of the steps, such as ones that note the time and pass everything on.
+
+        The program is changed with it, so only an executor that nobody else uses should be observed.
+        """
+        self.program.steps = [
+            replace(step, layer=layer) for step, layer in zip(self.program.steps, layers, strict=True)
+        ]
+        self._line_up()
 
     def set_training(self, training: bool) -> None:
         """Set the mode of every call."""

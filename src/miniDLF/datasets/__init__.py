@@ -8,6 +8,7 @@ from miniDLF.datasets.dataset import Dataset, Split
 from miniDLF.datasets.digits import Digits
 from miniDLF.datasets.images import contact_sheet
 from miniDLF.datasets.mnist import MNIST
+from miniDLF.datasets.prefetch import prefetch
 from miniDLF.datasets.text import Text
 from miniDLF.datasets.text2seq import TEXT2SEQ
 
@@ -22,4 +23,5 @@ __all__ = [
     "contact_sheet",
     "epoch_order",
     "one_hot",
+    "prefetch",
 ]

@@ -1,8 +1,9 @@
 """The threads that run shards, and the limit on BLAS' own threads while they do.
 
 Threads and the BLAS library belong to the process, not to a model, so this module holds one pool for all. A model
-that finds it taken (two models trained from two threads) runs its shards on the thread it was called from: only one
-model at a time has helpers, and the result is the same, because shards define the arithmetic.
+that finds it taken (two models trained from two threads) runs its shards on the thread it was called from, and every
+caller that computes takes the place of a helper: no more threads run than were asked for (or than call). The result is
+the same, because shards define the arithmetic.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class ThreadPool:
         An interrupt (Ctrl-C) is raised after the tasks that have begun are done, so buffers are never written to by a
         step that the caller believes to be over.
         """
-        helpers = min(self.threads, len(tasks)) - 1
+        helpers = min(self.threads - single_threaded_blas.others(), len(tasks)) - 1
         if helpers < 1 or not self._taken.acquire(blocking=False):
             for task in tasks:
                 task()
@@ -135,19 +136,23 @@ def quiet_arithmetic() -> np.errstate:
 
 
 class _BlasLimit:
-    """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last."""
+    """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last.
+
+    Everybody who trains or predicts is inside, so it also knows how many threads do.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._inside: dict[int, int] = {}  # how often each thread has entered
         self._libraries: list[Any] | None = None
         self._setters: list[Callable[[int], Any]] = []
         self._before: list[int] = []
 
     def __enter__(self) -> None:
+        me = threading.get_ident()
         with self._lock:
-            self._inside += 1
-            if self._inside > 1:
+            self._inside[me] = self._inside.get(me, 0) + 1
+            if self._inside[me] > 1 or len(self._inside) > 1:
                 return
             if self._libraries is None:
                 from threadpoolctl import ThreadpoolController  # 10 ms that `import miniDLF` need not spend
@@ -163,10 +168,18 @@ class _BlasLimit:
             self._set([1] * len(self._libraries))
 
     def __exit__(self, *_: object) -> None:
+        me = threading.get_ident()
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
+            self._inside[me] -= 1
+            if self._inside[me]:
+                return
+            del self._inside[me]
+            if not self._inside:
                 self._set(self._before)
+
+    def others(self) -> int:
+        """Return how many threads are inside besides the one that asks."""
+        return len(self._inside) - (threading.get_ident() in self._inside)
 
     def _set(self, numbers: Sequence[int]) -> None:
         for setter, number in zip(self._setters, numbers, strict=True):
@@ -176,7 +189,7 @@ class _BlasLimit:
         """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
         self._lock = threading.Lock()
         if self._inside:
-            self._inside = 0
+            self._inside = {}
             self._set(self._before)
 
 

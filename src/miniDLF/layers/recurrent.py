@@ -183,6 +183,13 @@ class Recurrent(Layer):
         rows = steps if self.return_sequences else 1
         return gates + (2 * rows * self.n_units * output_shape[-1] if self.projects else 0)
 
+    def backward_flops(self, input_shape: Shape, output_shape: Shape, needs_dx: bool) -> int:
+        """Return those of backward: only the product with the input is spared where no input gradient is needed."""
+        steps, features = input_shape
+        on_input = 2 * steps * features * self.recurrence.gates * self.n_units
+        trained = any(parameter.trainable for parameter in self.parameters)
+        return (1 + trained) * self.flops(input_shape, output_shape) - (0 if needs_dx else on_input)
+
 
 class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the base's
     """Simple recurrent layer: ``h_t = tanh(x_t W + h_{t-1} U + b)`` (Elman 1990); see `Recurrent` for the arguments."""

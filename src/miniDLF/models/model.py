@@ -307,9 +307,11 @@ class Model(Fitting):
         """Compare every gradient with finite differences in float64; see `miniDLF.models.checking.check_gradients`."""
         return checking.check_gradients(self, x, y, **options)
 
-    def profile(self, x: Any, y: Any, repeats: int = 10) -> Profile:
-        """Time every layer on a batch; print the result. See `miniDLF.models.profiling.profile`."""
-        return profile(self, x, y, repeats)
+    def profile(self, x: Any, y: Any, repeats: int = 10, print_fn: Callable[[str], Any] | None = None) -> Profile:
+        """Time every layer on a batch, print the table and return it. See `miniDLF.models.profiling.profile`."""
+        result = profile(self, x, y, repeats)
+        (print_fn or print)(str(result))
+        return result
 
     # Looking and keeping --------------------------------------------------------------------------------------------
 

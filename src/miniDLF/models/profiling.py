@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.executor import Executor
-from miniDLF.core.program import Step
 from miniDLF.kernels.threads import single_threaded_blas
-from miniDLF.kernels.workspace import Array
 
 __all__ = ["LayerProfile", "Profile", "profile"]
 
@@ -29,123 +27,151 @@ class LayerProfile:
     activation_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
-    """The costs of all layers; ``str()`` of it is the table."""
+    """The costs of all layers; ``str()`` of it is the table.
+
+    `pass_ms` is the whole way forward and back: the layers, the loss, and what hands values from one to the next.
+    """
 
     layers: list[LayerProfile]
     rows: int
     gemm_gflops: float
+    pass_ms: float
+
+    def __repr__(self) -> str:
+        return f"<Profile of {len(self.layers)} layers, {self.pass_ms:.3g} ms for {self.rows} samples>"
 
     def __str__(self) -> str:
         width = max(26, *(len(layer.name) + 2 for layer in self.layers))
         lines = [
             f"batch of {self.rows}, one thread; GEMM of this machine: {self.gemm_gflops:.0f} GFLOP/s a thread",
-            f"{'layer':<{width}}{'forward':>10}{'backward':>10}{'MFLOP':>11}{'of GEMM':>9}{'activations':>13}",
+            f"{'layer':<{width}}{'forward':>13}{'MFLOP':>9}{'of GEMM':>9}{'backward':>13}{'MFLOP':>9}{'of GEMM':>9}"
+            f"{'activations':>14}",
         ]
         for layer in self.layers:
             lines.append(self._line(layer, width))
         total = LayerProfile(
-            "total",
+            "all layers",
             *(
                 sum(getattr(layer, name) for layer in self.layers)
                 for name in ("forward_ms", "backward_ms", "forward_flops", "backward_flops", "activation_bytes")
             ),
         )
-        return "\n".join([*lines, self._line(total, width)])
+        return "\n".join(
+            [*lines, self._line(total, width), f"forward, loss and backward together: {self.pass_ms:.3f} ms"]
+        )
 
     def _line(self, layer: LayerProfile, width: int) -> str:
-        flops = layer.forward_flops + layer.backward_flops
-        milliseconds = layer.forward_ms + layer.backward_ms
-        share = flops / (milliseconds * 1e6 * self.gemm_gflops) if milliseconds else 0.0
-        return (
-            f"{layer.name:<{width}}{layer.forward_ms:>7.3f} ms{layer.backward_ms:>7.3f} ms{flops / 1e6:>11.1f}"
-            f"{share:>9.0%}{layer.activation_bytes / 1024:>9.0f} KiB"
+        directions = ((layer.forward_ms, layer.forward_flops), (layer.backward_ms, layer.backward_flops))
+        cells = "".join(
+            f"{milliseconds:>10.3f} ms{flops / 1e6:>9.1f}{self._share(milliseconds, flops):>9.0%}"
+            for milliseconds, flops in directions
         )
+        return f"{layer.name:<{width}}{cells}{layer.activation_bytes / 1024:>10.0f} KiB"
+
+    def _share(self, milliseconds: float, flops: int) -> float:
+        return flops / (milliseconds * 1e6 * self.gemm_gflops) if milliseconds else 0.0
+
+
+class _Timed:
+    """Stands for a layer in a program, and notes the seconds of its two directions in every pass."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        self.forward_seconds: list[float] = []
+        self.backward_seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    def begin(self) -> None:
+        """Begin a pass."""
+        self.forward_seconds.append(0.0)
+        self.backward_seconds.append(0.0)
+
+    def forward(self, x: Any, call: Any) -> Any:
+        return self._spend(self.forward_seconds, self._layer.forward, x, call)
+
+    def partial(self, x: Any, call: Any) -> Any:
+        return self._spend(self.forward_seconds, self._layer.partial, x, call)
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        return self._spend(self.backward_seconds, self._layer.backward, dy, call)
+
+    def backward_partial(self, dy: Any, call: Any) -> Any:
+        return self._spend(self.backward_seconds, self._layer.backward_partial, dy, call)
+
+    @staticmethod
+    def _spend(seconds: list[float], function: Callable[..., Any], *arguments: Any) -> Any:
+        began = time.perf_counter()
+        result = function(*arguments)
+        seconds[-1] += time.perf_counter() - began
+        return result
 
 
 def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
     """Time every layer of a compiled model, forward and backward, on the batch `x`, `y`; no weight changes.
 
-    Each layer runs on one thread with one BLAS thread, as it does inside a shard. The share of the machine's rate for
-    matrix products (measured in the same call) says how much a faster kernel could still bring.
+    Whole passes are timed, forward through all layers and back, so that every layer finds the caches as in training.
+    They run on one thread with one BLAS thread, as inside a shard; a training step with several threads gives each of
+    them its part of the batch. The optimizer's update comes on top. The share of the machine's rate for matrix
+    products (measured in the same call) says how much a faster kernel could still bring; flops are those of the
+    formulas, so a kernel that needs fewer (Winograd's convolution) may pass 100 %. Layers that run as one
+    ("up_sampling2d_1 + conv2d_4") have one line.
 
     Parameters
     ----------
     repeats
-        Timed runs; the medians are reported.
+        Timed passes; the medians are reported.
     """
     engine = model.engine()
     batch = model.converter().batch(x, y)
     executor = Executor(engine.graph, engine.buffers, heads=engine.heads, seed=model.seed, shards=1)
     names = engine.graph.names
+    passes = []
     with single_threaded_blas:
         rate = _gemm_rate(engine.buffers.dtype)
         executor.step(batch, engine.steps)
         shard = executor.active()[0]
-        given = list(shard.values)
-        result = []
-        for step, call in zip(shard.program.steps, shard.calls, strict=True):
-            sources = [given[source] for source in step.sources]
-            forward = _forward_time(step, call, sources, repeats)
-            backward = _backward_time(step, call, sources, repeats) if step.learns else 0.0
-            shapes = [source.shape for source in step.node.inputs]
-            flops = len(batch) * step.layer.flops(
-                tuple(shapes) if step.layer.takes_many else shapes[0], step.node.shape
+        steps = list(shard.program.steps)
+        timed = [_Timed(step.layer) for step in steps]
+        shard.observe(timed)
+        for _ in range(repeats):
+            for layer in timed:
+                layer.begin()
+            began = time.perf_counter()
+            executor.step(batch, engine.steps)
+            passes.append(time.perf_counter() - began)
+    result = []
+    for step, call, layer in zip(steps, shard.calls, timed, strict=True):
+        shapes = tuple(source.shape for source in step.node.inputs)
+        received: Any = shapes if step.layer.takes_many else shapes[0]
+        backward = step.layer.backward_flops(received, step.node.shape, any(step.needs_dx)) if step.learns else 0
+        result.append(
+            LayerProfile(
+                " + ".join(names[part] for part in (*step.joined, step.layer)),
+                _milliseconds(layer.forward_seconds),
+                _milliseconds(layer.backward_seconds),
+                len(batch) * step.layer.flops(received, step.node.shape),
+                len(batch) * backward,
+                call.workspace.nbytes,
             )
-            # A product costs one product of the same size for the input's gradient and one for the weight's.
-            factor = (
-                (any(step.needs_dx) + any(p.trainable for p in step.layer.parameters)) if step.layer.parameters else 1
-            )
-            memory = call.workspace.nbytes
-            name = " + ".join(names[layer] for layer in (*step.joined, step.layer))
-            result.append(LayerProfile(name, forward, backward, flops, flops * factor * step.learns, memory))
-    return Profile(result, len(batch), rate)
+        )
+    return Profile(result, len(batch), rate, _milliseconds(passes))
 
 
-def _forward(step: Step, call: Any, sources: list[Array]) -> Array:
-    x: Any = tuple(sources) if step.layer.takes_many else sources[0]
-    if step.layer.synchronises and call.training:
-        call.total = step.layer.partial(x, call)
-    return step.layer.forward(x, call)
-
-
-def _forward_time(step: Step, call: Any, sources: list[Array], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        fresh = [source.copy(order="K") for source in sources]  # forward may overwrite its input
-        began = time.perf_counter()
-        _forward(step, call, fresh)
-        times.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(times))
-
-
-def _backward_time(step: Step, call: Any, sources: list[Array], repeats: int) -> float:
-    dy = _forward(step, call, [source.copy(order="K") for source in sources]).copy(order="K")
-    times = []
-    for _ in range(repeats):
-        _forward(step, call, [source.copy(order="K") for source in sources])
-        fresh = dy.copy(order="K")
-        began = time.perf_counter()
-        if step.layer.synchronises and call.training:
-            call.backward_total = step.layer.backward_partial(fresh, call)
-        step.layer.backward(fresh, call)
-        times.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(times))
-
-
-def _median(run: Callable[[], Any], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(times))
+def _milliseconds(seconds: list[float]) -> float:
+    return 1e3 * float(np.median(seconds))
 
 
 def _gemm_rate(dtype: Any, side: int = 768) -> float:
     """Return the GFLOP/s of a square matrix product."""
     a = np.random.default_rng(0).normal(size=(side, side)).astype(dtype)
     out = np.empty_like(a)
-    np.matmul(a, a, out=out)
-    return 2 * side**3 / (_median(lambda: np.matmul(a, a, out=out), 7) * 1e6)
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        np.matmul(a, a, out=out)
+        seconds.append(time.perf_counter() - began)
+    return 2 * side**3 / (_milliseconds(seconds[1:]) * 1e6)

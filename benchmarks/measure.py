@@ -1,0 +1,150 @@
+"""Measures one workload in all frameworks, in turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.driver import ROOT, Crew, Worker, WorkerError, environment, rounds
+from benchmarks.workloads.base import Workload
+
+__all__ = ["FULL", "QUICK", "Effort", "measure", "measure_epoch"]
+
+#: Flops of the matrix product whose rate is the roof of the report.
+GEMM_FLOPS = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long is measured: turns a peer, and the seconds of a turn, of a warm-up and of a variant's trial."""
+
+    turns: int
+    turn_seconds: float
+    warm_seconds: float
+    trial_seconds: float
+    epochs: int
+
+
+FULL = Effort(turns=7, turn_seconds=0.25, warm_seconds=0.4, trial_seconds=0.4, epochs=3)
+QUICK = Effort(turns=5, turn_seconds=0.1, warm_seconds=0.2, trial_seconds=0.2, epochs=1)
+
+
+def measure(
+    crew: Crew,
+    workload: Workload,
+    names: Sequence[str],
+    threads: int,
+    effort: Effort,
+    variants: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Let the peers take turns on a workload.
+
+    Parameters
+    ----------
+    variants
+        By peer, what is already known to be its fastest way; the others try theirs.
+
+    Returns
+    -------
+    dict
+        'peers': by name the seconds a step of each turn, their median and quartiles, and the memory; 'errors': by name
+        what failed; 'gemm_gflops': the rate of a matrix product in the same turns.
+    """
+    result: dict[str, Any] = {"peers": {}, "errors": {}}
+    workers: list[Worker] = []
+    steps: list[float] = []
+    for name in [*names, "gemm"]:
+        began = time.perf_counter()
+        try:
+            worker, entry, step = _prepare(crew, workload, name, threads, effort, (variants or {}).get(name))
+        except WorkerError as error:
+            result["errors"][name] = str(error)
+            crew.drop(name, threads)
+            continue
+        workers.append(worker)
+        steps.append(step)
+        result["peers"][name] = entry | {"preparation_seconds": round(time.perf_counter() - began, 2)}
+    times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds)
+    for worker, all_times, error in zip(workers, times, errors, strict=True):
+        entry = result["peers"][worker.peer]
+        try:
+            if error is not None:
+                raise WorkerError(error)
+            entry |= _described(all_times)
+            if worker.peer != "gemm":
+                entry |= worker.ask("memory")
+                entry["versions"] = worker.versions
+            worker.end()
+        except WorkerError as failure:
+            result["errors"][worker.peer] = str(failure)
+            result["peers"].pop(worker.peer)
+            crew.drop(worker.peer, threads)
+    gemm = result["peers"].pop("gemm", None)
+    result["gemm_gflops"] = GEMM_FLOPS / gemm["median"] / 1e9 if gemm else None
+    return result
+
+
+def _prepare(
+    crew: Crew, workload: Workload, name: str, threads: int, effort: Effort, known: str | None
+) -> tuple[Worker, dict[str, Any], float]:
+    """Return a worker that has built the fastest variant, what is known of it, and the seconds of a step."""
+    worker = crew.get(name, threads)
+    variant = known or ""
+    if name != "gemm" and known not in (ways := peers.load(name).variants(workload)):
+        variant = ways[0]
+        if len(ways) > 1:
+            variant = worker.ask("choose", name=workload.name, seconds=effort.trial_seconds)["variant"]
+            if not peers.load(name).COMPILES:  # a new process, in which the other variants have left no memory
+                worker.begin()
+    loaded = worker.ask("load", name=workload.name, variant=variant, seconds=effort.warm_seconds)
+    return worker, {"variant": variant, "build_seconds": loaded["build_seconds"]}, loaded["step_seconds"]
+
+
+def _described(times: Sequence[float]) -> dict[str, Any]:
+    quartiles = quantiles(times, n=4)[::2] if len(times) > 1 else [times[0]] * 2
+    return {"times": list(times), "median": median(times), "quartiles": quartiles}
+
+
+def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns: int) -> dict[str, Any]:
+    """Time whole programs, from the start of the process to the printed line, in turn."""
+    from benchmarks.workloads.mnist_epoch import find, stand_in
+
+    result: dict[str, Any] = {"peers": {}, "errors": {}, "gemm_gflops": None}
+    with tempfile.TemporaryDirectory() as folder:
+        file = find() or stand_in(Path(folder))
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(turns):
+            for name in names:
+                if name in result["errors"]:
+                    continue
+                command = [sys.executable, "-m", "benchmarks.epoch", name, workload.name.rpartition("_")[2], str(file)]
+                began = time.perf_counter()
+                try:
+                    done = subprocess.run(
+                        command,
+                        cwd=ROOT,
+                        env=environment(name, threads, folder),
+                        capture_output=True,
+                        text=True,
+                        timeout=240,
+                        check=False,
+                    )
+                except subprocess.TimeoutExpired:
+                    result["errors"][name] = "no line within 240 seconds"
+                    continue
+                if done.returncode:
+                    result["errors"][name] = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
+                else:
+                    times[name].append(time.perf_counter() - began)
+        for name, values in times.items():
+            if values and name not in result["errors"]:
+                result["peers"][name] = {"variant": "", **_described(values)}
+    return result
