@@ -9,12 +9,25 @@ import numpy as np
 import pytest
 
 import miniDLF
-from miniDLF.core.executor import Batch, bounds, tree
+from miniDLF.core.executor import Batch, Executor, bounds, tree
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import POOL, ThreadPool, single_threaded_blas
 from miniDLF.kernels.workspace import Workspace
-from miniDLF.layers import GRU, LSTM, RNN, Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Pooling2D
-from miniDLF.models import Sequential
+from miniDLF.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Activation,
+    Add,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Pooling2D,
+    UpSampling2D,
+)
+from miniDLF.models import Input, Model, Sequential
 
 #: NumPy before 2.3 buffers also those operands of a casting ufunc that need no cast: two of 32 KiB.
 OLD_CASTS = tuple(map(int, np.__version__.split(".")[:2])) < (2, 3)
@@ -66,6 +79,55 @@ def test_a_steady_step_allocates_nothing_large(name: str) -> None:
             assert grown < (3 + OLD_CASTS) * 65_536, f"{grown} bytes"
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("rows", [3, 20])
+def test_neighbours_that_change_places_or_join_give_the_same(rows: int) -> None:
+    layers = [
+        Conv2D(5, 3, padding=1, input_shape=(1, 8, 8)),
+        Activation("leaky_relu", alpha=0.1),
+        Pooling2D(2, 2),
+        Conv2D(4, 3, padding=1),
+        Activation("relu"),
+        UpSampling2D(4),
+        Conv2D(3, 3, padding=1),
+        Activation("leaky_relu", alpha=0.1),
+        Pooling2D(2, 2, "avg"),
+        Conv2D(1, 3, padding=1),
+    ]
+    model = Sequential([*layers, Activation("sigmoid")], seed=0, shards=1, dtype="float64")
+    model.compile("bce", "adam")
+    engine = model.engine()
+    x = np.random.default_rng(0).random((rows, 1, 8, 8))
+    batch = model.converter().batch(x, x)
+    results = []
+    for in_place in (False, True):
+        executor = Executor(engine.graph, engine.buffers, heads=engine.heads, shards=1, in_place=in_place)
+        losses = executor.step(batch, 0)
+        kinds = [type(step.layer).__name__ for step in executor.active()[0].program.steps]
+        results.append((kinds, losses[0], engine.buffers.gradients.copy(), executor.infer([x])[0]))
+    plain, joined = results
+    written = ["Conv2D", "Activation", "Pooling2D", "Conv2D", "Activation", "UpSampling2D", "Conv2D"]
+    assert plain[0] == [*written, "Activation", "Pooling2D", "Conv2D"]
+    assert joined[0] == ["Conv2D", "Pooling2D", "Activation", "Conv2D", "Activation", "Conv2D", "Pooling2D", "Conv2D"]
+    assert joined[1] == pytest.approx(plain[1], rel=1e-13)
+    np.testing.assert_allclose(joined[2], plain[2], rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(joined[3], plain[3], rtol=1e-12)
+
+
+def test_a_value_that_two_layers_read_is_not_passed_over() -> None:
+    image = Input((1, 8, 8))
+    shown = Activation("relu")(Conv2D(2, 3, padding=1)(image))
+    large = UpSampling2D(2)(Pooling2D(2, 2)(shown))
+    model = Model(image, [Conv2D(1, 3, padding=1)(large), Add()([large, shown])], seed=0)
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
+    executor = model.executor()
+    plain = Executor(executor.graph, executor.buffers, in_place=False).infer([x])
+    for output, expected in zip(executor.infer([x]), plain, strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-6)
+    kinds = [type(step.layer).__name__ for step in executor._inference.steps]
+    assert kinds.index("Activation") < kinds.index("Pooling2D")
+    assert "UpSampling2D" in kinds
 
 
 def test_all_parameters_are_views_of_one_buffer() -> None:

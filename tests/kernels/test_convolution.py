@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniDLF.kernels import batch_last, few_filters, im2col, winograd
-from miniDLF.kernels.convolution import choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
 from miniDLF.kernels.products import PIECE, gradient_product, product
 from miniDLF.kernels.windows import Window, blocks, padded
 from miniDLF.kernels.workspace import Workspace
@@ -25,7 +25,7 @@ def convolutions(draw, kernel=None, stride=None, most_channels=6):
     padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
     height = draw(st.integers(max(1, kh - padding[0] - padding[1]), 11))
     width = draw(st.integers(max(1, kw - padding[2] - padding[3]), 11))
-    shape = draw(st.integers(1, 10)), draw(st.integers(1, most_channels)), height, width
+    shape = draw(st.sampled_from([1, 2, 3, 7, 15, 16, 17, 21])), draw(st.integers(1, most_channels)), height, width
     return shape, draw(st.integers(1, most_channels)), Window((kh, kw), (down, across), padding)
 
 
@@ -44,12 +44,21 @@ def channels_last(x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
+def batch_last_order(x):
+    """Return x (N, C, H, W) with the same shape and values, the images' number last in memory."""
+    return np.ascontiguousarray(x.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+
+
+ORDERS = [lambda x: x, channels_last, batch_last_order]
+NAMES = ["channels first", "channels last", "batch last"]
+
+
 def check(shape, filters, window, dtype="float64", order=lambda x: x, method=None, seed=0):
     """Compare forward and both forms of backward with the loops."""
     x, weight, bias, dy = arrays(shape, filters, window, dtype, seed)
     lend = Workspace(dtype).empty
     method = method or choose_method(window.kernel, window.stride, shape[1], filters)
-    matrices = prepare_weights(method, weight, bias, True, lend)
+    matrices = prepare_weights(method, weight, True, lend)
 
     def close(result, expected):
         assert result.shape == expected.shape
@@ -59,13 +68,14 @@ def check(shape, filters, window, dtype="float64", order=lambda x: x, method=Non
 
     exact = [array.astype("float64") for array in (x, weight, bias, dy)]
     before = x.copy()
-    n, _, height, width = shape
-    y = conv2d(order(x), weight, bias, matrices, window, lend("y", (n, *dy.shape[2:], filters)), lend)
+    own, scratch = Workspace(dtype).empty, Workspace(dtype).empty
+    images = arranged(order(x), own)
+    y = conv2d(images, weight, bias, matrices, window, own, scratch)
     close(y, reference.conv2d(*exact[:3], window.stride, window.padding))
     dx, dweight, dbias = reference.conv2d_gradients(exact[0], exact[1], exact[3], window.stride, window.padding)
-    for target in (lend("dx", (n, height, width, shape[1])), None):
+    for target in (own, None):
         gradients = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
-        result = conv2d_backward(order(x), order(dy), weight, matrices, window, *gradients, target, lend)
+        result = conv2d_backward(images, order(dy), weight, matrices, window, *gradients, target, scratch)
         if target is None:
             assert result is None
         else:
@@ -76,7 +86,7 @@ def check(shape, filters, window, dtype="float64", order=lambda x: x, method=Non
 
 
 @settings(max_examples=60, deadline=None)
-@given(convolutions(), st.sampled_from(["float32", "float64"]), st.sampled_from([lambda x: x, channels_last]))
+@given(convolutions(), st.sampled_from(["float32", "float64"]), st.sampled_from(ORDERS))
 def test_any_shape(case, dtype, order):
     check(*case, dtype, order)
 
@@ -85,18 +95,23 @@ def test_any_shape(case, dtype, order):
 @given(
     convolutions((3, 3), (1, 1), 3),
     st.sampled_from(["float32", "float64"]),
-    st.sampled_from([lambda x: x, channels_last]),
+    st.sampled_from(ORDERS),
 )
 def test_winograd_of_any_size(case, dtype, order):
     check(*case, dtype, order, method="winograd")
 
 
-@pytest.mark.parametrize("order", [lambda x: x, channels_last], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("order", ORDERS, ids=NAMES)
 @pytest.mark.parametrize(
     ("shape", "filters", "window"),
     [
         ((9, 1, 14, 14), 3, Window((6, 6), (2, 2))),
-        ((8, 2, 5, 4), 3, Window((2, 3), (1, 2), (1, 0, 2, 1))),
+        ((18, 1, 14, 14), 3, Window((6, 6), (2, 2))),
+        ((16, 2, 5, 4), 3, Window((2, 3), (1, 2), (1, 0, 2, 1))),
+        ((16, 16, 8, 9), 17, Window((3, 3), (1, 1), (1, 1, 1, 1))),
+        ((17, 17, 5, 6), 16, Window((3, 3), (1, 1), (4, 0, 0, 3))),
+        ((16, 16, 2, 2), 16, Window((3, 3), (1, 1), (1, 1, 1, 1))),
+        ((96, 40, 3, 3), 250, Window((3, 2), (1, 1))),  # products in pieces
         ((2, 16, 8, 8), 17, Window((3, 3), (1, 1), (1, 1, 1, 1))),
         ((3, 17, 5, 6), 16, Window((3, 3), (1, 1), (4, 0, 0, 3))),
         ((1, 33, 6, 4), 32, Window((3, 3), (1, 1), (1, 1, 1, 1))),  # more kernels than are transformed at once
@@ -112,6 +127,7 @@ def test_corner_shapes(shape, filters, window, order):
 
 
 @pytest.mark.parametrize("block", [1, 1 << 12, 1 << 14])
+@pytest.mark.parametrize("order", [channels_last, batch_last_order], ids=NAMES[1:])
 @pytest.mark.parametrize(
     ("shape", "filters", "window"),
     [
@@ -119,34 +135,32 @@ def test_corner_shapes(shape, filters, window, order):
         ((3, 5, 13, 9), 6, Window((3, 3), (2, 1), (1, 1, 1, 1))),
         ((3, 5, 13, 9), 6, Window((4, 2), (1, 1), (1, 0, 0, 1))),
         ((70, 2, 6, 5), 3, Window((3, 2), (1, 2), (1, 1, 0, 0))),
+        ((16, 17, 13, 9), 16, Window((3, 3), (1, 1), (1, 1, 1, 1))),
+        ((16, 2, 13, 9), 6, Window((4, 2), (1, 1), (1, 0, 0, 1))),
+        ((17, 5, 7, 9), 2, Window((3, 3), (1, 1), (1, 1, 1, 1))),
         ((5, 7, 6, 5), 3, Window((3, 2), (1, 1), (1, 1, 0, 0))),
     ],
 )
-def test_blocks_of_any_size_give_the_same(monkeypatch, block, shape, filters, window):
-    for module in (winograd, im2col, batch_last):
+def test_blocks_of_any_size_give_the_same(monkeypatch, block, order, shape, filters, window):
+    for module in (winograd, im2col, batch_last, few_filters):
         monkeypatch.setattr(module, "BLOCK_BYTES", block)
-    monkeypatch.setattr(few_filters, "PIECE", block)
+    monkeypatch.setattr(batch_last, "PARTS_BYTES", block)
     monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     monkeypatch.setattr(im2col, "FEWEST_POSITIONS", 1)
-    check(shape, filters, window)
+    check(shape, filters, window, order=order)
 
 
 def test_winograd_is_as_exact_as_float32_allows():
     window = Window((3, 3), (1, 1), (1, 1, 1, 1))
     x, weight, bias, _ = arrays((2, 64, 16, 16), 64, window, "float32", 0)
     lend = Workspace("float32").empty
-    matrices = prepare_weights("winograd", weight, bias, False, lend)
+    matrices = prepare_weights("winograd", weight, False, lend)
     assert matrices.backward is None
-    y = conv2d(x, weight, bias, matrices, window, lend("y", (2, 16, 16, 64)), lend)
-    expected = conv2d(
-        x.astype("float64"),
-        weight.astype("float64"),
-        bias.astype("float64"),
-        prepare_weights("im2col", weight.astype("float64"), bias.astype("float64"), False, Workspace("float64").empty),
-        window,
-        np.empty((2, 16, 16, 64)),
-        Workspace("float64").empty,
-    )
+    y = conv2d(x, weight, bias, matrices, window, lend, Workspace("float32").empty)
+    exact = Workspace("float64").empty
+    x, weight, bias = (array.astype("float64") for array in (x, weight, bias))
+    direct = prepare_weights("direct", weight, False, exact)
+    expected = conv2d(x, weight, bias, direct, window, exact, Workspace("float64").empty)
     assert np.abs(y - expected).max() < 2e-5 * expected.std()
 
 

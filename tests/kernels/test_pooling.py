@@ -34,8 +34,7 @@ def run(shape, window, mode, order, x=None):
     images, gradient = order(x).transpose(0, 2, 3, 1), order(dy).transpose(0, 2, 3, 1)
     y, dx = np.full((count, *size, channels), np.nan), np.full((count, height, width, channels), np.nan)
     if mode == "max":
-        largest = lend("largest", (count, height, size[1], channels))
-        pooling.max_windows(images, window, y, largest, lend)
+        largest = pooling.max_windows(images, window, y, lend, lend)
         pooling.max_windows_backward(images, y, largest, gradient, window, dx, lend)
     else:
         scale = 1 / (window.kernel[0] * window.kernel[1]) if mode == "avg" else 1
@@ -51,9 +50,30 @@ def run(shape, window, mode, order, x=None):
 
 
 @settings(max_examples=80, deadline=None)
-@given(windows(), st.sampled_from(["max", "avg", "sum"]), st.sampled_from([lambda x: x, channels_last]))
-def test_any_window(case, mode, order):
-    results, expected = run(*case, mode, order)
+@given(windows(), st.sampled_from(["max", "avg", "sum"]), st.sampled_from([lambda x: x, channels_last]), st.booleans())
+def test_any_window(case, mode, order, long):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pooling, "SMALL", 0)
+        if long:  # a pixel of a few channels counts as a long run
+            patch.setattr(pooling, "LONG", 1)
+        results, expected = run(*case, mode, order)
+    for result, loop in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 3)] * 6),
+    st.sampled_from(["max", "avg", "sum"]),
+    st.sampled_from([1, 50, 1 << 18]),
+)
+def test_windows_that_tile(sizes, mode, block):
+    count, channels, rows, columns, kh, kw = sizes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pooling, "LONG", 1)
+        patch.setattr(pooling, "BLOCK", block)
+        window = Window((kh, kw), (kh, kw))
+        results, expected = run((count, channels, rows * kh, columns * kw), window, mode, channels_last)
     for result, loop in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
 
@@ -63,12 +83,16 @@ def test_any_window(case, mode, order):
 @pytest.mark.parametrize("mode", ["max", "avg"])
 def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
     monkeypatch.setattr(pooling, "BLOCK", block)
+    monkeypatch.setattr(pooling, "SMALL", 0)
     results, expected = run((3, 2, 9, 8), window, mode, channels_last)
     for result, loop in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
 
 
-def test_one_winner_where_all_are_equal():
+@pytest.mark.parametrize("long", [1, 256])
+def test_one_winner_where_all_are_equal(monkeypatch, long):
+    monkeypatch.setattr(pooling, "LONG", long)
+    monkeypatch.setattr(pooling, "SMALL", 0)
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 0, 0] = -0.0
     (_, dx), (_, expected) = run(x.shape, Window((2, 2), (2, 2)), "max", channels_last, x)

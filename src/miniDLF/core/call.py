@@ -61,6 +61,10 @@ class Call:
         Whether anything upstream needs the gradient with respect to the input.
     overwrites : bool
         Whether nobody needs the input any more, so that the output may take its place (see `output_like`).
+    enlarges : tuple of int
+        How often every row and every column of the input is to be repeated first (see `Layer.absorbs_enlarging`).
+    rectifies : float or None
+        The slope below zero of the rectifier that the input is to pass first (see `Layer.absorbs_rectifier`).
     shared : Shared
         What ``prepare`` made once for every shard of this step.
     total, backward_total
@@ -70,6 +74,8 @@ class Call:
     training: bool
     needs_dx: bool
     overwrites: bool
+    enlarges: tuple[int, int]
+    rectifies: float | None
     shared: Shared
     total: Any
     backward_total: Any
@@ -85,6 +91,8 @@ class Call:
         self.training = False
         self.needs_dx = True
         self.overwrites = False
+        self.enlarges = (1, 1)
+        self.rectifies = None
         self.empty = workspace.empty
         self.empty_like = workspace.empty_like
         self.zeros = workspace.zeros

@@ -56,6 +56,18 @@ class Layer(Configurable):
     #: Whether what forward returns is memory of this call's own that backward does not read: the next layer may then
     #: overwrite it (see `Call.output_like`). A layer that returns its input, or a view of it, must not say so.
     gives_away = False  # type: bool
+    #: Whether the layer is a function of one number that never falls: it may change places with one that `chooses`.
+    rises = False  # type: bool
+    #: Whether each output is the largest of some inputs.
+    chooses = False  # type: bool
+    #: How often the layer repeats every row and column of its images, if that is all it does.
+    enlarges = None  # type: tuple[int, int] | None
+    #: Whether forward and backward can do that themselves on the way, given ``call.enlarges``.
+    absorbs_enlarging = False  # type: bool
+    #: The slope for x < 0 if the layer is a rectifier and nothing else, 0 for the plain one.
+    rectifies = None  # type: float | None
+    #: Whether forward and backward can rectify their input themselves on the way, given ``call.rectifies``.
+    absorbs_rectifier = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
     absorbable = None  # type: str | None
 

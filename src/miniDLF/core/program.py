@@ -15,6 +15,7 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
+from miniDLF.core.rewriting import chosen_first, enlarging_joined, rectifier_joined
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
@@ -42,13 +43,17 @@ class Step:
     needs_dx: tuple[bool, ...]
     learns: bool  # whether backward has anything to do here
     overwrites: bool  # whether this step is the only one that reads its input
+    enlarges: tuple[int, int] = (1, 1)  # how often it repeats rows and columns of its input before anything else
+    joined: tuple[Layer, ...] = ()  # the layers whose work it does on the way
+    rectifies: float | None = None  # the slope below zero of the rectifier that it applies to its input first
 
 
 class Program:
     """The steps of a graph in order, for training (with heads) or for inference (without).
 
     Training stops before an activation that the loss absorbs; inference passes over layers that only train. With
-    `in_place` a layer may write its output over an input that nobody else reads.
+    `in_place` a layer may write its output over an input that nobody else reads, and neighbours may change places or
+    become one where the result is the same.
     """
 
     def __init__(
@@ -86,6 +91,8 @@ class Program:
         self.outputs = [places[node] for node in graph.outputs]
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
+        if in_place:
+            steps = rectifier_joined(enlarging_joined(chosen_first(steps, readers), readers), readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -143,6 +150,7 @@ class Shard:
             call.training = gradients is not None
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
+            call.enlarges, call.rectifies = step.enlarges, step.rectifies
             if step.layer in shared:
                 call.shared = shared[step.layer]
             self.calls.append(call)
@@ -231,6 +239,10 @@ class Shard:
             if head.weight != 1.0:
                 weights = weights * head.weight
             lend = empty if number == 0 else _prefixed(empty, f"{number} ")
+            if not output.flags.c_contiguous:  # a loss works sample by sample, next to the targets
+                ordered = lend("output", output.shape)
+                np.copyto(ordered, output)
+                output = ordered
             if program.fused[number]:
                 loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
             else:

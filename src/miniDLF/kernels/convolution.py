@@ -2,8 +2,9 @@
 
 ``y[n, f, i, j] = bias[f] + sum over c, a, b of weight[f, c, a, b] * x[n, c, i sy + a - py, j sx + b - px]``
 
-(a cross-correlation, as in every framework). Arrays have the axes (N, C, H, W); results are channels-last in memory, a
-transposed view, because both the products and the patches then read and write long contiguous lines.
+(a cross-correlation, as in every framework). Arrays have the axes (N, C, H, W); results are transposed views, and lie
+batch-last in memory, (H, W, C, N), or channels-last, (N, H, W, C): both give products and passes long contiguous lines
+(see `arranged` and `batch_last`).
 """
 
 from __future__ import annotations
@@ -13,21 +14,31 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from miniDLF.kernels.batch_last import FEWEST_IMAGES, batch_last, batch_last_backward, batch_last_weights
+from miniDLF.kernels.enlarged import enlarged, enlarged_backward
 from miniDLF.kernels.few_filters import few_filters, few_filters_weights
-from miniDLF.kernels.im2col import FEW_CHANNELS, im2col, im2col_backward, im2col_weights
-from miniDLF.kernels.windows import Scratch, Window
-from miniDLF.kernels.winograd import TILE, winograd, winograd_backward, winograd_weights, winograd_weights_mirrored
+from miniDLF.kernels.im2col import im2col, im2col_backward, im2col_weights
+from miniDLF.kernels.pooling import spread_windows, sum_windows
+from miniDLF.kernels.windows import Scratch, Window, is_batch_last
+from miniDLF.kernels.winograd import (
+    TILE,
+    winograd,
+    winograd_backward,
+    winograd_weights,
+    winograd_weights_mirrored,
+)
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["Matrices", "Method", "choose_method", "conv2d", "conv2d_backward", "prepare_weights"]
+__all__ = ["Matrices", "Method", "arranged", "choose_method", "conv2d", "conv2d_backward", "prepare_weights"]
 
-#: Up to so many filters `few_filters` is faster than `im2col`.
+#: Up to so many filters `few_filters` is faster than `batch_last`.
 FEW_FILTERS = 4
+#: Batches of raw images with so many channels become batch-last.
+RAW_CHANNELS = 2
 #: How much more Winograd's tiles may cover than the output: 4x4 tiles over 5x5 outputs (2.56) lose to im2col (0.92 and
 #: 0.86 ms for 32 images of 64 channels), over 3x3 (1.78) they win (0.29 and 0.33), over 6x6 too (0.92 and 1.23).
 MOST_WASTE = 2.4
 
-Method = Literal["winograd", "batch_last", "few_filters", "im2col"]
+Method = Literal["winograd", "few_filters", "direct"]
 
 
 class Lend(Protocol):
@@ -37,10 +48,14 @@ class Lend(Protocol):
 
 
 class Matrices(NamedTuple):
-    """The weights in the order that a method multiplies with; made once a step."""
+    """The weights in the order that a method multiplies with; made once a step.
+
+    `forward` serves batches in batch-last memory, `few` smaller ones in channels-last memory. (Winograd's serves both.)
+    """
 
     method: Method
     forward: Array
+    few: Array
     backward: Array | None
 
 
@@ -53,55 +68,100 @@ def choose_method(kernel: tuple[int, int], stride: tuple[int, int], channels: in
     """
     if kernel == (3, 3) and stride == (1, 1) and min(channels, filters) >= 16:
         return "winograd"
-    if channels <= FEW_CHANNELS:
-        return "batch_last"
-    return "few_filters" if filters <= FEW_FILTERS and stride == (1, 1) and kernel != (1, 1) else "im2col"
+    return "few_filters" if filters <= FEW_FILTERS and stride == (1, 1) and kernel != (1, 1) else "direct"
 
 
-def prepare_weights(method: Method, weight: Array, bias: Array, training: bool, empty: Lend) -> Matrices:
+def prepare_weights(method: Method, weight: Array, training: bool, empty: Lend) -> Matrices:
     """Order the weights (F, C, kh, kw) as `method` needs them; those for backward only in training."""
     filters, channels, kh, kw = weight.shape
     if method == "winograd":
         forward = winograd_weights(weight, empty("forward", (36, channels, filters)), empty)
         if not training:
-            return Matrices(method, forward, None)
+            return Matrices(method, forward, forward, None)
         backward = empty("backward", (36, filters, channels))
-        return Matrices(method, forward, winograd_weights_mirrored(weight, backward, empty))
-    if method == "batch_last":
-        forward = empty("forward", (channels * kh * kw + 1, filters))
-        return Matrices(method, batch_last_weights(weight, bias, forward), None)
+        return Matrices(method, forward, forward, winograd_weights_mirrored(weight, backward, empty))
+    few = im2col_weights(weight, empty("few", (kh * kw * channels, filters)))
     if method == "few_filters":
-        return Matrices(method, few_filters_weights(weight, empty("forward", (kh * kw * filters, channels))), None)
-    return Matrices(method, im2col_weights(weight, empty("forward", (kh * kw * channels, filters))), None)
+        return Matrices(method, few_filters_weights(weight, empty("forward", (kh * kw * filters, channels))), few, None)
+    return Matrices(method, batch_last_weights(weight, empty("forward", (filters, kw * kh * channels))), few, None)
+
+
+def arranged(x: Array, empty: Lend) -> Array:
+    """Return x (N, C, H, W), or a copy, in the order of memory in which `conv2d` works.
+
+    Images stay in the order in which they come, so that a network has one order throughout. Batches of raw images with
+    one or two channels become batch-last: `im2col` spends more time on copying such patches than on the product. From
+    three channels on the two are even (32 images 32x32, 3 -> 32, 3x3, forward and backward: 2.7 and 2.9 ms), and in the
+    layers behind, where channels are many and images per shard often few, channels-last memory gives the longer
+    products (64 -> 64 at 16x16 with Winograd's method: 8.5 ms, batch-last 9.1).
+    """
+    if batched(x):
+        return x
+    images = x.transpose(2, 3, 1, 0)
+    if len(x) < FEWEST_IMAGES or x.shape[1] > RAW_CHANNELS:
+        return x
+    copy = empty("batch last", images.shape)
+    np.copyto(copy, images)
+    return copy.transpose(3, 2, 0, 1)
+
+
+def batched(x: Array) -> bool:
+    """Say whether `conv2d` works on x (N, C, H, W) in batch-last order."""
+    return len(x) >= FEWEST_IMAGES and is_batch_last(x)
 
 
 def conv2d(
-    x: Array, weight: Array, bias: Array, matrices: Matrices, window: Window, y: Array, scratch: Scratch
+    x: Array,
+    weight: Array,
+    bias: Array,
+    matrices: Matrices,
+    window: Window,
+    empty: Lend,
+    scratch: Scratch,
+    factors: tuple[int, int] = (1, 1),
 ) -> Array:
-    """Convolve x (N, C, H, W) with weight (F, C, kh, kw) and add bias (F,).
+    """Convolve x (N, C, H, W), which `arranged` has ordered, with weight (F, C, kh, kw) and add bias (F,).
 
     Parameters
     ----------
     matrices
         Of the same weights, from `prepare_weights`.
-    y
-        The result as (N, OH, OW, F), C-contiguous; its (N, F, OH, OW) view is returned.
+    empty
+        Lends the memory of the result, "y".
+    factors
+        How often every row and every column of x is repeated first; `window` is on the enlarged image.
     """
-    inputs = x.transpose(0, 2, 3, 1)
-    method, forward, _ = matrices
-    if method == "winograd" and not _wasteful(y):
-        winograd(inputs, forward, bias, y, window, scratch)
-    elif method == "batch_last" and len(x) >= FEWEST_IMAGES:
-        batch_last(inputs, forward, y, window, scratch)
-    elif method == "few_filters":
-        few_filters(inputs, forward, bias, y, window, scratch)
+    if factors != (1, 1) and not batched(x):
+        x = _enlarge(x, factors, scratch)
+        factors = (1, 1)
+    count, _, height, width = x.shape
+    height, width = height * factors[0], width * factors[1]
+    size = window.positions(height, width)
+    filters = len(weight)
+    fast = matrices.method == "winograd" and not _wasteful(size)
+    if not batched(x):
+        inputs, y = x.transpose(0, 2, 3, 1), empty("y", (count, *size, filters))
+        if fast:
+            winograd(inputs, matrices.forward, bias, y, window, scratch)
+        else:
+            matrix = matrices.few
+            if matrices.method == "winograd":
+                matrix = im2col_weights(weight, scratch("matrix", (weight[0].size, filters)))
+            im2col(inputs, matrix, bias, y, window, scratch)
+        return y.transpose(0, 3, 1, 2)
+    inputs, y = x.transpose(2, 3, 1, 0), empty("y", (*size, filters, count))
+    if factors != (1, 1):
+        enlarged(inputs, weight, bias, y, factors, window, matrices.method == "few_filters", scratch)
+    elif fast:
+        winograd(_as_one(inputs), matrices.forward, bias, _as_one(y), window, scratch)
+    elif matrices.method == "few_filters":
+        few_filters(inputs, matrices.forward, bias, y, window, scratch)
     else:
-        if method == "winograd":
-            forward = im2col_weights(weight, scratch("matrix", (weight[0].size, len(weight))))
-        elif method == "batch_last":
-            forward = forward[:-1]  # without the bias
-        im2col(inputs, forward, bias, y, window, scratch)
-    return y.transpose(0, 3, 1, 2)
+        matrix = matrices.forward
+        if matrices.method == "winograd":
+            matrix = batch_last_weights(weight, scratch("matrix", (filters, weight[0].size)))
+        batch_last(inputs, matrix, bias, y, window, scratch)
+    return y.transpose(3, 2, 0, 1)
 
 
 def conv2d_backward(
@@ -112,35 +172,94 @@ def conv2d_backward(
     window: Window,
     dweight: Array,
     dbias: Array,
-    dx: Array | None,
+    empty: Lend | None,
     scratch: Scratch,
+    factors: tuple[int, int] = (1, 1),
 ) -> Array | None:
-    """Write the gradients of `conv2d`: dweight (F, C, kh, kw), dbias (F,), and dx unless it is None.
+    """Write the gradients of `conv2d`, dweight (F, C, kh, kw) and dbias (F,), and return dx (N, C, H, W).
 
     Parameters
     ----------
+    x
+        As forward had it.
     dy
-        (N, F, OH, OW), in either order of memory.
-    dx
-        The result as (N, H, W, C), C-contiguous; its (N, C, H, W) view is returned.
+        (N, F, OH, OW), in any order of memory.
+    empty
+        Lends the memory of the result, "dx"; ``None`` where dx is not needed.
     """
-    inputs, outputs = x.transpose(0, 2, 3, 1), dy.transpose(0, 2, 3, 1)
-    if matrices.method == "batch_last" and dx is None and len(x) >= FEWEST_IMAGES:
-        batch_last_backward(inputs, outputs, dweight, dbias, window, scratch)
-        return None
-    _sum_channels(outputs, dbias)
-    if matrices.backward is not None and dx is not None and not _wasteful(dx):
-        winograd_backward(inputs, outputs, matrices.backward, dweight, dx, window, scratch)
+    if factors != (1, 1) and not batched(x):
+        large = _enlarge(x, factors, scratch)
+        dx = conv2d_backward(large, dy, weight, matrices, window, dweight, dbias, empty and scratch, scratch)
+        if dx is None or empty is None:
+            return None
+        small = empty("dx", (len(x), *x.shape[2:], x.shape[1]))
+        sum_windows(dx.transpose(0, 2, 3, 1), Window(factors, factors), 1, small, scratch)
+        return small.transpose(0, 3, 1, 2)
+    if not batched(x):
+        return _backward_channels_last(x, dy, weight, matrices, window, dweight, dbias, empty, scratch)
+    count, channels, height, width = x.shape
+    inputs, outputs = x.transpose(2, 3, 1, 0), dy.transpose(2, 3, 1, 0)
+    if not outputs.flags.c_contiguous:
+        outputs = scratch("batch last", outputs.shape)
+        np.copyto(outputs, dy.transpose(2, 3, 1, 0))
+    _sum_batch_last(outputs, dbias, scratch)
+    dx = None if empty is None else empty("dx", (height, width, channels, count))
+    if factors != (1, 1):
+        enlarged_backward(inputs, outputs, weight, dweight, dx, factors, window, scratch)
+    elif dx is None or matrices.backward is None or _wasteful((height, width)):
+        batch_last_backward(inputs, outputs, weight, dweight, dx, window, scratch)
     else:
+        images, gradient, target = _as_one(inputs), _as_one(outputs), _as_one(dx)
+        winograd_backward(images, gradient, matrices.backward, dweight, target, window, scratch)
+    return None if dx is None else dx.transpose(3, 2, 0, 1)
+
+
+def _backward_channels_last(
+    x: Array,
+    dy: Array,
+    weight: Array,
+    matrices: Matrices,
+    window: Window,
+    dweight: Array,
+    dbias: Array,
+    empty: Lend | None,
+    scratch: Scratch,
+) -> Array | None:
+    count, channels, height, width = x.shape
+    inputs, outputs = x.transpose(0, 2, 3, 1), dy.transpose(0, 2, 3, 1)
+    _sum_channels(outputs, dbias)
+    dx = None if empty is None else empty("dx", (count, height, width, channels))
+    if dx is None or matrices.backward is None or _wasteful((height, width)):
         im2col_backward(inputs, outputs, weight, dweight, dx, window, scratch)
+    else:
+        winograd_backward(inputs, outputs, matrices.backward, dweight, dx, window, scratch)
     return None if dx is None else dx.transpose(0, 3, 1, 2)
 
 
-def _wasteful(outputs: Array) -> bool:
-    """Say whether Winograd's tiles would stick out of small images (N, H, W, F) by more than they save."""
-    _, height, width, _ = outputs.shape
+def _enlarge(x: Array, factors: tuple[int, int], scratch: Scratch) -> Array:
+    """Repeat every row and column of x (N, C, H, W); the result is channels-last in memory."""
+    count, channels, height, width = x.shape
+    large = scratch("enlarged", (count, height * factors[0], width * factors[1], channels))
+    spread_windows(x.transpose(0, 2, 3, 1), Window(factors, factors), 1, large, scratch)
+    return large.transpose(0, 3, 1, 2)
+
+
+def _as_one(images: Array) -> Array:
+    """View (H, W, C, N) as one image of C N channels, (1, H, W, C N)."""
+    return images.reshape(1, *images.shape[:2], -1)
+
+
+def _wasteful(size: tuple[int, int]) -> bool:
+    """Say whether Winograd's tiles would stick out of small images by more than they save."""
+    height, width = size
     covered = -(-height // TILE) * -(-width // TILE) * TILE * TILE
     return covered > MOST_WASTE * height * width
+
+
+def _sum_batch_last(images: Array, out: Array, scratch: Scratch) -> None:
+    """Sum (H, W, F, N) over everything but the channels: first long lines, then those of the channels."""
+    lines = np.add.reduce(images, axis=(0, 1), out=scratch("channel lines", images.shape[2:]))
+    np.add.reduce(lines, axis=1, out=out)
 
 
 def _sum_channels(images: Array, out: Array) -> None:

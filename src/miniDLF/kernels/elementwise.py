@@ -13,7 +13,7 @@ import numpy as np
 
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["dropout", "dropout_backward", "leaky", "leaky_backward", "ones", "pieces", "sigmoid", "softmax"]
+__all__ = ["dropout", "dropout_backward", "leaky", "leaky_backward", "ones", "pieces", "sigmoid", "softmax", "tiny"]
 
 Lend = Callable[..., Array]
 
@@ -31,11 +31,13 @@ def pieces(*arrays: Array) -> list[tuple[Array, ...]]:
     in pieces and 0.78 ms over the whole.
     """
     first = arrays[0]
-    if first.size <= PIECE:
+    if first.size <= PIECE and all(array.flags.c_contiguous for array in arrays):
         return [arrays]
-    if any(_places(array) != _places(first) for array in arrays) or not _dense(first):
+    if any(array.strides != first.strides for array in arrays) and any(_places(a) != _places(first) for a in arrays):
         return [arrays]
-    flat = [array.ravel(order="K") for array in arrays]  # views
+    flat = [array.ravel(order="K") for array in arrays]  # in one order also with what is lent for a piece
+    if any(array.flags.owndata for array in flat):  # a copy: the elements do not lie together
+        return [arrays]
     return [tuple(array[start : start + PIECE] for array in flat) for start in range(0, first.size, PIECE)]
 
 
@@ -50,14 +52,6 @@ def ones(count: int, dtype: np.dtype[Any]) -> Array:
 def _places(array: Array) -> list[int]:
     """Return the strides in elements."""
     return [stride // array.itemsize for stride in array.strides]
-
-
-def _dense(array: Array) -> bool:
-    """Say whether the elements lie together without gaps, in whatever order of the axes."""
-    if array.flags.c_contiguous:
-        return True
-    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    return bool(array.transpose(order).flags.c_contiguous)
 
 
 def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:
@@ -76,24 +70,27 @@ def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:
     return y
 
 
+@functools.lru_cache(maxsize=4)
+def tiny(dtype: np.dtype[Any]) -> float:
+    """Return a number so small that its product with any usual slope is still a normal one."""
+    return float(np.finfo(dtype).tiny) * 2**14
+
+
 def leaky_backward(dy: Array, y: Array, alpha: float, limit: float, lend: Lend) -> Array:
     """Multiply `dy` in place by the derivative of a leaky, clipped rectifier whose output was `y`.
 
-    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. NumPy's masked forms, ``where=`` and
-    `np.where`, take ten times as long as a product with the mask; a product of the mask with a Python number takes
-    twice as long (51 us) as one with a number of the array's type (22 us), because it is done in double precision.
+    1 where ``0 < y < limit``, `alpha` where ``y <= 0``, 0 at the limit. The slope is made of y by two passes of plain
+    arithmetic, ``clip(y, alpha t, t) / t`` with a t so small that only numbers nobody tells from 0 lie between 0 and t
+    (1e-34 in single precision): for 1.2 million values 0.33 ms with the product; with a boolean mask 0.47, because it
+    is converted number by number; NumPy's masked forms, ``where=`` and `np.where`, take several times as long.
     """
+    small = tiny(y.dtype)
     for gradient, values in pieces(dy, y):
-        mask, slope = lend("mask", values.shape, bool), lend("slope", values.shape)
-        np.greater(values, 0, out=mask)
-        if alpha:
-            np.multiply(mask, values.dtype.type(1.0 - alpha), out=slope)
-            np.add(slope, alpha, out=slope)
-        else:
-            np.copyto(slope, mask)
+        slope = np.clip(values, alpha * small, small, out=lend("slope", values.shape))
+        np.multiply(slope, 1.0 / small, out=slope)
         np.multiply(gradient, slope, out=gradient)
         if limit < np.inf:
-            np.less(values, limit, out=mask)
+            mask = np.less(values, limit, out=lend("mask", values.shape, bool))
             np.multiply(gradient, mask, out=gradient)
     return dy
 

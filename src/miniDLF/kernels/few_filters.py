@@ -1,19 +1,21 @@
 """Convolution to one to four filters, as the last layer of an autoencoder has: multiply first, then shift.
 
-`im2col` copies ``kh kw C`` numbers a position to make ``F`` of them. Here every pixel is multiplied with all places of
-all kernels, ``(kh kw F, C) @ (C, P)``, and the ``kh kw`` planes are added, each moved to where its window lies: lines
-of whole rows. 64 images 28x28, 16 -> 1, 3x3: 0.5 ms, im2col 1.1, PyTorch 1.0.
+`batch_last` copies ``kh`` rows of C numbers a position to make F of them. Here every pixel is multiplied with all
+places of all kernels, ``(kh kw F, C) @ (C, N)``, and the ``kh kw`` planes are added, each moved to where its window
+lies: lines of whole rows. 64 images 28x28, 16 -> 1, 3x3: 0.37 ms, `batch_last` 0.67 (one thread of 105 Gflop/s).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from miniDLF.kernels.products import PIECE
 from miniDLF.kernels.windows import Scratch, Window, inside
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["few_filters", "few_filters_weights"]
+
+#: Bytes of planes that are worked on at once.
+BLOCK_BYTES = 1 << 20
 
 
 def few_filters_weights(weight: Array, out: Array) -> Array:
@@ -24,25 +26,20 @@ def few_filters_weights(weight: Array, out: Array) -> Array:
 
 
 def few_filters(x: Array, matrix: Array, bias: Array, y: Array, window: Window, scratch: Scratch) -> None:
-    """Convolve with stride 1: x (N, H, W, C), matrix (kh kw F, C), bias (F,), y (N, OH, OW, F) C-contiguous."""
+    """Convolve with stride 1: x (H, W, C, N), matrix (kh kw F, C), bias (F,), y (OH, OW, F, N) C-contiguous."""
     (kh, kw), (top, _, left, _) = window.kernel, window.padding
-    _, height, width, channels = x.shape
-    _, length, across, filters = y.shape
-    step = max(1, PIECE // (height * width * matrix.size))
-    for n in range(0, len(y), step):
-        part = x[n : n + step]
-        count = len(part)
-        if not part.flags.c_contiguous:
-            part = scratch("rows", part.shape)
-            np.copyto(part, x[n : n + step])
-        planes = scratch("planes", (kh, kw, filters, count, height, width))
-        np.matmul(matrix, part.reshape(-1, channels).T, out=planes.reshape(len(matrix), -1))  # (K, C) @ (C, P)
-        total = scratch("total", (filters, count, length, across))
-        total[...] = bias[:, None, None, None]
+    height, width, _, count = x.shape
+    length, across, filters, _ = y.shape
+    y[...] = bias[:, np.newaxis]
+    step = max(1, BLOCK_BYTES // (len(matrix) * width * count * y.itemsize))
+    for first in range(0, height, step):
+        rows = slice(first, min(first + step, height))
+        planes = scratch("planes", (len(matrix), rows.stop - first, width, count))
+        np.matmul(matrix, x[rows], out=planes.transpose(1, 2, 0, 3))  # (kh kw F, C) @ (C, N); BLAS writes them apart
+        places = planes.reshape(kh, kw, filters, -1, width, count).transpose(0, 1, 3, 4, 2, 5)
         for i in range(kh):
-            rows, from_rows = inside(slice(0, length), i - top, 1, height)
+            lines, to_rows = inside(rows, top - i, 1, length)
             for j in range(kw):
-                columns, from_columns = inside(slice(0, across), j - left, 1, width)
-                target = total[:, :, rows, columns]
-                np.add(target, planes[i, j][:, :, from_rows, from_columns], out=target)
-        np.copyto(y[n : n + step], total.transpose(1, 2, 3, 0))
+                columns, to_columns = inside(slice(0, width), left - j, 1, across)
+                target = y[to_rows, to_columns]
+                np.add(target, places[i, j, lines, columns], out=target)

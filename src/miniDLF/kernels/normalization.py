@@ -12,11 +12,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from miniDLF.kernels.windows import is_batch_last
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Channels", "regular"]
 
 Lend = Callable[[str, Shape], Array]
+CHANNELS_LAST = (0, 2, 3, 1)
+BATCH_LAST = (2, 3, 1, 0)
 
 #: Elements of a block: three of them (values, centred values, gradient) fit a second-level cache of 1 MiB.
 BLOCK = 65_536
@@ -25,8 +28,19 @@ WIDE = 512
 
 
 def regular(x: Array) -> bool:
-    """Say whether `x` is contiguous, channels first or channels last."""
-    return bool(x.flags.c_contiguous or (x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous))
+    """Say whether `x` is contiguous, with images channels first, channels last or batch last."""
+    if x.ndim != 4 or x.flags.c_contiguous:
+        return bool(x.flags.c_contiguous)
+    return bool(x.transpose(0, 2, 3, 1).flags.c_contiguous) or is_batch_last(x)
+
+
+def _line_axes(x: Array) -> Shape:
+    """Return the axes of `x` in the order in which they lie in memory."""
+    if x.ndim != 4:
+        return tuple(range(x.ndim))
+    if x.transpose(CHANNELS_LAST).flags.c_contiguous:
+        return CHANNELS_LAST
+    return BATCH_LAST if is_batch_last(x) else (0, 1, 2, 3)
 
 
 class Channels:
@@ -35,23 +49,29 @@ class Channels:
     Parameters
     ----------
     x
-        Vectors (N, F), sequences (N, T, F) or images (N, C, H, W) in either order of memory.
+        Vectors (N, F), sequences (N, T, F) or images (N, C, H, W) in any order of memory that is `regular`.
     """
 
     def __init__(self, x: Array) -> None:
         self.shape, self.strides = x.shape, x.strides
-        last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-        self.features = last.shape[-1]
+        self.axes = _line_axes(x)
+        lines = x.transpose(self.axes)
+        self.features = x.shape[1] if x.ndim == 4 else x.shape[-1]
         self.count = x.size // self.features
-        #: Channels-last where every pixel's channels lie together; else an image's channel is one run of memory.
-        self.last = x.ndim != 4 or last.flags.c_contiguous
+        #: Whether a line of memory has all channels; else an image's channel is one run of memory.
+        self.last = self.axes != (0, 1, 2, 3)
+        #: How many numbers of a channel follow each other: N where the batch is the last axis in memory.
+        self.run = lines.shape[-1] if self.axes == BATCH_LAST else 1
+        #: How often a line repeats the channels.
         self.repeats = 1
         if self.last:
-            for length in reversed(last.shape[:-1]):
-                if self.repeats * self.features >= WIDE or self.count % (self.repeats * length):
+            line = self.features * self.run
+            for length in reversed(lines.shape[: -2 if self.run > 1 else -1]):
+                if self.repeats * line >= WIDE or self.count // self.run % (self.repeats * length):
                     break
                 self.repeats *= length
-        self.ones = np.ones(max(self.count // self.repeats, 1) if self.last else x[0, 0].size, x.dtype)
+            self.width = self.repeats * line
+        self.ones = np.ones(x.size // self.width if self.last else x[0, 0].size, x.dtype)
 
     def fits(self, x: Array) -> bool:
         """Say whether `x` lies in memory as the array this was made for."""
@@ -61,7 +81,7 @@ class Channels:
         """Cut `x` into matrices that fit the cache: rows of pixels, or the channels of one image as rows."""
         if not self.last:
             return [image.reshape(self.features, -1) for image in x]
-        rows = (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x).reshape(-1, self.repeats * self.features)
+        rows = x.transpose(self.axes).reshape(-1, self.width)
         height = max(1, BLOCK // rows.shape[1])
         return [rows[start : start + height] for start in range(0, len(rows), height)]
 
@@ -69,7 +89,8 @@ class Channels:
         """Bring one number a channel to the shape that multiplies a block."""
         if not self.last:
             return coefficients[:, np.newaxis]
-        return np.tile(coefficients, self.repeats) if self.repeats > 1 else coefficients
+        line = np.repeat(coefficients, self.run) if self.run > 1 else coefficients
+        return np.tile(line, self.repeats) if self.repeats > 1 else line
 
     def sum(self, block: Array) -> Array:
         """Return the sum of a block over everything but the channels, still spread (see `folded`)."""
@@ -77,7 +98,7 @@ class Channels:
 
     def folded(self, sums: Array) -> Array:
         """Join the repeats of a sum: one number a channel."""
-        return sums.reshape(self.repeats, -1).sum(axis=0) if self.last else sums
+        return sums.reshape(self.repeats, -1, self.run).sum(axis=(0, 2)) if self.last else sums
 
     def total(self, x: Array) -> Array:
         """Return the sum of each channel."""

@@ -5,7 +5,11 @@ Sums and maxima over a rectangle are taken first along one side, then along the 
 nanosecond). Pixels side by side are only as long as their channels (32 numbers: 3 a nanosecond); so every j-th pixel is
 first moved to a line of its own, each pixel as one opaque item (11 a nanosecond), and lines are combined again.
 
-Images have the axes (N, H, W, C), channels last; results are C-contiguous.
+In batch-last memory a pixel has the channels of all images, and is a long run itself: then the places of a window that
+neither overlaps nor leaves cells out are combined where they lie (`tiles`). Forward and backward of 64 images
+28x28x16, 2x2: maximum 0.7 ms, by lines 1.4; mean 0.35 and 0.6.
+
+Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `windows`); results are C-contiguous.
 """
 
 from __future__ import annotations
@@ -17,16 +21,31 @@ import numpy as np
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["max_windows", "max_windows_backward", "spread_windows", "sum_windows"]
+__all__ = ["max_windows", "max_windows_backward", "places", "spread_windows", "sum_windows", "tiles"]
 
 #: Numbers of an input that are worked on at once: 1 MB, so that the passes find them in the cache. (A quarter of that
 #: takes a third longer on 32 images 32x32x32: more calls.)
 BLOCK = 256 << 10
+#: Numbers of a pixel from which on it counts as a long run.
+LONG = 256
+#: Up to so many numbers of an input the number of calls is what counts, and `tiles` has the fewest.
+SMALL = 16_384
 
 
 def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scratch) -> None:
     """Write ``scale`` times the sum over every window: x (N, H, W, C) -> y (N, OH, OW, C)."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if tiles(x, y, window):
+        for images, rows in _blocks(x, y, window):
+            out = y[images, rows]
+            first, *others = _places(x, images, rows, window)
+            if not others:
+                np.copyto(out, first)
+            for number, place in enumerate(others):
+                np.add(out if number else first, place, out=out)
+            if scale != 1:
+                np.multiply(out, scale, out=out)
+        return
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
         height = rows.stop - rows.start
@@ -45,6 +64,11 @@ def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scrat
 def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: Scratch) -> None:
     """Add ``scale * dy`` to every input of its window: the adjoint of `sum_windows`; dx outside of windows is zero."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if tiles(dx, dy, window):
+        for images, rows in _blocks(dx, dy, window):
+            for place in _places(dx, images, rows, window):
+                np.multiply(dy[images, rows], scale, out=place)
+        return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
         height = rows.stop - rows.start
@@ -65,12 +89,23 @@ def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: 
                 np.copyto(places, lines)
 
 
-def max_windows(x: Array, window: Window, y: Array, largest: Array, scratch: Scratch) -> None:
+def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scratch) -> Array | None:
     """Write the largest of every window: x (N, H, W, C) -> y (N, OH, OW, C).
 
-    `largest` (N, H, OW, C) receives the largest within each line of a window, which backward reads.
+    Where backward needs it, the largest within each line of a window is returned, (N, H, OW, C), in memory that `empty`
+    lends as "largest".
     """
     (kh, kw), (down, across) = window.kernel, window.stride
+    if tiles(x, y, window):
+        for images, rows in _blocks(x, y, window):
+            out = y[images, rows]
+            first, *others = _places(x, images, rows, window)
+            if not others:
+                np.copyto(out, first)
+            for number, place in enumerate(others):
+                np.maximum(out if number else first, place, out=out)
+        return None
+    largest = empty("largest", (*x.shape[:2], *y.shape[2:]))
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
         height = rows.stop - rows.start
@@ -88,13 +123,17 @@ def max_windows(x: Array, window: Window, y: Array, largest: Array, scratch: Scr
             np.copyto(out, lines[:, _every(0, down, height)])
         for i in range(1, kh):
             np.maximum(lines[:, _every(0, down, height)] if i == 1 else out, lines[:, _every(i, down, height)], out=out)
+    return largest
 
 
 def max_windows_backward(
-    x: Array, y: Array, largest: Array, dy: Array, window: Window, dx: Array, scratch: Scratch
+    x: Array, y: Array, largest: Array | None, dy: Array, window: Window, dx: Array, scratch: Scratch
 ) -> None:
     """Give each gradient to the first of the largest inputs of its window, line by line (as PyTorch does)."""
     (kh, kw), (down, across) = window.kernel, window.stride
+    if largest is None:
+        _max_tiles_backward(x, y, dy, window, dx, scratch)
+        return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
         height = rows.stop - rows.start
@@ -126,6 +165,25 @@ def max_windows_backward(
                 _take(gradient, moved, lines, spare)
                 gradient, spare = spare, gradient
             _put(taken, dx[images, first:last, places], adds=across < kw or down < kh)
+
+
+def _max_tiles_backward(x: Array, y: Array, dy: Array, window: Window, dx: Array, scratch: Scratch) -> None:
+    """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
+
+    Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of 200 000
+    windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers, as in `_take`, 110).
+    """
+    for images, rows in _blocks(dx, dy, window):
+        gradient, largest = dy[images, rows], y[images, rows]
+        takes, free = (scratch(name, gradient.shape, np.bool_) for name in ("takes", "free"))
+        free.fill(True)
+        *places, last = zip(_places(x, images, rows, window), _places(dx, images, rows, window), strict=True)
+        for values, target in places:
+            np.equal(values, largest, out=takes)
+            np.logical_and(takes, free, out=takes)
+            np.logical_xor(free, takes, out=free)
+            np.multiply(gradient, takes, out=target)
+        np.multiply(gradient, free, out=last[1])
 
 
 def _take(rest: Array, values: Array, largest: Array, kept: Array) -> None:
@@ -162,6 +220,25 @@ def _put(source: Array, target: Array, *, adds: bool = False) -> None:
         return
     pixel = np.dtype((np.void, source.shape[3] * source.itemsize))
     target.view(pixel)[...] = source.view(pixel)
+
+
+def tiles(x: Array, y: Array, window: Window) -> bool:
+    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs, or x is small."""
+    (kh, kw), (_, height, width, _) = window.kernel, y.shape
+    tiled = window.kernel == window.stride and x.shape[1:3] == (height * kh, width * kw)
+    return tiled and x.strides[3] == x.itemsize and (x.shape[3] >= LONG or x.size <= SMALL)
+
+
+def places(x: Array, window: Window) -> list[Array]:
+    """Return for each place in a tiling window what lies there in all windows: views (N, OH, OW, C) of x."""
+    kh, kw = window.kernel
+    return [x[:, i::kh, j::kw] for i in range(kh) for j in range(kw)]
+
+
+def _places(x: Array, images: slice, rows: slice, window: Window) -> list[Array]:
+    """Return `places` of the windows in `rows` of some images."""
+    height = window.kernel[0]
+    return places(x[images, rows.start * height : rows.stop * height], window)
 
 
 def _every(first: int, step: int, count: int) -> slice:

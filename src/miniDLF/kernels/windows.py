@@ -1,7 +1,9 @@
 """Sliding windows over images: their geometry, zero padding, and blocks of work that fit the cache.
 
-Inside the kernels images have the axes (N, H, W, C), channels last. Layers hand over transposed views of their
-(N, C, H, W) arrays, so either order of memory is welcome; channels-last memory saves the reordering.
+Inside the kernels images have the axes (N, H, W, C), channels last. Layers hand over views of their (N, C, H, W)
+arrays, so any order of memory is welcome. Memory in batch-last order, (H, W, C, N), as convolutions of batches leave
+it, is seen as one image (1, H, W, C N): for all that treats channels alike the two are the same, but the lines are N
+times as long.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array
 
-__all__ = ["Padding", "Scratch", "Window", "blocks", "inside", "padded"]
+__all__ = ["Padding", "Scratch", "Window", "blocks", "from_lines", "inside", "is_batch_last", "lines_like", "padded"]
 
-#: Lends memory until the kernel returns: ``scratch(name, shape)``.
-Scratch = Callable[[str, Shape], Array]
+#: Lends memory until the kernel returns: ``scratch(name, shape)``, or with a third argument in another type.
+Scratch = Callable[..., Array]
 #: Rows above, rows below, columns to the left, columns to the right.
 Padding = tuple[int, int, int, int]
 
@@ -46,6 +48,31 @@ class Window:
         """
         (kh, kw), (top, bottom, left, right) = self.kernel, self.padding
         return Window(self.kernel, (1, 1), (kh - 1 - top, kh - 1 - bottom, kw - 1 - left, kw - 1 - right))
+
+
+def is_batch_last(x: Array) -> bool:
+    """Say whether x (N, C, H, W) lies in memory as (H, W, C, N)."""
+    return bool(x.transpose(2, 3, 1, 0).flags.c_contiguous)
+
+
+def lines_like(x: Array, model: Array, scratch: Scratch) -> Array:
+    """View x (N, C, H, W) as (N, H, W, C); as (1, H, W, C N) if `model` (N, C, ..) is batch-last, if need be a copy."""
+    if not is_batch_last(model):
+        return x.transpose(0, 2, 3, 1)
+    lines = x.transpose(2, 3, 1, 0)
+    if not lines.flags.c_contiguous:
+        copy = scratch("batch last", lines.shape)
+        copy[...] = lines
+        lines = copy
+    return lines.reshape(1, *lines.shape[:2], -1)
+
+
+def from_lines(lines: Array, model: Array) -> Array:
+    """View a result in the form of `lines_like` as (N, C, OH, OW)."""
+    if not is_batch_last(model):
+        return lines.transpose(0, 3, 1, 2)
+    count, channels = model.shape[:2]
+    return lines.reshape(*lines.shape[1:3], channels, count).transpose(3, 2, 0, 1)
 
 
 def padded(images: Array, top: int, rows: int, left: int, columns: int, scratch: Scratch, *, axis: int = 1) -> Array:

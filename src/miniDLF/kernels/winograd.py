@@ -17,6 +17,7 @@ Time of one thread forward / forward and backward, in ms, N = 32, float32, next 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -101,37 +102,43 @@ def _transform_kernels(matrix: Array, kernels: Array, out: Array) -> Array:
 
 
 def winograd(x: Array, weights: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
-    """Convolve: x (N, H, W, C), weights (36, C, F), bias (F,), y (N, OH, OW, F) C-contiguous."""
-    height, width = _tiles(y)
-    for images, rows in blocks(len(y), height, width, _block_tiles(weights)):
-        frequencies = _transform_inputs(x[images], rows, width, window, scratch)  # (36, P, C)
-        products = scratch("products", (FREQUENCIES, frequencies.shape[1], y.shape[-1]))
-        np.matmul(frequencies, weights, out=products)  # (36, P, C) @ (36, C, F) -> (36, P, F)
-        _transform_outputs(products, bias, y[images], rows, width, scratch)
+    """Convolve: x (N, H, W, C), weights (36, C, F), bias (F,), y (N, OH, OW, F) C-contiguous.
+
+    Images that lie batch-last, (H, W, C, N), come as one image of C N channels: x (1, H, W, C N), y (1, OH, OW, F N).
+    The transforms are the same for both, only with longer lines; the products are then (F, C) @ (C, N) for each tile.
+    """
+    lines = x.shape[3] // weights.shape[1]
+    if bias is not None:
+        bias = np.repeat(bias, lines)
+    for images, rows, columns in _blocks(x, y):
+        frequencies = _transform_inputs(x[images], rows, columns, window, scratch)  # (36, P, C)
+        products = scratch("products", (*frequencies.shape[:2], y.shape[3]))
+        _multiply(frequencies, weights, lines, products)  # (36, P, C) @ (36, C, F) -> (36, P, F)
+        _transform_outputs(products, bias, y[images], rows, columns, scratch)
 
 
 def winograd_backward(
     x: Array, dy: Array, weights: Array, dweight: Array, dx: Array, window: Window, scratch: Scratch
 ) -> None:
-    """Fill dweight (F, C, 3, 3) and dx (N, H, W, C), C-contiguous, from dy (N, OH, OW, F).
+    """Fill dweight (F, C, 3, 3) and dx (N, H, W, C), C-contiguous, from dy (N, OH, OW, F); or batch-last, as forward.
 
     dx is the convolution of dy with the mirrored kernels: weights (36, F, C). The tiles of dy that it needs serve the
     gradient of the kernels as well: ``<x, dx(w)>`` is linear in w, so its gradient is, frequency by frequency,
     ``(B^T dy B)^T (A x A^T)``, and x need not be transformed as an input again.
     """
-    height, width = _tiles(dx)
     filters, channels = weights.shape[1:]
+    lines = x.shape[3] // channels
     back = window.mirrored()
     total = scratch("weight frequencies", (FREQUENCIES, filters, channels))
     part = scratch("weight part", total.shape)
     target = total
-    for images, rows in blocks(len(dx), height, width, _block_tiles(weights)):
-        frequencies = _transform_inputs(dy[images], rows, width, back, scratch)  # (36, P, F)
-        products = scratch("products", (FREQUENCIES, frequencies.shape[1], channels))
-        np.matmul(frequencies, weights, out=products)  # (36, P, F) @ (36, F, C) -> (36, P, C)
-        _transform_outputs(products, None, dx[images], rows, width, scratch)
-        tiles = _transform_tiles(x[images], rows, width, scratch)  # (36, P, C)
-        np.matmul(frequencies.transpose(0, 2, 1), tiles, out=target)  # (36, F, P) @ (36, P, C) -> (36, F, C)
+    for images, rows, columns in _blocks(dy, dx):
+        frequencies = _transform_inputs(dy[images], rows, columns, back, scratch)  # (36, P, F)
+        products = scratch("products", (*frequencies.shape[:2], dx.shape[3]))
+        _multiply(frequencies, weights, lines, products)  # (36, P, F) @ (36, F, C) -> (36, P, C)
+        _transform_outputs(products, None, dx[images], rows, columns, scratch)
+        tiles = _transform_tiles(x[images], rows, columns, scratch)  # (36, P, C)
+        _gradient(frequencies, tiles, lines, target, scratch)  # (36, F, P) @ (36, P, C) -> (36, F, C)
         if target is part:
             np.add(total, part, out=total)
         target = part
@@ -139,23 +146,47 @@ def winograd_backward(
     np.matmul(total.reshape(FREQUENCIES, -1).T, kernels, out=dweight.reshape(-1, 9))  # (F C, 36) @ (36, 9)
 
 
-def _tiles(outputs: Array) -> tuple[int, int]:
-    """Return the number of tiles down and across."""
-    return -(-outputs.shape[1] // TILE), -(-outputs.shape[2] // TILE)
-
-
-def _block_tiles(weights: Array) -> int:
-    """Return how many tiles a block has."""
+def _multiply(frequencies: Array, weights: Array, lines: int, out: Array) -> None:
+    """Multiply each frequency (P, C) with its weights (C, F); batch-last (P, C, N): weights^T (F, C) @ (C, N)."""
+    if lines == 1:
+        np.matmul(frequencies, weights, out=out)
+        return
     _, inner, outer = weights.shape
-    return max(FEWEST_TILES, BLOCK_BYTES // (FREQUENCIES * (inner + outer) * weights.itemsize))
+    tiles = frequencies.reshape(FREQUENCIES, -1, inner, lines)
+    np.matmul(weights.transpose(0, 2, 1)[:, np.newaxis], tiles, out=out.reshape(FREQUENCIES, -1, outer, lines))
 
 
-def _transform_inputs(images: Array, rows: slice, width: int, window: Window, scratch: Scratch) -> Array:
-    """Return ``B^T d B`` of the tiles of `images` (n, H, W, C) in tile rows `rows`: (36, P, C)."""
+def _gradient(frequencies: Array, tiles: Array, lines: int, out: Array, scratch: Scratch) -> None:
+    """Multiply frequencies^T (F, P) with tiles (P, C); batch-last a sum over the tiles of (F, N) @ (N, C)."""
+    if lines == 1:
+        np.matmul(frequencies.transpose(0, 2, 1), tiles, out=out)
+        return
+    _, filters, channels = out.shape
+    outputs = frequencies.reshape(FREQUENCIES, -1, filters, lines)
+    inputs = tiles.reshape(FREQUENCIES, -1, channels, lines)
+    parts = scratch("tile gradients", (*outputs.shape[:2], filters, channels))
+    np.matmul(outputs, inputs.transpose(0, 1, 3, 2), out=parts)
+    np.add.reduce(parts, axis=1, out=out)
+
+
+def _blocks(inputs: Array, outputs: Array) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut the work into blocks of tiles: some images, or some rows of tiles of one, or some tiles of one row."""
+    count, height, width = len(outputs), -(-outputs.shape[1] // TILE), -(-outputs.shape[2] // TILE)
+    tile = FREQUENCIES * (inputs.shape[3] + outputs.shape[3]) * outputs.itemsize
+    most = max(FEWEST_TILES if len(outputs) > 1 else 1, BLOCK_BYTES // tile)
+    step = width if most >= width else -(-width // -(-width // most))
+    for images, rows in blocks(count, height, step, most):
+        for first in range(0, width, step):
+            yield images, rows, slice(first, min(first + step, width))
+
+
+def _transform_inputs(images: Array, rows: slice, columns: slice, window: Window, scratch: Scratch) -> Array:
+    """Return ``B^T d B`` of the tiles of `images` (n, H, W, C) in `rows` x `columns`: (36, P, C)."""
     matrix = transforms(images.dtype.str).inputs
-    count, channels, height = len(images), images.shape[-1], rows.stop - rows.start
+    count, channels, height, width = len(images), images.shape[-1], rows.stop - rows.start, columns.stop - columns.start
     top, _, left, _ = window.padding
-    cut = padded(images, TILE * rows.start - top, TILE * height + 2, -left, TILE * width + 2, scratch)
+    first = TILE * columns.start - left
+    cut = padded(images, TILE * rows.start - top, TILE * height + 2, first, TILE * width + 2, scratch)
     line = cut.shape[2] * channels
     item = cut.itemsize
     # Down: neighbouring tiles share two of their six rows, so the windows overlap in memory.
@@ -173,12 +204,13 @@ def _transform_inputs(images: Array, rows: slice, width: int, window: Window, sc
 
 
 def _transform_outputs(
-    products: Array, bias: Array | None, out: Array, rows: slice, width: int, scratch: Scratch
+    products: Array, bias: Array | None, out: Array, rows: slice, columns: slice, scratch: Scratch
 ) -> None:
     """Write ``A^T m A + bias`` of products (36, P, F) to the rows of `out` (n, OH, OW, F) that these tiles cover."""
     matrices = transforms(products.dtype.str)
+    out = out[:, :, TILE * columns.start : TILE * columns.stop]
     count, length, across, filters = out.shape
-    height = rows.stop - rows.start
+    height, width = rows.stop - rows.start, columns.stop - columns.start
     parts = FIELD if bias is None else FIELD + 1
     half = scratch("half", (count, height, parts, width * TILE, filters))
     tiles = products.reshape(FIELD, FIELD, count, height, width, filters).transpose(2, 3, 0, 4, 1, 5)
@@ -198,11 +230,11 @@ def _transform_outputs(
         np.matmul(matrix[: target.shape[1]], lines[:, whole], out=target)
 
 
-def _transform_tiles(images: Array, rows: slice, width: int, scratch: Scratch) -> Array:
-    """Return ``A x A^T`` of the 4x4 tiles of `images` (n, H, W, C) in tile rows `rows`: (36, P, C)."""
+def _transform_tiles(images: Array, rows: slice, columns: slice, scratch: Scratch) -> Array:
+    """Return ``A x A^T`` of the 4x4 tiles of `images` (n, H, W, C) in `rows` x `columns`: (36, P, C)."""
     matrix = transforms(images.dtype.str).tiles
-    count, channels, height = len(images), images.shape[-1], rows.stop - rows.start
-    cut = padded(images, TILE * rows.start, TILE * height, 0, TILE * width, scratch)
+    count, channels, height, width = len(images), images.shape[-1], rows.stop - rows.start, columns.stop - columns.start
+    cut = padded(images, TILE * rows.start, TILE * height, TILE * columns.start, TILE * width, scratch)
     half = scratch("half", (count, height, FIELD, TILE * width * channels))
     np.matmul(matrix, cut.reshape(count, height, TILE, -1), out=half)  # (6, 4) @ (4, columns C)
     out = scratch("tile frequencies", (FIELD, FIELD, count, height, width, channels))

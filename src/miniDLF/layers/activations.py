@@ -23,12 +23,14 @@ class ReLU(Layer):
 
     alpha: float = 0.0
     max_value: float = np.inf
+    rises = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise ArgumentError(f"ReLU: alpha is the slope for x < 0, between 0 and 1; received {self.alpha}.")
         if not self.max_value > 0:
             raise ArgumentError(f"ReLU: max_value must be positive, received {self.max_value}.")
+        self.rectifies = self.alpha if self.max_value == np.inf else None
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = leaky(x, self.alpha, self.max_value, call.output_like(x), call.scratch)
@@ -83,6 +85,7 @@ class Sigmoid(Layer):
     """Logistic: ``y = 1 / (1 + exp(-x))``; ``dx = dy y (1 - y)``."""
 
     absorbable = "Sigmoid"
+    rises = True
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = sigmoid(x, call.output_like(x))
@@ -97,6 +100,8 @@ class Sigmoid(Layer):
 
 class Tanh(Layer):
     """Hyperbolic tangent: ``y = tanh(x)``; ``dx = dy (1 - y^2)``."""
+
+    rises = True
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = np.tanh(x, out=call.output_like(x))
@@ -222,7 +227,8 @@ class Activation(Layer):
 
     def __post_init__(self) -> None:
         self.function = self._resolve()
-        self.absorbable = self.function.absorbable
+        self.absorbable, self.rises = self.function.absorbable, self.function.rises
+        self.rectifies = self.function.rectifies
 
     def _resolve(self) -> Layer:
         clip = np.inf if self.max_value == _DEFAULT_MAX else self.max_value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.kernels.convolution import choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
 from miniDLF.kernels.windows import Padding, Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
@@ -118,26 +118,25 @@ class Conv2D(Layer):
             constraint=self.bias_constraint,
         )
         self._method = choose_method(self._kernel, self._stride, channels, self.filters)
+        # Winograd's method saves more than a convolution of the small image would.
+        self.absorbs_enlarging = self._stride == (1, 1) and self._method != "winograd"
         return (self.filters, *output)
 
     def prepare(self, shared: Shared) -> None:
-        shared.matrices = prepare_weights(
-            self._method, self.weight.value, self.bias.value, shared.training, shared.empty
-        )
+        shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        call.x = x
-        window = call.window = self._window(*x.shape[2:])
-        y = call.empty("y", (len(x), *window.positions(*x.shape[2:]), self.filters))
-        weight, bias = self.weight.value, self.bias.value
-        return conv2d(x, weight, bias, call.shared.matrices, window, y, call.scratch)  # (N, F, OH, OW)
+        x = call.x = arranged(x, call.empty)
+        (down, across), (height, width) = call.enlarges, x.shape[2:]
+        call.window = self._window(height * down, width * across)
+        weight, bias, matrices = self.weight.value, self.bias.value, call.shared.matrices
+        return conv2d(x, weight, bias, matrices, call.window, call.empty, call.scratch, call.enlarges)  # (N, F, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
-        x, weight = call.x, self.weight.value
-        count, channels, height, width = x.shape
-        dx = call.empty("dx", (count, height, width, channels)) if call.needs_dx else None
         dweight, dbias = call.grad(self.weight), call.grad(self.bias)
-        return conv2d_backward(x, dy, weight, call.shared.matrices, call.window, dweight, dbias, dx, call.scratch)
+        weight, matrices, scratch = self.weight.value, call.shared.matrices, call.scratch
+        empty = call.empty if call.needs_dx else None
+        return conv2d_backward(call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges)
 
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.core.call import Call
+from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.normalization import Channels, regular
@@ -88,21 +88,39 @@ class BatchNormalization(Layer):
         delta = b[1] - a[1]
         return count, a[1] + delta * (b[0] / count), a[2] + b[2] + delta * delta * (a[0] * b[0] / count)
 
+    def prepare(self, shared: Shared) -> None:
+        if not shared.training:
+            self._use_running(shared)
+
     def forward(self, x: Array, call: Call) -> Array:
         x = _regular(x, call)
-        y = call.empty_like("y", x)
         if call.training:
             count, mean, squares = call.total
             call.inverse = 1.0 / np.sqrt(squares / count + self.epsilon)
             source, call.offset = call.centred, call.mean - mean  # centred + offset = x - mean of the whole batch
+            call.scale, shift = self._scale_shift(call.inverse, call.offset)
         else:
-            call.inverse = 1.0 / np.sqrt(self.running_var.value + self.epsilon)
-            source, call.offset = x, -self.running_mean.value
-            call.centred = x
-        scale = call.scale = call.inverse if self.gamma is None else call.inverse * self.gamma.value
-        shift = call.offset * scale
-        self._channels(x, call).scale_shift(source, scale, shift if self.beta is None else shift + self.beta.value, y)
+            known: Any = call.shared
+            if known.training:  # inference in the middle of training: nothing is prepared for it
+                known = call
+                self._use_running(call)
+            call.inverse, call.offset, call.scale, shift = known.inverse, known.offset, known.scale, known.shift
+            source = call.centred = x
+        y = call.empty_like("y", x)
+        self._channels(x, call).scale_shift(source, call.scale, shift, y)
         return y
+
+    def _use_running(self, record: Any) -> None:
+        """Leave what the running statistics, gamma and beta come to, ``x * scale + shift``, on `record`."""
+        record.offset = -self.running_mean.value
+        record.inverse = 1.0 / np.sqrt(self.running_var.value + self.epsilon)
+        record.scale, record.shift = self._scale_shift(record.inverse, record.offset)
+
+    def _scale_shift(self, inverse: Array, offset: Array) -> tuple[Array, Array]:
+        """Return scale and shift of ``(x + offset) * inverse * gamma + beta = x * scale + shift``."""
+        scale = inverse if self.gamma is None else inverse * self.gamma.value
+        shift = offset * scale
+        return scale, shift if self.beta is None else shift + self.beta.value
 
     # With normal = (centred + offset) inverse:  dx = scale (dy - mean(dy) - normal mean(dy normal)) -------------------
 

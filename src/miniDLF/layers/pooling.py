@@ -9,8 +9,10 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
-from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
-from miniDLF.kernels.windows import Window
+from miniDLF.kernels.elementwise import leaky, leaky_backward
+from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows, tiles
+from miniDLF.kernels.rectified import rectified_means, rectified_means_backward
+from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.convolution import image_shape, pair
 
@@ -49,6 +51,7 @@ class Pooling2D(Layer):
 
     def __post_init__(self) -> None:
         self._window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
+        self.chooses = self.mode == "max"
         if self.mode not in ("max", "avg"):
             hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
             raise ArgumentError(f"Pooling2D: mode is 'max' or 'avg', received {self.mode!r}.{hint}")
@@ -63,30 +66,42 @@ class Pooling2D(Layer):
                 f"(input_shape {tuple(input_shape)}). Use a smaller size, or fewer layers that shrink the image "
                 "before it."
             )
+        (kh, kw), (rows, columns) = self._window.kernel, output
+        tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
+        self.absorbs_rectifier = self.mode == "avg" and tiled
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        images, window = x.transpose(0, 2, 3, 1), self._window
-        count, height, width, channels = call.images = images.shape
+        images, window = lines_like(x, x, call.scratch), self._window
+        count, height, width, channels = images.shape
         y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
-        if self.mode == "avg":
+        call.x, call.images = x, images
+        if call.rectifies is not None and tiles(images, y, window):
+            rectified_means(images, call.rectifies, window, y, call.scratch)
+        elif self.mode == "avg":
+            if call.rectifies is not None:
+                images = leaky(images, call.rectifies, np.inf, call.empty("rectified", images.shape), call.scratch)
             sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
         else:
-            call.x = images
-            call.largest = call.empty("largest", (count, height, y.shape[2], channels))
-            max_windows(images, window, y, call.largest, call.scratch)
-        return y.transpose(0, 3, 1, 2)
+            call.largest = max_windows(images, window, y, call.empty, call.scratch)
+        return from_lines(y, x)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
         if not call.needs_dx:
             return None
-        window, gradient = self._window, dy.transpose(0, 2, 3, 1)
-        dx = call.empty("dx", call.images)
+        window, gradient = self._window, lines_like(dy, call.x, call.scratch)
+        if call.rectifies is not None and tiles(call.images, gradient, window):
+            dx = call.images if call.overwrites else call.empty("dx", call.images.shape)
+            rectified_means_backward(call.images, call.rectifies, gradient, window, dx)
+            return from_lines(dx, call.x)
+        dx = call.empty("dx", call.images.shape)
         if self.mode == "avg":
             spread_windows(gradient, window, 1 / (window.kernel[0] * window.kernel[1]), dx, call.scratch)
+            if call.rectifies is not None:
+                leaky_backward(dx, call.images, call.rectifies, np.inf, call.scratch)
         else:
-            max_windows_backward(call.x, call.y, call.largest, gradient, window, dx, call.scratch)
-        return dx.transpose(0, 3, 1, 2)
+            max_windows_backward(call.images, call.y, call.largest, gradient, window, dx, call.scratch)
+        return from_lines(dx, call.x)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
@@ -110,6 +125,7 @@ class UpSampling2D(Layer):
     def __post_init__(self) -> None:
         size = pair(self.size, "UpSampling2D: size")
         self._window = Window(size, size)
+        self.enlarges = size
 
     def build(self, input_shape: Shape) -> Shape:
         channels, height, width = image_shape(self, input_shape)
@@ -117,18 +133,21 @@ class UpSampling2D(Layer):
         return (channels, height * down, width * across)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        images, (down, across) = x.transpose(0, 2, 3, 1), self._window.kernel
-        count, height, width, channels = call.images = images.shape
+        images, (down, across) = lines_like(x, x, call.scratch), self._window.kernel
+        count, height, width, channels = images.shape
+        call.x = x
         y = call.empty("y", (count, height * down, width * across, channels))
         spread_windows(images, self._window, 1, y, call.scratch)
-        return y.transpose(0, 3, 1, 2)
+        return from_lines(y, x)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, H down, W across)
         if not call.needs_dx:
             return None
-        dx = call.empty("dx", call.images)
-        sum_windows(dy.transpose(0, 2, 3, 1), self._window, 1, dx, call.scratch)
-        return dx.transpose(0, 3, 1, 2)
+        gradient, (down, across) = lines_like(dy, call.x, call.scratch), self._window.kernel
+        count, height, width, channels = gradient.shape
+        dx = call.empty("dx", (count, height // down, width // across, channels))
+        sum_windows(gradient, self._window, 1, dx, call.scratch)
+        return from_lines(dx, call.x)
 
 
 class GlobalAveragePooling2D(Layer):

@@ -43,13 +43,14 @@ class Profile:
         return f"<Profile of {len(self.layers)} layers, {self.pass_ms:.3g} ms for {self.rows} samples>"
 
     def __str__(self) -> str:
+        width = max(26, *(len(layer.name) + 2 for layer in self.layers))
         lines = [
             f"batch of {self.rows}, one thread; GEMM of this machine: {self.gemm_gflops:.0f} GFLOP/s a thread",
-            f"{'layer':<26}{'forward':>13}{'MFLOP':>9}{'of GEMM':>9}{'backward':>13}{'MFLOP':>9}{'of GEMM':>9}"
+            f"{'layer':<{width}}{'forward':>13}{'MFLOP':>9}{'of GEMM':>9}{'backward':>13}{'MFLOP':>9}{'of GEMM':>9}"
             f"{'activations':>14}",
         ]
         for layer in self.layers:
-            lines.append(self._line(layer))
+            lines.append(self._line(layer, width))
         total = LayerProfile(
             "all layers",
             *(
@@ -57,15 +58,17 @@ class Profile:
                 for name in ("forward_ms", "backward_ms", "forward_flops", "backward_flops", "activation_bytes")
             ),
         )
-        return "\n".join([*lines, self._line(total), f"forward, loss and backward together: {self.pass_ms:.3f} ms"])
+        return "\n".join(
+            [*lines, self._line(total, width), f"forward, loss and backward together: {self.pass_ms:.3f} ms"]
+        )
 
-    def _line(self, layer: LayerProfile) -> str:
+    def _line(self, layer: LayerProfile, width: int) -> str:
         directions = ((layer.forward_ms, layer.forward_flops), (layer.backward_ms, layer.backward_flops))
         cells = "".join(
             f"{milliseconds:>10.3f} ms{flops / 1e6:>9.1f}{self._share(milliseconds, flops):>9.0%}"
             for milliseconds, flops in directions
         )
-        return f"{layer.name:<26}{cells}{layer.activation_bytes / 1024:>10.0f} KiB"
+        return f"{layer.name:<{width}}{cells}{layer.activation_bytes / 1024:>10.0f} KiB"
 
     def _share(self, milliseconds: float, flops: int) -> float:
         return flops / (milliseconds * 1e6 * self.gemm_gflops) if milliseconds else 0.0
@@ -114,7 +117,8 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
     They run on one thread with one BLAS thread, as inside a shard; a training step with several threads gives each of
     them its part of the batch. The optimizer's update comes on top. The share of the machine's rate for matrix
     products (measured in the same call) says how much a faster kernel could still bring; flops are those of the
-    formulas, so a kernel that needs fewer (Winograd's convolution) may pass 100 %.
+    formulas, so a kernel that needs fewer (Winograd's convolution) may pass 100 %. Layers that run as one
+    ("up_sampling2d_1 + conv2d_4") have one line.
 
     Parameters
     ----------
@@ -146,7 +150,7 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
         backward = step.layer.backward_flops(received, step.node.shape, any(step.needs_dx)) if step.learns else 0
         result.append(
             LayerProfile(
-                names[step.layer],
+                " + ".join(names[part] for part in (*step.joined, step.layer)),
                 _milliseconds(layer.forward_seconds),
                 _milliseconds(layer.backward_seconds),
                 len(batch) * step.layer.flops(received, step.node.shape),
