@@ -16,6 +16,8 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 CASES: list[Case] = [
+    Case(lambda: Conv2D(3, (3, 3), use_bias=False), (2, 5, 6)),
+    Case(lambda: Conv2D(16, 3, padding=1, use_bias=False), (16, 8, 8), note="Winograd"),
     Case(lambda: Conv2D(3, 3), (2, 6, 5)),
     Case(lambda: Conv2D(4, (6, 6), 2), (1, 12, 13), note="one channel, as the specification's"),
     Case(lambda: Conv2D(3, (2, 3), (2, 1), (1, 2)), (5, 7, 6), note="rectangular"),

@@ -34,6 +34,8 @@ class Conv2D(Layer):
         that the output has ``ceil(size / stride)`` rows and columns, an odd one below and to the right (as in Keras).
     activation
         Name of an activation that follows, as a layer of its own.
+    use_bias
+        Whether there is a bias; a batch normalisation right behind the layer would take it off again.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Conv2D(Layer):
     input_shape: Shape | None = None
     trainable: bool = True
     activation: Any = None
+    use_bias: bool = True
     weight_initializer: Any = "he_normal"
     bias_initializer: Any = "zeros"
     weight_regularizer: Any = None
@@ -110,13 +113,15 @@ class Conv2D(Layer):
             regularizer=self.weight_regularizer,
             constraint=self.weight_constraint,
         )
-        self.bias = self.parameter(
-            "bias",
-            (self.filters,),
-            self.bias_initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.parameter(
+                "bias",
+                (self.filters,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         self._method = choose_method(self._kernel, self._stride, channels, self.filters)
         # Winograd's method saves more than a convolution of the small image would.
         self.absorbs_enlarging = self._stride == (1, 1) and self._method != "winograd"
@@ -129,11 +134,13 @@ class Conv2D(Layer):
         x = call.x = arranged(x, call.empty)
         (down, across), (height, width) = call.enlarges, x.shape[2:]
         call.window = self._window(height * down, width * across)
-        weight, bias, matrices = self.weight.value, self.bias.value, call.shared.matrices
+        weight, matrices = self.weight.value, call.shared.matrices
+        bias = self.bias.value if self.bias is not None else call.zeros("bias", (self.filters,))
         return conv2d(x, weight, bias, matrices, call.window, call.empty, call.scratch, call.enlarges)  # (N, F, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
-        dweight, dbias = call.grad(self.weight), call.grad(self.bias)
+        dweight = call.grad(self.weight)
+        dbias = call.grad(self.bias) if self.bias is not None else call.scratch("dbias", (self.filters,))
         weight, matrices, scratch = self.weight.value, call.shared.matrices, call.scratch
         empty = call.empty if call.needs_dx else None
         return conv2d_backward(call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges)
