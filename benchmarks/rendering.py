@@ -11,7 +11,18 @@ from typing import Any
 
 from benchmarks import peers, workloads
 
-__all__ = ["best_peer", "chart", "geometric_mean", "observed_table", "ratio", "summary", "table", "write"]
+__all__ = [
+    "best_peer",
+    "chart",
+    "geometric_mean",
+    "observed_table",
+    "put_between",
+    "ratio",
+    "short_table",
+    "summary",
+    "table",
+    "write",
+]
 
 COLOURS = {"torch_eager": "#ee6677", "torch_compile": "#aa3377", "jax_jit": "#4477aa", "keras_jax": "#66ccee"}
 
@@ -79,6 +90,35 @@ def table(results: Mapping[str, Any], names: Sequence[str]) -> str:
             f"| {workload.title} | {' | '.join(cells)} | {f'**{best[1]:.2f}**' if best else '-'} | {share} | {shown} |"
         )
     return "\n".join(lines)
+
+
+def short_table(data: Mapping[str, Any]) -> str:
+    """Return the README's table: ours against the best peer of each workload, and the geometric means."""
+    lines = ["| workload | miniDLF | best peer | its time / ours |", "|---|---|---|---|"]
+    for name, result in data["results"].items():
+        best = best_peer(result)
+        if best:
+            peer = f"{_time(result['peers'][best[0]]['median'])} ({peers.load(best[0]).TITLE})"
+            ours = _time(result["peers"][peers.OURS]["median"])
+            lines.append(f"| {workloads.find(name).title} | {ours} | {peer} | {best[1]:.2f} |")
+    means = data["means"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{data['machine']}; {data['threads']} threads, {data['date']}.",
+            f"Geometric mean {means['all']:.2f}, over the specification's five networks {means['specification']:.2f}.",
+        ]
+    )
+
+
+def put_between(path: Path, name: str, text: str) -> None:
+    """Replace what stands between the comments ``<!-- name -->`` and ``<!-- end of name -->``."""
+    before, opening, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, closing, after = rest.partition(f"<!-- end of {name} -->")
+    if not opening or not closing:
+        raise ValueError(f"{path} has no place for {name}")
+    path.write_text(f"{before}{opening}{text}\n{closing}{after}", encoding="utf-8")
 
 
 def observed_table(results: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks import peers, workloads
 from benchmarks.driver import ROOT, Crew
 from benchmarks.measure import FULL, QUICK, measure, measure_epoch
-from benchmarks.rendering import best_peer, observed_table, summary, table, write
+from benchmarks.rendering import best_peer, observed_table, put_between, short_table, summary, table, write
 from benchmarks.workloads.base import Workload
 
 DOCS = ROOT / "docs"
@@ -139,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.out or (Path("out") if options.quick or options.only else DOCS)
     folder.mkdir(parents=True, exist_ok=True)
     write(data, folder)
+    if folder == DOCS:
+        put_between(ROOT / "README.md", "speed", short_table(data))
     print(table(results, names))
     means = data["means"]
     print(

@@ -208,3 +208,18 @@ def test_a_framework_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPat
     assert found["errors"] == {"jax_jit": "no jax_jit", "gemm": "no gemm"}
     assert found["gemm_gflops"] is None
     assert math.isnan(rendering.summary({"mlp_tiny": found})["all"])
+
+
+def test_the_readme_shows_the_table_of_the_last_report() -> None:
+    data = json.loads((report.DOCS / "benchmarks.json").read_text(encoding="utf-8"))
+    readme = (driver.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- speed -->\n{rendering.short_table(data)}\n<!-- end of speed -->" in readme
+
+
+def test_text_is_put_between_its_comments(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- speed -->\nold\n<!-- end of speed -->\nb\n", encoding="utf-8")
+    rendering.put_between(page, "speed", "new")
+    assert page.read_text(encoding="utf-8") == "a\n<!-- speed -->\nnew\n<!-- end of speed -->\nb\n"
+    with pytest.raises(ValueError, match="no place for memory"):
+        rendering.put_between(page, "memory", "new")

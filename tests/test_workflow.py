@@ -16,6 +16,7 @@ from miniDLF.models import load
 
 SCRIPT = """
 import os, signal, sys
+from itertools import count
 from pathlib import Path
 import numpy as np
 from miniDLF.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint
@@ -31,16 +32,12 @@ data = MNIST(mnist, n_classes=10, input_shape=(1, 28, 28)) if mnist else Digits(
 x, y = data.train.x[:2048], data.train.y[:2048]
 x_test, y_test = data.test.x[:500], data.test.y[:500]
 
-class Augmented:
-    '''Batches whose images are shifted by up to two pixels; the shifts are a function of epoch and batch.'''
-    def __len__(self):
-        return len(x) // 64
-    def __iter__(self):
-        for batch in range(len(self)):
-            rng = np.random.default_rng([7, batch])
-            rows = slice(64 * batch, 64 * batch + 64)
-            down, right = rng.integers(-2, 3, 2)
-            yield np.roll(x[rows], (down, right), (2, 3)), y[rows]
+def augmented():
+    '''Batches without an end whose images are shifted by up to two pixels, every time otherwise.'''
+    for number in count():
+        down, right = np.random.default_rng([7, number]).integers(-2, 3, 2)
+        start = 64 * number % len(x)
+        yield np.roll(x[start : start + 64], (down, right), (2, 3)), y[start : start + 64]
 
 class Kill(Callback):
     done = 0
@@ -60,7 +57,7 @@ node = Pooling2D()(block(node, 16))
 outputs = Dense(10, activation='softmax')(Flatten()(block(node, 16)))
 model = Model(inputs, outputs, seed=3)
 model.compile('cce', Adam(lr=CosineDecay(0.004, 120)), metrics=['accuracy'])
-model.fit(Augmented(), epochs=4, verbose=0, validation_data=(x_test, y_test), callbacks=[
+model.fit(augmented(), steps_per_epoch=len(x) // 64, epochs=4, verbose=0, validation_data=(x_test, y_test), callbacks=[
     Kill(), CSVLogger(folder / 'log.csv'),
     ModelCheckpoint(folder / 'best.safetensors', 'val_loss', save_best_only=True),
     BackupAndRestore(folder / 'backup', save_freq=10)])
@@ -69,6 +66,7 @@ scores = model.evaluate(x_test, y_test, return_dict=True)
 assert scores['accuracy'] > 0.9, scores
 table = np.asarray(scores['confusion_matrix'])
 assert table.sum() == 500 and np.trace(table) == round(500 * scores['accuracy'])
+model.plot.confusion(x_test, y_test, path=folder / 'confusion.png')
 model.save(folder / 'model.safetensors')
 np.save(folder / 'x.npy', x_test[:20])
 np.save(folder / 'predicted.npy', model.predict(x_test[:20]))
@@ -103,6 +101,9 @@ def test_a_residual_network_from_training_to_the_command_line(
     model = load(killed / "model.safetensors")
     expected = np.load(killed / "predicted.npy")
     np.testing.assert_array_equal(model.predict(np.load(killed / "x.npy")), expected)
+    assert (killed / "confusion.png").stat().st_size > 1000
+    assert main(["summary", str(killed / "model.safetensors")]) == 0
+    assert "add_2 <- " in capsys.readouterr().out
     assert main(["predict", str(killed / "model.safetensors"), str(killed / "x.npy"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == expected.argmax(1).tolist()
 

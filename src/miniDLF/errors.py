@@ -68,8 +68,9 @@ class MissingExtraError(MiniDLFError, ImportError):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'relu'?"`` for the choice most like `name`, or an empty string."""
-    found = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    folded = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f" Did you mean {folded[found[0]]!r}?" if found else ""
 
 
 def import_extra(module: str, extra: str, purpose: str) -> ModuleType:

@@ -30,6 +30,7 @@ from tests.standalone import Case
 
 CASES = [
     Case(lambda: Dense(3), (5,)),
+    Case(lambda: Dense(3, use_bias=False), (5,)),
     Case(lambda: Dense(1, weight_regularizer="l2"), (1,)),
     Case(lambda: Dense(7, weight_initializer="orthogonal", bias_initializer="ones"), (4,)),
     Case(lambda: ReLU(), (5,), kinks=(0.0,)),
@@ -73,4 +74,7 @@ CASES = [
     Case(lambda: Concatenate(axis=1), ((2, 3, 3), (1, 3, 3))),
     Case(lambda: Dot(), ((4,), (4,))),
     Case(lambda: Dot(normalize=True), ((4,), (4,))),
+    Case(lambda: Dot(axes=-1), ((3, 4), (2, 4))),
+    Case(lambda: Dot(axes=(2, 1), normalize=True), ((3, 4), (4,))),
+    Case(lambda: Dot(axes=1), ((4, 3, 2), (4, 5))),
 ]

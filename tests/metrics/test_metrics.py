@@ -10,6 +10,9 @@ import pytest
 from miniDLF import losses, metrics
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
 from miniDLF.metrics import get_metric
+from miniDLF.metrics.accuracy import Hits
+from miniDLF.metrics.base import Mean
+from miniDLF.metrics.counts import Counts
 
 
 def _after(metric, *batch):
@@ -184,3 +187,26 @@ REFUSED = [
 def test_what_makes_no_sense_is_refused(make, error, message) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()
+
+
+class Bare(metrics.Metric):
+    """A metric of one's own that gives nothing but `reset`."""
+
+    def reset(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (metrics.Metric, "Metric has no reset()"),
+        (lambda: Bare().update(COLUMN, COLUMN), "Bare has no update()"),
+        (lambda: Bare().result(), "Bare has no result()"),
+        (lambda: Mean().update(COLUMN, COLUMN), "Mean has no values()"),
+        (lambda: Hits().update(COLUMN, COLUMN), "Hits has no hits()"),
+        (lambda: Counts().score(COLUMN, COLUMN, COLUMN), "Counts has no score()"),
+    ],
+)
+def test_what_a_metric_of_ones_own_has_to_give(run, message) -> None:
+    with pytest.raises(NotImplementedError, match=re.escape(message)):
+        run()

@@ -74,6 +74,7 @@ CASES = [
     MetricCase(metrics.SparseCategoricalAccuracy, lambda: _classes(4, 5)),
     MetricCase(lambda: metrics.TopKCategoricalAccuracy(2), _classes),
     MetricCase(lambda: metrics.TopKCategoricalAccuracy(k=2), lambda: _one_hot(4, 5)),
+    MetricCase(lambda: metrics.SparseTopKCategoricalAccuracy(k=2), _classes),
     MetricCase(metrics.Precision, lambda: _binary(1)),
     MetricCase(lambda: metrics.Precision("macro"), _classes),
     MetricCase(lambda: metrics.Recall(average=None), lambda: _one_hot(4, 5)),

@@ -51,7 +51,8 @@ def test_several_inputs_and_outputs_by_list_and_by_name() -> None:
     history = model.fit(x, y, epochs=3, batch_size=7, verbose=0).history
     assert {"loss", "size_loss", "kind_loss", "kind_accuracy"} <= set(history)
     assert history["loss"][0] == pytest.approx(0.5 * history["size_loss"][0] + 2 * history["kind_loss"][0], rel=1e-5)
-    size, kind = model.predict([x["a"], x["b"]])
+    predicted = model.predict([x["a"], x["b"]])
+    size, kind = predicted["size"], predicted["kind"]
     assert size.shape == (30, 1)
     assert kind.shape == (30, 3)
     assert model.check_gradients({k: v[:5] for k, v in x.items()}, {k: v[:5] for k, v in y.items()}).ok

@@ -42,6 +42,25 @@ def test_predictions_are_the_same_to_the_last_bit(tmp_path: Path, dtype: str) ->
     assert again.evaluate(data(), np.arange(40) % 3) == model.evaluate(data(), np.arange(40) % 3)
 
 
+def test_a_loss_may_be_a_metric_also_after_loading(tmp_path: Path) -> None:
+    model = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0)
+    model.compile("mse", "adam", metrics=["mape", "kl_divergence", "mae"])
+    targets = np.eye(3, dtype=np.float32)[np.arange(40) % 3]
+    logs = model.evaluate(data(), targets, return_dict=True)
+    for name in ("mape", "kl_divergence"):
+        alone = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0)
+        alone.compile(name, "adam")
+        assert logs[name] == pytest.approx(alone.evaluate(data(), targets), rel=1e-6)
+    model.save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").evaluate(data(), targets, return_dict=True) == logs
+    labels = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0)
+    labels.compile("cce", "adam", metrics=["sparse_categorical_crossentropy"])
+    loss, again = labels.evaluate(data(), np.arange(40) % 3)
+    assert again == pytest.approx(loss, rel=1e-6)
+    history = labels.fit(data(), np.arange(40) % 3, epochs=1, verbose=0).history
+    assert history["sparse_categorical_crossentropy"] == pytest.approx(history["loss"], rel=1e-5)
+
+
 def test_training_goes_on_with_the_optimizer_state(tmp_path: Path) -> None:
     model = trained()
     model.save(tmp_path / "m.safetensors", include_optimizer=True)
@@ -60,7 +79,8 @@ def test_graphs_with_shared_layers_and_names(tmp_path: Path) -> None:
     model.save(tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors")
     x = {"a": data(), "b": data(seed=1)}
-    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert list(again.predict(x)) == ["sum"]
+    np.testing.assert_array_equal(again.predict(x)["sum"], model.predict(x)["sum"])
     assert again.output_names == ["sum"]
     assert len(again.layers) == len(model.layers)
 

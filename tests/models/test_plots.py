@@ -31,6 +31,9 @@ def test_learning_curves(tmp_path: Path) -> None:
     assert [line.get_label() for line in loss.lines] == ["training", "validation"]
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), history.history["accuracy"])
     assert len(history.plot(metrics=["loss"]).axes) == 1
+    seldom = network().fit(IMAGES, LABELS, epochs=5, validation_split=0.25, validation_freq=2, verbose=0).plot()
+    np.testing.assert_array_equal(seldom.axes[0].lines[1].get_xdata(), [2, 4])
+    assert history.plot()._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ArgumentError, match=r"no log \['auc'\]; this run has loss, accuracy"):
         history.plot(metrics=["auc"])
 
@@ -78,6 +81,38 @@ def test_the_graph_as_svg(tmp_path: Path) -> None:
     assert len(root.findall(".//{http://www.w3.org/2000/svg}g")) == 1 + len(model.graph.nodes)
     assert model._repr_html_().startswith("<svg")
     assert "empty" in Sequential()._repr_html_()
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_boxes_lie_apart_and_no_connection_runs_through_one(tmp_path: Path) -> None:
+    x, z = Input((8,), name="left"), Input((8,), name="right")
+    tower = Sequential([Dense(16, input_shape=(8,)), Activation("relu"), Dense(8)], name="tower")
+    node = tower(x)
+    for _ in range(3):  # short cuts over two ranks
+        node = Add()([node, Dense(8, name=None)(Dense(8)(node))])
+    model = Model([x, z], [Add()([node, tower(z), x]), Dense(3)(node)], seed=0)
+    root = ElementTree.fromstring(plot_model(model, tmp_path / "m.svg"))
+    boxes = [
+        tuple(float(box.get(key, 0)) for key in ("x", "y", "width", "height"))
+        for box in (group.find(f"{SVG}rect") for group in root.iter(f"{SVG}g"))
+        if box is not None
+    ]
+    assert len(boxes) == 2 + len(model.graph.nodes)
+    for number, (left, top, width, height) in enumerate(boxes):
+        assert left >= 0
+        assert left + width <= float(root.get("width", 0))
+        for other in boxes[number + 1 :]:
+            assert left + width <= other[0] or other[0] + other[2] <= left or abs(top - other[1]) >= height
+    connections = [path.get("d", "") for path in root.findall(f"{SVG}path")]
+    assert len(connections) == sum(len(node.inputs) for node in model.graph.nodes)
+    for path in connections:  # "M x,y C ... x,y L x,y C ...": an L goes straight down past a rank
+        for part in path.split("L")[1:]:
+            across, down = map(float, part.split()[0].split(","))
+            assert not any(
+                left < across < left + width and top < down <= top + height for left, top, width, height in boxes
+            )
 
 
 def test_summary_styles(capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,3 +237,9 @@ def test_nadam_needs_no_saved_product() -> None:
         product *= 0.9 * (1 - 0.5 * 0.96 ** (step * 0.004))
         assert 1.0 - optimizer._product(step) == 1.0 - product
     assert set(optimizer.init_state(3, np.float64)) == {"first_sum", "second_sum"}
+
+
+def test_rmsprop_has_the_spelling_of_keras_too() -> None:
+    from miniDLF import optimizers
+
+    assert optimizers.RMSprop is optimizers.RMSProp

@@ -142,7 +142,9 @@ PAIRS: list[tuple[Callable[[], Layer], Any, Reference]] = [
     (lambda: Maximum(), ((4,), (4,)), lambda a, b, p: torch.maximum(a, b)),
     (lambda: Concatenate(1), ((2, 3, 3), (1, 3, 3)), channels_concatenated),
     (lambda: Dot(), ((4,), (4,)), lambda a, b, p: (a * b).sum(-1, keepdim=True)),
-    (lambda: Dot(True), ((4,), (4,)), lambda a, b, p: functional.cosine_similarity(a, b).unsqueeze(1)),
+    (lambda: Dot(axes=-1), ((3, 4), (2, 4)), lambda a, b, p: a @ b.transpose(1, 2)),
+    (lambda: Dot(axes=(2, 1)), ((3, 4), (4,)), lambda a, b, p: (a @ b.unsqueeze(2)).squeeze(2)),
+    (lambda: Dot(normalize=True), ((4,), (4,)), lambda a, b, p: functional.cosine_similarity(a, b).unsqueeze(1)),
 ]
 
 

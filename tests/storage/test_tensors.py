@@ -85,40 +85,69 @@ def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4))
 
 
 HOSTILE = {
-    "huge header": hostile(b"", length=2**63),
-    "header longer than the file": hostile({}, length=100),
-    "no JSON": hostile(b"{nonsense"),
-    "no object": hostile([1, 2]),
-    "deep JSON": hostile(b"[" * 100_000),
-    "no UTF-8": hostile(b'{"\xff": 1}'),
-    "NaN": hostile(b'{"a": NaN}'),
-    "a name twice": hostile(
-        b'{"a": ' + json.dumps(entry()).encode() + b', "a": ' + json.dumps(entry()).encode() + b"}", b"1234"
+    "huge header": (
+        hostile(b"", length=2**63),
+        r"a header that fits 8 bytes, received a header length of 9223372036854775808",
     ),
-    "unknown type": hostile({"a": entry("F99")}, b"1234"),
-    "type no text": hostile({"a": entry([1])}, b"1234"),
-    "negative shape": hostile({"a": entry(shape=(-1,))}, b"1234"),
-    "huge shape": hostile({"a": entry(shape=(2**63,), offsets=(0, 2**65))}, b"1234"),
-    "shape against offsets": hostile({"a": entry(shape=(2,))}, b"1234"),
-    "overlap": hostile({"a": entry(), "b": entry()}, b"1234"),
-    "gap": hostile({"a": entry(), "b": entry(offsets=(8, 12))}, b"123456789012"),
-    "past the end": hostile({"a": entry(offsets=(0, 400), shape=(100,))}, b"1234"),
-    "left over": hostile({"a": entry()}, b"12345678"),
-    "missing field": hostile({"a": {"dtype": "F32"}}),
-    "metadata no table": hostile({"__metadata__": [1]}),
-    "broken document": hostile({"__metadata__": {"miniDLF": "{"}}),
-    "empty document": hostile({"__metadata__": {"miniDLF": "{}"}}),
-    "newer version": hostile({"__metadata__": {"miniDLF": '{"version": 99, "digest": ""}'}}),
-    "empty file": b"",
+    "header longer than the file": (hostile({}, length=100), r"received a header length of 100"),
+    "no JSON": (hostile(b"{nonsense"), r"the header is no valid JSON"),
+    "no object": (hostile([1, 2]), r"the header is no JSON object"),
+    "deep JSON": (hostile(b"[" * 100_000), r"the header is no valid JSON"),
+    "no UTF-8": (hostile(b'{"\xff": 1}'), r"the header is no valid JSON .*utf-8"),
+    "NaN": (hostile(b'{"a": NaN}'), r"no valid JSON .NaN is no JSON number"),
+    "a name twice": (
+        hostile(b'{"a": ' + json.dumps(entry()).encode() + b', "a": ' + json.dumps(entry()).encode() + b"}", b"1234"),
+        r"no valid JSON .a name stands there twice",
+    ),
+    "unknown type": (
+        hostile({"a": entry("F99")}, b"1234"),
+        r"tensor 'a' has the type 'F99', which NumPy does not know",
+    ),
+    "type no text": (hostile({"a": entry([1])}, b"1234"), r"tensor 'a' has the type .1., which NumPy"),
+    "negative shape": (hostile({"a": entry(shape=(-1,))}, b"1234"), r"tensor 'a' has the shape .-1"),
+    "huge shape": (
+        hostile({"a": entry(shape=(2**63,), offsets=(0, 2**65))}, b"1234"),
+        r"tensor 'a' has the shape .9223372036854775808",
+    ),
+    "shape against offsets": (
+        hostile({"a": entry(shape=(2,))}, b"1234"),
+        r"tensor 'a' of shape .2. and type F32 does not fill its bytes .0, 4",
+    ),
+    "overlap": (hostile({"a": entry(), "b": entry()}, b"1234"), r"tensor 'b' begins at byte 0 of the data, expected 4"),
+    "gap": (
+        hostile({"a": entry(), "b": entry(offsets=(8, 12))}, b"123456789012"),
+        r"tensor 'b' begins at byte 8 of the data, expected 4",
+    ),
+    "past the end": (
+        hostile({"a": entry(offsets=(0, 400), shape=(100,))}, b"1234"),
+        r"expected [0-9]+ bytes in all, received",
+    ),
+    "left over": (hostile({"a": entry()}, b"12345678"), r"expected [0-9]+ bytes in all, received"),
+    "missing field": (
+        hostile({"a": {"dtype": "F32"}}),
+        r"tensor 'a' is not described by dtype, shape and data_offsets",
+    ),
+    "metadata no table": (hostile({"__metadata__": [1]}), r"the header's metadata is no table of texts"),
+    "broken document": (hostile({"__metadata__": {"miniDLF": "{"}}), r"the description in the header is no valid JSON"),
+    "empty document": (hostile({"__metadata__": {"miniDLF": "{}"}}), r"the description in the header is incomplete"),
+    "newer version": (
+        hostile({"__metadata__": {"miniDLF": '{"version": 99, "digest": ""}'}}),
+        r"written by a newer miniDLF .format 99, this one reads 1.. Upgrade",
+    ),
+    "empty file": (b"", r"a header that fits 0 bytes"),
+    "reversed offsets": (hostile({"a": entry(offsets=(4, 0, 1))}, b"1234"), "tensor 'a' has the offsets .4, 0, 1"),
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE, ids=str)
 def test_hostile_files_are_refused_before_anything_is_allocated(tmp_path: Path, case: str) -> None:
     path = tmp_path / "h.safetensors"
-    path.write_bytes(HOSTILE[case])
-    with pytest.raises(FileFormatError, match="newer miniDLF" if case == "newer version" else "damaged"):
+    content, message = HOSTILE[case]
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=message) as caught:
         read_tensors(path)
+    assert str(path) in str(caught.value)
+    assert "take another copy" in str(caught.value) or "Upgrade" in str(caught.value)
 
 
 def test_other_programs_files(tmp_path: Path) -> None:
@@ -135,6 +164,8 @@ def test_other_programs_files(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         read_tensors(tmp_path / "missing")
+    with pytest.raises(FileFormatError, match="the file cannot be read .Is a directory"):
+        read_tensors(tmp_path)
     with pytest.raises(FileFormatError, match="cannot be written.*untouched"):
         write_tensors(tmp_path / "no" / "folder" / "t", some())
     with pytest.raises(ArgumentTypeError, match="'t'.*expected numbers"):
@@ -146,6 +177,35 @@ def test_refusals(tmp_path: Path) -> None:
         read_tensors(tmp_path / "t", names=["z"])
     with pytest.raises(ArgumentError, match="keep at least 1"):
         Checkpoints(tmp_path, keep=0)
+
+
+def test_altered_numbers_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    write_tensors(path, some())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="the tensors are not those that were saved: the digest differs"):
+        read_tensors(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t"
+    write_tensors(path, some())
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda self, **_: os.stat_result((0,) * 6 + (size,) + (0,) * 3))
+        path.write_bytes(path.read_bytes()[:50])
+        with pytest.raises(FileFormatError, match="the header is cut off"):
+            read_tensors(path)
+    write_tensors(path, some())
+
+    def gone(name: str) -> None:
+        raise OSError("the disk was pulled out")
+
+    monkeypatch.setattr("safetensors.numpy.load_file", gone)
+    with pytest.raises(FileFormatError, match="the tensors cannot be read .the disk was pulled out"):
+        read_tensors(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from miniDLF.callbacks import (
     TensorBoard,
     TerminateOnNaN,
 )
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DivergedError, FileFormatError
+from miniDLF.errors import ArgumentError, DivergedError, FileFormatError
 from miniDLF.layers import Activation, BatchNormalization, Dense, Dropout
 from miniDLF.models import Sequential, load
 from miniDLF.optimizers import SGD, Adam
@@ -124,7 +124,7 @@ def test_early_stopping() -> None:
     again = fit(epochs=1)
     for old, new in zip(again.get_weights(), made.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    assert len(fit(EarlyStopping("loss", baseline=0.0, patience=2), epochs=9).history.epoch) == 2
+    assert len(fit(EarlyStopping("loss", mode="max", baseline=9.0, patience=2), epochs=9).history.epoch) == 2
     assert len(fit(EarlyStopping("loss", min_delta=9, start_from_epoch=3, patience=1), epochs=9).history.epoch) == 5
     with pytest.raises(ArgumentError, match=r"no log 'val_los'.*gives accuracy, loss, val_accuracy, val_loss"):
         fit(EarlyStopping("val_los"))
@@ -183,33 +183,14 @@ def test_terminate_on_nan() -> None:
         made.fit(X, target, epochs=3, batch_size=16, callbacks=list(given), verbose=0)
         return made
 
-    with pytest.raises(DivergedError):
-        run()
+    for given in ((), (TerminateOnNaN(raise_error=True),)):
+        with pytest.raises(
+            DivergedError, match=r"step \d: .* it began in .* Lower the learning rate, clip the gradient"
+        ):
+            run(*given)
     made = run(TerminateOnNaN())
     assert "began in" in str(made.stop_reason)
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
-
-
-BAD = {
-    "class": lambda: fit(Callback),  # type: ignore[arg-type]
-    "hook": lambda: LambdaCallback(on_epoch=print),
-    "patience": lambda: EarlyStopping(patience=-1),
-    "mode": lambda: EarlyStopping(mode="upwards"),
-    "threshold": lambda: AccuracyThreshold(95),
-    "factor": lambda: ReduceLROnPlateau(factor=2),
-    "schedule": lambda: LearningRateScheduler(0.1),  # type: ignore[arg-type]
-    "save_freq": lambda: ModelCheckpoint("x", save_freq="weekly"),
-    "backup": lambda: BackupAndRestore("x", save_freq=0),
-    "every": lambda: LivePlot("x", every=0),
-    "no notebook": lambda: fit(LivePlot()),
-    "update_freq": lambda: TensorBoard(update_freq="never"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_nonsense_is_refused(case: str) -> None:
-    with pytest.raises((ArgumentError, ArgumentTypeError), match="received|choose|notebook"):
-        BAD[case]()
 
 
 # Resuming -------------------------------------------------------------------------------------------------------------
@@ -257,7 +238,7 @@ def test_a_killed_run_ends_with_the_same_bytes(kind: str, tmp_path: Path) -> Non
     def run(folder: Path, kill: int) -> subprocess.CompletedProcess[str]:
         folder.mkdir(exist_ok=True)
         command = [sys.executable, "-c", RUN, str(folder), str(kill), kind]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     whole = run(tmp_path / "whole", 0)
     assert whole.returncode == 0, whole.stderr
@@ -329,7 +310,7 @@ def test_batch_normalisation_and_dropout_resume_in_the_middle_of_an_epoch(tmp_pa
     first = made()
     fit(Stop(), BackupAndRestore(tmp_path), made=first)
     stop[0] = False
-    second = fit(Stop(), BackupAndRestore(tmp_path), made=made())
+    second = fit(Stop(), BackupAndRestore(tmp_path), made=made(), verbose=2)  # what only shows something may change
     whole = fit(Stop(), made=made())
     assert json.dumps(second.history.history) == json.dumps(whole.history.history)
     for one, other in zip(second.get_weights(), whole.get_weights(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ def test_sample_and_class_weights_enter_the_loss_as_in_keras() -> None:
     error = (made.predict(X) - np.eye(3)[Y]) * weights[:, None] / 50
     np.testing.assert_allclose(gradients["dense_1/weight"], X.T @ error, atol=1e-12)
     by_class = {0: 2.0, 2: 0.5}
+    once = {"epochs": 1, "verbose": 0, "shuffle": False, "batch_size": 10, "class_weight": by_class}
+    batches = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
+    whole = model(optimizer=SGD(lr=0.1)).fit(X, Y, **once).history["loss"]
+    once.pop("batch_size")
+    assert model(optimizer=SGD(lr=0.1)).fit(iter(batches), **once).history["loss"] == pytest.approx(whole)
     expected = np.mean(each * np.array([2.0, 1.0, 0.5])[Y])
     assert model().train_on_batch(X, Y, class_weight=by_class) == pytest.approx(expected)
 
@@ -116,6 +122,24 @@ def test_memory_mapped_arrays_train_as_arrays_do(tmp_path: Path) -> None:
     one.fit(*mapped, batch_size=16, epochs=1, verbose=0)
 
 
+def test_memory_mapped_arrays_are_never_read_whole(tmp_path: Path) -> None:
+    rows, width = 80_000, 100
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=(rows, width))
+    y = np.arange(rows) % 3
+    made = Sequential([Dense(3, input_shape=(width,)), Activation("softmax")], seed=0)
+    made.compile("cce", "sgd", metrics=["accuracy"])
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        made.fit(mapped, y, batch_size=1000, validation_split=0.1, verbose=0)
+        made.evaluate(mapped, y, batch_size=1000)
+        made.predict(mapped, batch_size=1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes / 3  # the order of the samples, targets and outputs are among it
+
+
 def test_lbfgs_finds_the_minimum() -> None:
     x = RNG.normal(size=(60, 3))
     y = x @ np.array([[1.0], [2.0], [-1.0]]) + 0.5
@@ -167,6 +191,11 @@ REFUSED = {
     "no targets": (lambda m: m.fit(X, None), ArgumentError, "y is missing"),
     "ragged": (lambda m: m.fit([[1, 2], [3]], [0, 1]), ShapeError, "different lengths"),
     "text": (lambda m: m.fit(np.array([["a"] * 4]), [0]), ArgumentTypeError, "expected numbers"),
+    "weights beside batches": (
+        lambda m: m.fit(iter([(X, Y)]), sample_weight=np.ones(50)),
+        ArgumentError,
+        r"batches bring their own weights: yield \(x, y, sample_weight\)",
+    ),
     "empty": (lambda m: m.fit(X[:0], Y[:0]), DataError, "empty"),
     "batch size of a generator": (
         lambda m: m.fit(iter([(X, Y)]), batch_size=3),

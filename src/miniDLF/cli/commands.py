@@ -12,15 +12,14 @@ import numpy as np
 from miniDLF.callbacks import BackupAndRestore, CSVLogger, ProgressBar
 from miniDLF.cli.config import Run, make, read_config
 from miniDLF.cli.networks import NETWORKS
-from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
+from miniDLF.cli.reading import array_of, data_of, samples_of
+from miniDLF.datasets import TEXT2SEQ, Dataset
 from miniDLF.errors import ArgumentError, FileFormatError
 from miniDLF.models import Sequential, load, plot_model
 from miniDLF.optimizers import get_optimizer
 
 __all__ = ["demo", "evaluate", "predict", "resume", "summary", "train"]
 
-#: Bytes up to which samples are read into memory; more of them stay on the disk.
-_IN_MEMORY = 1 << 30
 _RUN, _MODEL, _HISTORY = "run.json", "model.safetensors", "history.csv"
 
 
@@ -57,6 +56,8 @@ def resume(options: Any) -> None:
         raise FileFormatError(
             f"{path}: no run to resume here ({error}). Name the folder that train wrote to."
         ) from None
+    if run.finished:
+        raise ArgumentError(f"{options.directory}: this run has ended as planned; there is nothing to resume.")
     _run(run, options.directory, options.json)
 
 
@@ -91,8 +92,10 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
     history = model.fit(data, callbacks=callbacks, **settings)
     if model.interrupted:
         _say(f"To go on: minidlf resume {out}")
-        return
+        raise KeyboardInterrupt  # the status tells a script that there is no result yet
     model.save(out / _MODEL)
+    run.finished = True
+    (out / _RUN).write_text(json.dumps(run.as_dict(), indent=2), encoding="utf-8")
     files = {"model": out / _MODEL, "history": out / _HISTORY, **_pictures(model, data, history, out)}
     results = {name: values[-1] for name, values in history.history.items() if values}
     results["epochs"] = len(history.epoch)
@@ -113,7 +116,8 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
     training = dict(run.training)
     training.pop("out", None)
     network = NETWORKS.get(run.model.get("network", ""))
-    data = _data(run.data, network.kind if network else None)
+    with run.blamed("data.path", "data.x", "data.0"):
+        data = data_of(run.data, network.kind if network else None)
     shape = tuple(int(length) for length in data.input_shape)
     model = Sequential(
         seed=run.model.get("seed", 0), dtype=run.model.get("dtype", "float32"), shards=run.model.get("shards")
@@ -131,34 +135,12 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
         layers = [make("model.layers", config) for config in run.model["layers"]]
         layers[0].input_shape = shape
         training.setdefault("epochs", 10)
-    for layer in layers:
-        model.add(layer)
+    for number, layer in enumerate(layers):
+        with run.blamed(f"model.layers.{number}"):
+            model.add(layer)
     optimizer = {key: value for key, value in run.optimizer.items() if value is not None}
     model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
     return model, data, training
-
-
-def _data(config: dict[str, Any], kind: str | None) -> Dataset:
-    path, source = config.get("path"), config.get("source")
-    if source is None:
-        source = "text" if kind == "text" else "arrays" if "x" in config else "digits" if path is None else "mnist"
-    shape = (1, 28, 28) if kind != "vectors" else (784,)
-    if source == "mnist":
-        return MNIST(path, n_classes=10, input_shape=shape)
-    if source == "digits":
-        return Digits(20_000, 4_000, input_shape=shape)
-    if source == "text":
-        return TEXT2SEQ(path, config.get("timesteps", 60))
-    if source == "arrays":
-        if "x" not in config or "y" not in config:
-            raise ArgumentError("[data] source = 'arrays' needs x = 'x.npy' and y = 'y.npy'.")
-        x, y = _array(Path(config["x"])), _array(Path(config["y"]))
-        share = config.get("test_fraction", 0.1)
-        if x.nbytes <= _IN_MEMORY:
-            return Dataset(np.array(x), np.array(y), test_fraction=share)
-        cut = len(x) - max(1, round(len(x) * share))  # too large to shuffle: the end is for testing
-        return Dataset(x[:cut], y[:cut], test=(x[cut:], y[cut:]))
-    raise ArgumentError(f"[data] source: 'mnist', 'digits', 'text' or 'arrays'; received {source!r}.")
 
 
 def _pictures(model: Sequential, data: Dataset, history: Any, out: Path) -> dict[str, Path]:
@@ -196,7 +178,12 @@ def _text_picture(text: Path, path: Path) -> None:
 def predict(options: Any) -> None:
     """``minidlf predict``."""
     model = load(options.model)
-    x = _samples(options.file, model.input_shape)
+    x = samples_of(options.file, model.input_shape)
+    if len(model.graph.outputs) != 1:
+        raise ArgumentError(
+            f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. In Python "
+            "load(path).predict(x) gives all of them."
+        )
     outputs = np.asarray(model.predict(x))
     if options.out is not None:
         if options.out.suffix == ".npy":
@@ -223,13 +210,18 @@ def evaluate(options: Any) -> None:
     model = load(options.model)
     if (options.x is None) != (options.y is None):
         raise ArgumentError("evaluate: --x and --y go together.")
+    shape = model.input_shape
     if options.x is not None:
-        x, y = _array(options.x), _array(options.y)
+        x, y = array_of(options.x), array_of(options.y)
+    elif not isinstance(shape, tuple) or (shape not in ((784,), (1, 28, 28)) and len(shape) != 2):
+        raise ArgumentError(
+            f"evaluate: the model takes samples of shape {shape}, which neither the digits nor a text have. Give --x "
+            "and --y, two .npy files."
+        )
     else:
-        shape = model.input_shape
         kind = "text" if len(shape) == 2 else "vectors" if len(shape) == 1 else "images"
         config = {"timesteps": shape[0]} if kind == "text" else {}
-        data = _data({**config, **({} if options.data is None else {"path": options.data})}, kind)
+        data = data_of({**config, **({} if options.data is None else {"path": options.data})}, kind)
         split = data.test if data.test is not None else data.train
         x, y = split.x, split.y
     if not any(metric.name == "accuracy" for head in model.engine().heads for metric in head.metrics) and y.ndim >= 1:
@@ -255,52 +247,6 @@ def summary(options: Any) -> None:
         sys.stdout.write(json.dumps({**describe(model), "parameters": model.count_params()}) + "\n")
         return
     model.summary(style=options.style)
-
-
-def _array(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path}: expected a .npy file of numbers ({error}).") from None
-
-
-def _samples(path: Path, shape: Any) -> Any:
-    """Read samples and bring them to the model's input shape."""
-    if path.suffix == ".npy":
-        x = _array(path)
-    elif path.suffix == ".csv":
-        try:
-            x = np.loadtxt(path, delimiter=",", ndmin=2)
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({error}).") from None
-    elif path.suffix == ".png":
-        x = _image(path, shape)
-    else:
-        raise ArgumentError(f"{path}: samples are a .npy, .csv or .png file.")
-    size = int(np.prod(shape))
-    if x.shape == tuple(shape):
-        x = x[np.newaxis]
-    if x.shape[1:] != tuple(shape) and x[0].size == size:
-        x = x.reshape(len(x), *shape)
-    return x
-
-
-def _image(path: Path, shape: Any) -> Any:
-    """Read a picture as grey or colour values from 0 to 1, of the size that the model takes."""
-    from miniDLF.errors import import_extra
-
-    try:
-        image = import_extra("matplotlib.image", "plots", "reading a .png").imread(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FileFormatError(f"{path}: not a readable .png file ({error}).") from None
-    image = np.asarray(image, dtype=np.float64)[..., :3] if np.ndim(image) == 3 else np.asarray(image, np.float64)
-    colours = shape[0] if len(shape) == 3 else 1
-    if image.ndim == 3 and colours == 1:
-        image = image @ np.array([0.299, 0.587, 0.114])
-    picture = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    if picture.size != int(np.prod(shape)):
-        raise ArgumentError(f"{path}: the image is {image.shape}, the model takes {tuple(shape)}. Resize it first.")
-    return picture[np.newaxis]
 
 
 def _say(line: str) -> None:

@@ -95,6 +95,11 @@ class Executor:
         trained = {slot.parameter for slot in buffers.slots if slot.trained}
         self.heads = list(heads)
         self._training: Program | None = Program(graph, trained, heads, in_place=in_place) if heads else None
+        self._stateful = [
+            (position, step.layer)
+            for position, step in enumerate(self._training.steps if self._training else [])
+            if type(step.layer).update_state is not Layer.update_state
+        ]
         self._inference = Program(graph, trained, None, in_place=in_place)
         self._flops = graph.flops()
         self._shards: list[Shard] = []
@@ -163,10 +168,8 @@ class Executor:
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""
-        shard = self._shards[0]
-        for step, call in zip(shard.program.steps, shard.calls, strict=True):
-            if type(step.layer).update_state is not Layer.update_state:
-                step.layer.update_state(call)
+        for position, layer in self._stateful:
+            layer.update_state(self._shards[0].calls[position])
 
     def _new_shard(self, program: Program) -> Shard:
         number = len(self._shards)

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
@@ -15,7 +16,7 @@ from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
-from miniDLF.errors import ShapeError
+from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Layer"]
@@ -115,15 +116,15 @@ class Layer(Configurable):
 
     def partial(self, x: Array, call: Call) -> Any:
         """Return this shard's statistics of `x` (only where `synchronises`, in training)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no partial()")
 
     def merge(self, a: Any, b: Any) -> Any:
         """Join the statistics of two shards; `forward` then reads the result for all of them as ``call.total``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no merge()")
 
     def backward_partial(self, dy: Array, call: Call) -> Any:
         """Return this shard's sums for backward; added up, backward reads them as ``call.backward_total``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no backward_partial()")
 
     def update_state(self, call: Call) -> None:
         """Advance state that is not trained (running means), once a training step, after backward."""
@@ -165,6 +166,11 @@ class Layer(Configurable):
         """Declare a parameter, or return it where it is declared already with this shape."""
         declared = self._declared()
         known = declared.get(name)
+        if any(isinstance(length, bool) or not isinstance(length, Integral) or length < 1 for length in shape):
+            raise ArgumentError(
+                f"{self.described}: {name} would have the shape {tuple(shape)}, but every length is a whole number of "
+                "at least 1. Look at the sizes that the layer was given."
+            )
         if known is None:
             known = declared[name] = Parameter(
                 name,

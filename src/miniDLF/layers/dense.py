@@ -25,12 +25,15 @@ class Dense(Layer):
         Number of units.
     activation
         Name of an activation that follows, as a layer of its own.
+    use_bias
+        Whether there is a bias; a normalisation right behind the layer would take it off again.
     """
 
     size: int  # type: ignore[misc]  # see below
     input_shape: Shape | None = None
     trainable: bool = True
     activation: Any = None
+    use_bias: bool = True
     weight_initializer: Any = "he_normal"
     bias_initializer: Any = "zeros"
     weight_regularizer: Any = None
@@ -63,13 +66,15 @@ class Dense(Layer):
             regularizer=self.weight_regularizer,
             constraint=self.weight_constraint,
         )
-        self.bias = self.parameter(
-            "bias",
-            (self.size,),
-            self.bias_initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.parameter(
+                "bias",
+                (self.size,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         return (self.size,)
 
     def parts(self) -> tuple[Layer, ...]:
@@ -78,11 +83,12 @@ class Dense(Layer):
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
         y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
-        return np.add(y, self.bias.value, out=y)
+        return y if self.bias is None else np.add(y, self.bias.value, out=y)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
         call.x.T.dot(dy, call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
-        ones(len(dy), dy.dtype).dot(dy, call.grad(self.bias))  # (N,) @ (N, U) -> (U,)
+        if self.bias is not None:
+            ones(len(dy), dy.dtype).dot(dy, call.grad(self.bias))  # (N,) @ (N, U) -> (U,)
         if not call.needs_dx:
             return None
         return dy.dot(self.weight.value.T, call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)

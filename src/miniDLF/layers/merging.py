@@ -166,38 +166,74 @@ class Concatenate(Layer):
 
 
 class Dot(Layer):
-    """Inner product of two inputs of one shape (N, D) -> (N, 1); `normalize` divides by their lengths (cosine)."""
+    """Inner products of two inputs along one axis of each, as Keras': (N, D), (N, D) -> (N, 1).
 
+    The other axes stay, those of the first input before those of the second: (N, T, D), (N, S, D) -> (N, T, S) with
+    ``axes=-1``.
+
+    Parameters
+    ----------
+    axes
+        The axis that is summed over, counted with the batch axis 0, or one for each input. Its lengths must agree.
+    normalize
+        Whether both inputs are divided by their lengths along the axis: the cosine of their angle.
+    """
+
+    axes: Any = -1
     normalize: bool = False
     takes_many = True
 
     def build(self, input_shape: Any) -> Shape:
-        if len(input_shape) != 2 or input_shape[0] != input_shape[1] or len(input_shape[0]) != 1:
+        if len(input_shape) != 2:
+            raise ShapeError(f"{self.described} takes two inputs, received {len(input_shape)}.")
+        first, second = input_shape
+        for axis, shape in zip(self._both(), input_shape, strict=True):
+            if not (1 <= axis <= len(shape) or -len(shape) <= axis <= -1):
+                raise ArgumentError(
+                    f"{self.described}: axis {axis} is not an axis of samples of shape {shape}; choose 1 to "
+                    f"{len(shape)}, or -1 (axis 0 is the batch)."
+                )
+        i, j = (axis % (len(shape) + 1) - 1 for axis, shape in zip(self._both(), input_shape, strict=True))
+        if first[i] != second[j]:
             raise ShapeError(
-                f"{self.described} takes two vectors of one length, received {list(input_shape)}. "
-                "Put Flatten() or Dense(...) before it."
+                f"{self.described} sums over an axis of one length, received {first} with {first[i]} and {second} with "
+                f"{second[j]}. Bring them to one length (Dense), or choose other axes."
             )
-        return (1,)
+        return (*first[:i], *first[i + 1 :], *second[:j], *second[j + 1 :]) or (1,)
+
+    def _both(self) -> tuple[int, int]:
+        """Return the axis of each input."""
+        axes = (self.axes, self.axes) if isinstance(self.axes, int) else tuple(self.axes)
+        if len(axes) != 2:
+            raise ArgumentError(f"{self.described}: axes is a number, or one for each input; received {self.axes!r}.")
+        return axes
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
-        call.units = [self._unit(part) for part in x]
-        (a, _), (b, _) = call.units
-        y: Array = np.sum(a * b, axis=-1, keepdims=True)
-        call.y = y
-        return y
+        call.sides = [self._side(part, axis) for part, axis in zip(x, self._both(), strict=True)]
+        (a, _, kept), (b, _, other) = call.sides
+        y: Array = np.matmul(a, b.transpose(0, 2, 1))  # (N, P, D) @ (N, D, Q) -> (N, P, Q)
+        return y.reshape(len(y), *((*kept, *other) or (1,)))
 
-    def _unit(self, x: Array) -> tuple[Array, Any]:
-        """Return x and its length, x scaled to length one where `normalize`."""
+    def _side(self, x: Array, axis: int) -> tuple[Array, Any, Shape]:
+        """Return x as (N, P, D), D being what is summed over, its lengths and its other axes; `normalize` scales it."""
+        moved = np.moveaxis(x, axis, -1)
+        flat, kept = moved.reshape(len(x), -1, moved.shape[-1]), moved.shape[1:-1]
         if not self.normalize:
-            return x, 1.0
-        length = np.sqrt(np.maximum(np.sum(x * x, axis=-1, keepdims=True), 1e-12))
-        return x / length, length
+            return flat, 1.0, kept
+        length = np.sqrt(np.maximum(np.sum(flat * flat, axis=-1, keepdims=True), 1e-12))
+        return flat / length, length, kept
 
     def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
-        (a, la), (b, lb) = call.units
-        if not self.normalize:
-            return dy * b, dy * a
-        return dy * (b - a * call.y) / la, dy * (a - b * call.y) / lb
+        (a, _, _), (b, _, _) = call.sides
+        dy = dy.reshape(len(dy), a.shape[1], b.shape[1])
+        da = np.matmul(dy, b)  # (N, P, Q) @ (N, Q, D) -> (N, P, D)
+        db = np.matmul(dy.transpose(0, 2, 1), a)  # (N, Q, P) @ (N, P, D) -> (N, Q, D)
+        result = []
+        for dx, (unit, length, kept), axis in zip((da, db), call.sides, self._both(), strict=True):
+            if self.normalize:
+                dx = (dx - unit * np.sum(dx * unit, axis=-1, keepdims=True)) / length
+            result.append(np.moveaxis(dx.reshape(len(dx), *kept, dx.shape[-1]), -1, axis))
+        return tuple(result)
 
     def flops(self, input_shape: Any, output_shape: Shape) -> int:
-        return 2 * int(np.prod(input_shape[0]))
+        return 2 * int(np.prod(output_shape)) * int(input_shape[0][self._both()[0] % (len(input_shape[0]) + 1) - 1])

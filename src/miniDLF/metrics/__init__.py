@@ -6,6 +6,7 @@ from miniDLF.metrics.accuracy import (
     CategoricalAccuracy,
     Perplexity,
     SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
 from miniDLF.metrics.base import MeanMetric, Metric
@@ -39,6 +40,7 @@ __all__ = [
     "Recall",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
     "get_metric",
 ]

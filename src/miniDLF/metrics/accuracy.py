@@ -18,6 +18,7 @@ __all__ = [
     "CategoricalAccuracy",
     "Perplexity",
     "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
 ]
 
@@ -27,13 +28,12 @@ class Hits(Mean):
 
     def hits(self, target: Array, prediction: Array) -> Array:
         """Return an array of booleans, one an answer."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no hits()")
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         hits = self.hits(target, prediction)
         if weights is None:
-            self.total += float(np.count_nonzero(hits))
-            self.weight += hits.size
+            self.count(float(np.count_nonzero(hits)), hits.size)
         else:
             self.add(hits, weights)
 
@@ -104,6 +104,13 @@ class TopKCategoricalAccuracy(Hits):
         labels = class_places(self, target, prediction)
         right = np.take_along_axis(prediction, labels[..., None], axis=-1)
         return np.count_nonzero(prediction > right, axis=-1) < self.k
+
+
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
+    """`TopKCategoricalAccuracy` under the name that Keras gives it for integer labels."""
+
+    k: int = 5
+    name: str = "sparse_top_k_categorical_accuracy"
 
 
 class Perplexity(Mean):

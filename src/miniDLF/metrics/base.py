@@ -92,21 +92,25 @@ class Mean(Metric):
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         self.add(self.values(target, prediction), weights)
 
+    def count(self, total: float, weight: float) -> None:
+        """Add a sum of numbers, and the sum of their weights."""
+        self.total += total
+        self.weight += weight
+
     def add(self, values: Any, weights: Any = None) -> None:
         """Add numbers (N, ...), each with its sample's weight."""
         values = np.asarray(values)
         if weights is None:
-            self.total += float(np.add.reduce(values, axis=None, dtype=np.float64))
-            self.weight += values.size
+            self.count(float(np.add.reduce(values, axis=None, dtype=np.float64)), values.size)
             return
         weights = np.asarray(weights, dtype=np.float64)
         if values.ndim > 1:
             values = values.reshape(len(values), -1)
-            self.weight += float(weights.sum()) * values.shape[1]
+            weight = float(weights.sum()) * values.shape[1]
             values = values.sum(axis=1, dtype=np.float64)
         else:
-            self.weight += float(np.broadcast_to(weights, values.shape).sum())
-        self.total += float((values * weights).sum())
+            weight = float(np.broadcast_to(weights, values.shape).sum())
+        self.count(float((values * weights).sum()), weight)
 
     def result(self) -> Any:
         return self.total / self.weight if self.weight else float("nan")
@@ -115,8 +119,8 @@ class Mean(Metric):
 class MeanMetric(Mean):
     """The weighted mean of ``function(target, prediction)``, one number a sample (N,) or one an element (N, ...).
 
-    Without a function it is the running mean of the numbers given to `add`. A model file keeps the name of the function
-    only; a model that was loaded from one must be compiled again before it measures.
+    Without a function it is the running mean of the numbers given to `add` or `count`. A model file keeps the name of
+    the function only; a model that was loaded from one must be compiled again before it measures.
     """
 
     function: Callable[[Array, Array], Any] | str | None = None

@@ -11,6 +11,7 @@ from miniDLF.metrics.accuracy import (
     CategoricalAccuracy,
     Perplexity,
     SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
 from miniDLF.metrics.base import MeanMetric, Metric
@@ -33,7 +34,7 @@ CHOICES: dict[str, type[Metric]] = {
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
-    "sparse_top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
     "precision": Precision,
     "recall": Recall,
     "f1_score": F1Score,

@@ -89,7 +89,7 @@ class Counts(Metric):
 
     def score(self, true_positives: Array, false_positives: Array, false_negatives: Array) -> Array:
         """Return the number for each class, from the three counts of each."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no score()")
 
     def result(self) -> Any:
         if self.true_positives is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.checking import GradientError, GradientReport
+from miniDLF.models.drawing import plot_model
 from miniDLF.models.inputs import Input
 from miniDLF.models.model import Model
 from miniDLF.models.persistence import load
-from miniDLF.models.plots import plot_model
 from miniDLF.models.sequential import Sequential
 
 __all__ = ["Autoencoder", "GradientError", "GradientReport", "Input", "Model", "Sequential", "load", "plot_model"]

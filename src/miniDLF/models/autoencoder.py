@@ -56,6 +56,10 @@ class Autoencoder(Model):
         """Train; without `y` the samples are their own targets. The arguments are those of `Model.fit`."""
         return super().fit(x, x if y is None and hasattr(x, "shape") else y, *arguments, **keywords)
 
+    def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **keywords: Any) -> Any:
+        """Return the loss; without `y` the samples are their own targets. Otherwise as `Model.evaluate`."""
+        return super().evaluate(x, x if y is None and hasattr(x, "shape") else y, *arguments, **keywords)
+
     def _extra_structure(self, places: Mapping[Node, int]) -> dict[str, Any]:
         return {"code": places[self._code]}
 

@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Batch, Executor
 from miniDLF.core.program import Step
-from miniDLF.errors import DivergedError, MiniDLFError
+from miniDLF.errors import ArgumentError, DivergedError, MiniDLFError
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.feeds import Converter
 
@@ -82,6 +82,8 @@ def check_gradients(
     GradientError
         If a gradient is wrong; the message names the first guilty layer and parameter. Not with ``raise_error=False``.
     """
+    if directions < 1:
+        raise ArgumentError(f"check_gradients: directions is at least 1, received {directions}.")
     engine = model.engine()
     batch = Converter(engine.graph, engine.heads).batch(x, y)
     batch = Batch([np.array(a, np.float64) for a in batch.inputs], [_double(a) for a in batch.targets], batch.weights)
@@ -124,9 +126,9 @@ class _Settings:
 
     def compare(self, where: str, function: Any, array: Array, gradient: Array) -> GradientCheck:
         """Compare along the direction on which the two differ most."""
-        worst: GradientCheck | None = None
+        worst = GradientCheck(where, 0.0, 0.0, True)
         original = array.copy()
-        for _ in range(self.directions):
+        for number in range(self.directions):
             direction = self.rng.normal(size=array.shape)
             direction /= max(float(np.linalg.norm(direction)), 1e-300)
             np.copyto(array, original + self.eps * direction)
@@ -140,10 +142,8 @@ class _Settings:
                 raise DivergedError(f"check_gradients: {where}: the loss is not finite; check on ordinary data.")
             ok = abs(analytic - numeric) <= self.atol + self.rtol * abs(numeric)
             check = GradientCheck(where, analytic, numeric, ok)
-            if worst is None or (worst.ok and not ok):
+            if number == 0 or (worst.ok and not ok):
                 worst = check
-        if worst is None:
-            raise ValueError("directions must be at least 1")
         return worst
 
 

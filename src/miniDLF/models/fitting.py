@@ -1,8 +1,9 @@
-"""Training, evaluation and prediction: the arguments of Keras and of the specification, translated for the loop."""
+"""Training: the arguments of Keras and of the specification, translated for the loop."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError
-from miniDLF.kernels.workspace import Array
+from miniDLF.models.arguments import classifies, level_of, listed, rows_of, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
-from miniDLF.training.callbacks import Callback, CallbackList
+from miniDLF.training.callbacks import Callback
 from miniDLF.training.feeds import ArrayFeed, IterableFeed
 from miniDLF.training.history import History
-from miniDLF.training.reporting import DatasetEvaluation, ProgressBar
+from miniDLF.training.reporting import DatasetEvaluation
 from miniDLF.training.stopping import AccuracyThreshold, EarlyStopping
 
 __all__ = ["Fitting"]
@@ -25,7 +26,7 @@ _UNSET: Any = object()
 
 
 class Fitting:
-    """What `Model` and `Sequential` share: fit, evaluate, predict and their one-batch forms."""
+    """What `Model` and `Sequential` share: fit and train_on_batch."""
 
     _engine: Any
 
@@ -89,8 +90,15 @@ class Fitting:
             epochs, y = y, None  # the specification's second argument
         if minibatch_size is not None and batch_size is not None and minibatch_size != batch_size:
             raise ArgumentError("fit: batch_size and minibatch_size are the same argument; give one.")
-        if not isinstance(epochs, int | np.integer) or epochs < 0:
-            raise ArgumentError(f"fit: epochs is a whole number, received {epochs!r}.")
+        whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch)
+        whole("fit", 1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        if isinstance(validation_freq, int | float) and (
+            validation_freq < 1 or validation_freq != int(validation_freq)
+        ):
+            raise ArgumentError(
+                "fit: validation_freq is a whole number of at least 1, or a list of epochs; received "
+                f"{validation_freq!r}."
+            )
         size = batch_size if minibatch_size is None else minibatch_size
         self._prepare(x, optimizer)
         engine = self.engine()
@@ -100,12 +108,15 @@ class Fitting:
                 raise ArgumentError(
                     "fit: a data set brings its own targets and test split; leave y and validation_split."
                 )
-            feed, validation = self._dataset_feeds(x, 10 if size is None else size, shuffle, steps_per_epoch)
-            own.append(DatasetEvaluation(engine, feed.whole(), validation, accuracy=_classifies(engine)))
+            convert = self.converter()
+            learned = convert.batch(x.train.x, x.train.y, sample_weight, class_weight)
+            feed = self._dataset_feed(learned, 10 if size is None else size, shuffle, steps_per_epoch)
+            validation = self._test_feed(x, convert)
+            own.append(DatasetEvaluation(engine, feed.whole(), validation, accuracy=classifies(engine)))
             if validation_data is None:
                 validation = None
             stop = 5 if early_stop_after is _UNSET else early_stop_after
-            if not _classifies(engine) and accuracy_threshold is not None:
+            if not classifies(engine) and accuracy_threshold is not None:
                 raise ArgumentError("fit: accuracy_threshold needs a classification loss ('cce' or 'bce').")
         else:
             train, held = self._split(x, y, sample_weight, class_weight, validation_split, validation_data)
@@ -113,20 +124,18 @@ class Fitting:
                 if not isinstance(train, Batch):
                     raise ArgumentError(f"fit: {type(self.optimizer).__name__} needs all the data at once, as arrays.")
                 size, shuffle = len(train), False
-            feed = self._feed(train, size, shuffle, steps_per_epoch)
+            feed = self._feed(train, size, shuffle, steps_per_epoch, initial_epoch, class_weight)
             validation = None if held is None else self._feed(held, validation_batch_size or size, False, None)
             stop = None if early_stop_after is _UNSET else early_stop_after
         if validation_data is not None:
-            validation = self._validation(validation_data, validation_batch_size or size, validation_steps)
-        level = 1 if verbose == "auto" else verbose
-        given = list(callbacks or [])
-        if level and not any(isinstance(callback, ProgressBar) for callback in given):
-            given.append(ProgressBar(None if level == 1 else False, specification=isinstance(x, Dataset)))
+            held_size = validation_batch_size or size
+            validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
+        given = listed(callbacks)
         if stop is not None:
             given.append(EarlyStopping("loss", patience=int(stop)))
         if accuracy_threshold is not None:
             given.append(AccuracyThreshold(accuracy_threshold))
-        given.sort(key=lambda callback: isinstance(callback, ProgressBar))  # prints after everybody else has spoken
+        given = with_bar(given, verbose, "fit", specification=isinstance(x, Dataset))
         return loop.run(
             self,
             engine,
@@ -136,7 +145,7 @@ class Fitting:
             initial_epoch=initial_epoch,
             validation=validation,
             validation_freq=validation_freq,
-            verbose=int(level),
+            verbose=level_of(verbose, "fit"),
         )
 
     def _prepare(self: Any, x: Any, optimizer: Any) -> None:
@@ -153,24 +162,30 @@ class Fitting:
     def _build_from(self: Any, x: Any) -> None:
         self.graph  # noqa: B018 - raises: only a Sequential can wait for its input shape
 
-    def _dataset_feeds(self: Any, data: Dataset, size: int, shuffle: bool, steps: int | None) -> tuple[Any, Any]:
-        convert = self.converter()
-        whole = convert.batch(data.train.x, data.train.y)
+    def _dataset_feed(self: Any, data: Batch, size: int, shuffle: bool, steps: int | None) -> ArrayFeed:
         if self.optimizer.full_batch:
-            return ArrayFeed(whole, len(whole)), self._test_feed(data, convert)
-        train = ArrayFeed(whole, size, shuffle=shuffle, seed=self.seed, steps=steps)
-        return train, self._test_feed(data, convert)
+            return ArrayFeed(data, len(data))
+        return ArrayFeed(data, size, shuffle=shuffle, seed=self.seed, steps=steps)
 
     @staticmethod
     def _test_feed(data: Dataset, convert: Any) -> Any:
         return None if data.test is None else ArrayFeed(convert.batch(data.test.x, data.test.y), len(data.test))
 
-    def _feed(self: Any, data: Any, size: int | None, shuffle: bool, steps: int | None) -> Any:
+    def _feed(
+        self: Any,
+        data: Any,
+        size: int | None,
+        shuffle: bool,
+        steps: int | None,
+        first_epoch: int = 0,
+        class_weight: Any = None,
+    ) -> Any:
         if isinstance(data, Batch):
             return ArrayFeed(data, 32 if size is None else size, shuffle=shuffle, seed=self.seed, steps=steps)
         if size is not None:
             raise ArgumentError("fit: an iterable makes its own batches; leave batch_size.")
-        return IterableFeed(data, self.converter().batch, steps)
+        convert = partial(self.converter().batch, class_weight=class_weight)
+        return IterableFeed(data, convert, steps, first_epoch=first_epoch)
 
     def _split(
         self: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any, share: float, validation_data: Any
@@ -178,116 +193,41 @@ class Fitting:
         """Return the training data and, by `validation_split`, what is held back from its end."""
         if x is None:
             raise ArgumentError("fit: there is nothing to learn from: pass fit(x, y) or fit(dataset).")
-        arrays = isinstance(x, np.ndarray | Mapping) or (isinstance(x, list | tuple) and not isinstance(x[0], tuple))
-        if y is None and not arrays and isinstance(x, Iterable):
+        arrays = isinstance(x, np.ndarray | Mapping) or (
+            isinstance(x, list | tuple) and not (x and isinstance(x[0], tuple))
+        )
+        if y is None and not arrays and (isinstance(x, Iterable) or hasattr(x, "__getitem__")):
             if share:
                 raise ArgumentError("fit: validation_split needs arrays; pass validation_data instead.")
+            if sample_weight is not None:
+                raise ArgumentError("fit: batches bring their own weights: yield (x, y, sample_weight).")
             return x, None
-        whole = self.converter().batch(x, y, sample_weight, class_weight)
+        convert = self.converter()
+        whole = convert.batch(x, y, sample_weight)
         if not share or validation_data is not None:
-            return whole, None
+            return convert.weighted(whole, class_weight), None
         if not 0 < share < 1:
             raise ArgumentError(f"fit: validation_split is a share between 0 and 1, received {share}.")
         cut = int(len(whole) * (1 - share))
         if cut < 1 or cut == len(whole):
             raise ArgumentError(f"fit: validation_split={share} of {len(whole)} samples leaves one side empty.")
-        return _rows(whole, 0, cut), _rows(whole, cut, len(whole))
+        return convert.weighted(rows_of(whole, 0, cut), class_weight), rows_of(whole, cut, len(whole))
 
-    def _validation(self: Any, data: Any, size: int | None, steps: int | None) -> Any:
+    def _validation(self: Any, data: Any, size: int | None, steps: int | None, what: str) -> Any:
         if isinstance(data, Dataset):
             split = data.test if data.test is not None else data.train
             return self._feed(self.converter().batch(split.x, split.y), size, False, steps)
         if isinstance(data, tuple):
             if len(data) not in (2, 3):
-                raise ArgumentError(f"validation_data: (x, y) or (x, y, sample_weight), received {len(data)} items.")
+                raise ArgumentError(f"{what}: (x, y) or (x, y, sample_weight), received {len(data)} items.")
             return self._feed(self.converter().batch(*data), size, False, steps)
-        return IterableFeed(data, self.converter().batch, steps)
-
-    # Evaluation and prediction --------------------------------------------------------------------------------------
-
-    def evaluate(
-        self: Any,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: int | str = 0,
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Return the mean loss and the metrics, in inference mode: a number, a list, or a dictionary.
-
-        `x` may be a `Dataset` (its test split is taken) or an iterable of batches.
-        """
-        engine = self.engine()
-        if isinstance(x, Dataset) or y is None:
-            feed = self._validation(x, batch_size, steps)
-        else:
-            feed = self._feed(self.converter().batch(x, y, sample_weight), batch_size, False, steps)
-        hooks = CallbackList(callbacks or [], self, {"steps": feed.steps, "verbose": verbose})
-        logs = loop.evaluate(engine, feed, hooks)
-        return logs if return_dict else _scalars(logs)
-
-    def predict(
-        self: Any,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: int | str = 0,
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-    ) -> Any:
-        """Return the outputs (N, ...) for all samples of `x`, in inference mode.
-
-        Parameters
-        ----------
-        x
-            An array, a list or dictionary of arrays for several inputs, a `Dataset` (its test split), or an iterable of
-            batches of inputs (with `steps` where it has no end).
-        batch_size
-            Samples that are read at a time; only of use for arrays larger than memory.
-        """
-        executor = self._executor or self.executor()
-        if (
-            type(x) is np.ndarray
-            and callbacks is None
-            and batch_size is None
-            and x.dtype == self.dtype
-            and len(self._graph.inputs) == 1
-            and x.shape[1:] == self._graph.inputs[0].shape
-            and len(x)
-        ):
-            outputs = executor.infer((x,))
-            return outputs[0] if len(outputs) == 1 else outputs
-        return self._predict_any(executor, x, batch_size, steps, callbacks)
-
-    def _predict_any(self: Any, executor: Any, x: Any, batch_size: Any, steps: Any, callbacks: Any) -> Any:
-        convert = self.converter()
-        if isinstance(x, Dataset):
-            x = (x.test or x.train).x
-        if isinstance(x, np.ndarray | list | tuple | Mapping):
-            inputs = convert.inputs(x)
-            size = batch_size or max(len(inputs[0]), 1)
-            batches: Any = ([a[i : i + size] for a in inputs] for i in range(0, len(inputs[0]), size))
-        elif isinstance(x, Iterable):
-            limited = (item for _, item in zip(range(steps), x, strict=False)) if steps is not None else x
-            batches = (convert.inputs(item[0] if isinstance(item, tuple) else item) for item in limited)
-        else:
-            raise ArgumentTypeError(f"predict: expected an array, a Dataset or batches; received {type(x).__name__}.")
-        hooks = CallbackList(callbacks or [], self, {"steps": steps})
-        hooks.call("on_predict_begin", {})
-        parts = []
-        for number, batch in enumerate(batches):
-            for hook in hooks.batch_hooks("on_predict_batch_begin"):
-                hook(number, {})
-            parts.append(executor.infer([np.asarray(array, dtype=self.dtype) for array in batch]))
-            for hook in hooks.batch_hooks("on_predict_batch_end"):
-                hook(number, {})
-        hooks.call("on_predict_end", {})
-        outputs = [_joined(part) for part in zip(*parts, strict=True)]
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    # One batch ------------------------------------------------------------------------------------------------------
+        if hasattr(data, "shape") or not (isinstance(data, Iterable) or hasattr(data, "__getitem__")):
+            raise ArgumentTypeError(
+                f"{what}: expected samples with their targets, a Dataset or an iterable of (x, y) batches; received "
+                f"{type(data).__name__}. Give the targets too."
+            )
+        argument = "validation_steps" if what == "validation_data" else "steps"
+        return IterableFeed(data, self.converter().batch, steps, argument=argument)
 
     def train_on_batch(
         self: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
@@ -298,44 +238,4 @@ class Fitting:
         engine.reset()
         engine.train(batch)
         logs = engine.logs()
-        return logs if return_dict else _scalars(logs)
-
-    def test_on_batch(self: Any, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Return the loss, and the metrics where there are any, of a batch in inference mode."""
-        engine = self.engine()
-        kept = engine.set_aside()
-        try:
-            engine.test(self.converter().batch(x, y, sample_weight))
-            logs = engine.logs()
-        finally:
-            engine.put_back(kept)
-        return logs if return_dict else _scalars(logs)
-
-    def predict_on_batch(self: Any, x: Any) -> Any:
-        """Return the outputs for one batch."""
-        return self.predict(x)
-
-
-def _scalars(logs: Mapping[str, Any]) -> Any:
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
-
-
-def _joined(parts: Sequence[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _rows(batch: Batch, start: int, stop: int) -> Batch:
-    return Batch(
-        [array[start:stop] for array in batch.inputs],
-        [array[start:stop] for array in batch.targets],
-        [None if array is None else array[start:stop] for array in batch.weights],
-    )
-
-
-def _classifies(engine: Any) -> bool:
-    """Say whether an accuracy means something: not for pictures that 'bce' compares pixel by pixel."""
-    if len(engine.heads) != 1:
-        return False
-    kind = engine.heads[0].loss.classifies
-    return bool(kind == "categorical" or (kind == "binary" and len(engine.graph.outputs[0].shape) == 1))
+        return logs if return_dict else scalars(logs)

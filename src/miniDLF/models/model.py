@@ -15,11 +15,12 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.program import Head
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError
 from miniDLF.kernels.workspace import Array
-from miniDLF.losses import get_loss
-from miniDLF.metrics import get_metric
 from miniDLF.models import checking, persistence, summary
+from miniDLF.models.compiling import arranged
+from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
-from miniDLF.models.plots import Plots, graph_svg
+from miniDLF.models.measuring import Measuring
+from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine
@@ -28,7 +29,7 @@ from miniDLF.training.feeds import Converter
 __all__ = ["Model"]
 
 
-class Model(Fitting):
+class Model(Fitting, Measuring):
     """A model of the graph between `inputs` and `outputs`.
 
     Parameters
@@ -204,21 +205,7 @@ class Model(Fitting):
             The weight of each output's loss.
         """
         count = 1 if self._graph is None else len(self._graph.outputs)
-        names = self.output_names
-        self._compiled = {
-            "loss": [get_loss(one) for one in _per_output(loss, names, count, "loss")],
-            "metrics": [
-                [get_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)
-            ],
-            "weighted": [
-                [_weighted(get_metric(m)) for m in _as_list(one)]
-                for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
-            ],
-            "loss_weights": [
-                1.0 if weight is None else float(weight)
-                for weight in _per_output(loss_weights, names, count, "loss_weights")
-            ],
-        }
+        self._compiled = arranged(loss, metrics, loss_weights, weighted_metrics, self.output_names, count)
         self.optimizer = get_optimizer("amsgrad" if optimizer is None else optimizer)
         self._engine = self._executor = None
         if self._buffers is not None:
@@ -338,9 +325,12 @@ class Model(Fitting):
         """Save the weights alone, by path."""
         persistence.save_weights(self, path)
 
-    def load_weights(self, path: Any, *, strict: bool = True) -> Any:
-        """Load weights by path; ``strict=False`` takes what fits. Returns the report of what did not."""
-        return persistence.load_weights(self, path, strict)
+    def load_weights(self, path: Any, *, strict: bool = True, skip_mismatch: bool = False) -> Any:
+        """Load weights by path; ``strict=False`` or Keras' ``skip_mismatch=True`` takes what fits.
+
+        Returns the report of what fitted, what was missing, extra or of another shape.
+        """
+        return persistence.load_weights(self, path, strict and not skip_mismatch)
 
     def __repr__(self) -> str:
         if self._graph is None:
@@ -361,28 +351,3 @@ def _nodes(value: Any, what: str) -> list[tuple[str | None, Node]]:
                 f"{type(node).__name__}."
             )
     return pairs
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _weighted(metric: Any) -> Any:
-    metric.weighted = True
-    return metric
-
-
-def _per_output(value: Any, names: Sequence[str], count: int, what: str, lists: bool = False) -> list[Any]:
-    """Spread an argument of `compile` over the outputs."""
-    if isinstance(value, Mapping) and "class" not in value:
-        unknown = set(value) - set(names)
-        if unknown:
-            raise ArgumentError(f"compile({what}=...): no output is called {sorted(unknown)}; there are {list(names)}.")
-        return [value.get(name) for name in names]
-    if isinstance(value, list | tuple) and count > 1 and (not lists or len(value) == count):
-        if len(value) != count:
-            raise ArgumentError(f"compile({what}=...): the model has {count} outputs, received {len(value)} of them.")
-        return list(value)
-    if isinstance(value, list | tuple) and not lists:
-        value = value[0]
-    return [value] * count

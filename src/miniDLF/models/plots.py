@@ -1,20 +1,18 @@
-"""Pictures of a model: its weights, activations, mistakes and predictions, and its graph as SVG."""
+"""Pictures of a model: its weights, activations, mistakes and predictions."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
-from miniDLF.core.graph import Graph, Node
+from miniDLF.core.graph import Graph
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.plots import figure
 
-__all__ = ["Plots", "graph_svg", "plot_model"]
+__all__ = ["Plots"]
 
 
 class Plots:
@@ -70,8 +68,16 @@ class Plots:
 
     def confusion(self, x: Array, y: Array, names: Any = None, path: Any = None) -> Any:
         """Counts of predicted against true classes."""
-        truth, guess = _labels(y), _labels(self._model.predict(x))
-        count = int(max(truth.max(), guess.max())) + 1
+        outputs = np.asarray(self._model.predict(x))
+        truth, guess = _labels(y), _labels(outputs)
+        if truth.shape != guess.shape:
+            raise ArgumentError(
+                f"plot.confusion: expected a class a sample, {guess.shape}, received targets {np.shape(y)}. It is for "
+                "models that classify."
+            )
+        count = max(outputs.shape[-1] if outputs.ndim > 1 else 2, 2, int(truth.max()) + 1)
+        if names is not None and len(names) != count:
+            raise ArgumentError(f"plot.confusion: names: expected {count}, one a class; received {len(names)}.")
         table = np.zeros((count, count), dtype=np.int64)
         np.add.at(table, (truth.ravel(), guess.ravel()), 1)
         side = max(4.0, 0.5 * count)
@@ -93,13 +99,18 @@ class Plots:
     def predictions(self, x: Array, y: Array | None = None, count: int = 20, path: Any = None) -> Any:
         """Samples as pictures with what the model makes of them; mistakes are red."""
         x = np.asarray(x[:count])
-        outputs = np.asarray(self._model.predict(x))
         images = _images(x)
+        outputs = np.asarray(self._model.predict(x))
+        if outputs.ndim != 2:
+            raise ArgumentError(
+                f"plot.predictions: expected a model that gives classes, received outputs of shape {outputs.shape[1:]}."
+            )
+        guesses = _labels(outputs)
         drawing, panels = _grid(len(x), 1.3, 1.6)
         for number, (axes, image) in enumerate(zip(panels, images, strict=False)):
             axes.imshow(image, cmap="gray")
             axes.set_axis_off()
-            guess = int(np.argmax(outputs[number]))
+            guess = int(guesses[number])
             if y is None:
                 axes.set_title(f"{guess}", fontsize=9)
                 continue
@@ -144,75 +155,3 @@ def _images(x: Array) -> Array:
     if x.ndim == 2 and side * side == x.shape[1]:
         return x.reshape(-1, side, side)
     raise ArgumentError(f"plot.predictions: samples of shape {x.shape[1:]} are not pictures.")
-
-
-# The graph as SVG -----------------------------------------------------------------------------------------------------
-
-_BOX, _GAP_X, _GAP_Y = (210, 44), 26, 34
-
-
-def plot_model(model: Any, path: Any = "model.svg") -> str:
-    """Draw the graph of a model to an SVG file, with nothing but Python; return the SVG text."""
-    text = graph_svg(model.graph)
-    Path(path).write_text(text, encoding="utf-8")
-    return text
-
-
-def graph_svg(graph: Graph) -> str:
-    """Return the graph as SVG: a box a node, inputs above, data flowing down."""
-    nodes: list[Node] = [*graph.inputs, *graph.nodes]
-    depth: dict[Node, int] = {}
-    for node in nodes:
-        depth[node] = 1 + max((depth[source] for source in node.inputs), default=-1)
-    ranks: dict[int, list[Node]] = {}
-    for node in nodes:
-        ranks.setdefault(depth[node], []).append(node)
-    widest = max(len(rank) for rank in ranks.values())
-    width = widest * (_BOX[0] + _GAP_X) + _GAP_X
-    height = len(ranks) * (_BOX[1] + _GAP_Y) + _GAP_Y
-    corner = {
-        node: (
-            (width - len(rank) * (_BOX[0] + _GAP_X) + _GAP_X) / 2 + place * (_BOX[0] + _GAP_X),
-            _GAP_Y / 2 + level * (_BOX[1] + _GAP_Y),
-        )
-        for level, rank in ranks.items()
-        for place, node in enumerate(rank)
-    }
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        'font-family="Helvetica, Arial, sans-serif" font-size="12">',
-        '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
-        '<path d="M0,0 L7,3 L0,6 z" fill="#555"/></marker></defs>',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
-    for node in nodes:
-        x, y = corner[node]
-        for source in node.inputs:
-            from_x, from_y = corner[source][0] + _BOX[0] / 2, corner[source][1] + _BOX[1]
-            to_x, bend = x + _BOX[0] / 2, _GAP_Y / 2
-            parts.append(
-                f'<path d="M{from_x},{from_y} C{from_x},{from_y + bend} {to_x},{y - bend} {to_x},{y}" fill="none" '
-                'stroke="#555" marker-end="url(#tip)"/>'
-            )
-    for node in nodes:
-        parts.append(_box(graph, node, *corner[node]))
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _box(graph: Graph, node: Node, x: float, y: float) -> str:
-    layer = node.layer
-    if layer is None:
-        title, detail, colour = node.name or "input", "Input", "#e8e8e8"
-    else:
-        count = sum(parameter.size for parameter in layer.parameters)
-        title, detail = graph.names[layer], type(layer).__name__
-        colour = "#cfe2f3" if count else "#f6f6f6"
-        if count:
-            detail += f", {count:,} parameters" + ("" if layer.trainable else ", frozen")
-    shape = "x".join(map(str, node.shape))
-    return (
-        f'<g><rect x="{x}" y="{y}" width="{_BOX[0]}" height="{_BOX[1]}" rx="6" fill="{colour}" stroke="#888"/>'
-        f'<text x="{x + 8}" y="{y + 18}" font-weight="bold">{escape(title)}</text>'
-        f'<text x="{x + _BOX[0] - 8}" y="{y + 18}" text-anchor="end" fill="#333">{escape(shape)}</text>'
-        f'<text x="{x + 8}" y="{y + 35}" fill="#555">{escape(detail)}</text></g>'
-    )

@@ -13,6 +13,7 @@ from miniDLF.layers import CHOICES
 from miniDLF.losses import CHOICES as LOSSES
 from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.models.autoencoder import Autoencoder
+from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
 from miniDLF.models.sequential import Sequential
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
@@ -123,7 +124,10 @@ def _rebuild(structure: Mapping[str, Any], own: Mapping[str, Any]) -> Model:
         many = len(outputs) > 1
         losses = [from_config(c, {**LOSSES, **own}, "loss") for c in compiled["loss"]]
         metrics, weighted = (
-            [[from_config(c, {**METRICS, **own}, "metric") for c in one] for one in compiled[key]]
+            [
+                [from_config(c, {**METRICS, "LossMetric": LossMetric, **own}, "metric") for c in one]
+                for one in compiled[key]
+            ]
             for key in ("metrics", "weighted")
         )
         model.compile(

@@ -11,7 +11,10 @@ from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.errors import UnknownNameError, import_extra
 
-__all__ = ["lines", "table", "totals"]
+__all__ = ["lines", "show", "table", "totals"]
+
+#: Letters a line of the table takes at the most where the terminal is narrower; longer names are folded.
+WIDEST = 160
 
 
 def totals(graph: Graph) -> tuple[int, int, int]:
@@ -85,7 +88,7 @@ def table(graph: Graph, title: str, itemsize: int) -> Any:
         ("KiB a sample", "right"),
         ("connected to", "left"),
     ):
-        result.add_column(heading, justify=side)
+        result.add_column(heading, justify=side, overflow="fold")
     for node in graph.nodes:
         layer = node.layer
         if layer is None:
@@ -98,7 +101,7 @@ def table(graph: Graph, title: str, itemsize: int) -> Any:
             f"(N, {', '.join(map(str, node.shape))})",
             f"{sum(p.size for p in layer.parameters):,}" if has else "",
             ("yes" if layer.trainable else "frozen") if has else "",
-            f"{np.prod(node.shape) * itemsize / 1024:.1f}",
+            f"{np.prod(node.shape) * itemsize / 1024:,.2f}",
             ", ".join(sources),
         )
     trained, frozen, state = totals(graph)
@@ -114,9 +117,11 @@ def show(graph: Graph, title: str, itemsize: int, style: str, write: Any, sequen
             write(line)
     elif style == "table":
         console = import_extra("rich.console", "rich", "summary(style='table')").Console()
-        console.width = max(console.width, 110)
+        made = table(graph, title, itemsize)
+        terminal, console.width = console.width, WIDEST
+        console.width = max(terminal, console.measure(made).maximum)
         with console.capture() as captured:
-            console.print(table(graph, title, itemsize))
+            console.print(made)
         write(captured.get().rstrip("\n"))
     else:
         raise UnknownNameError(f"summary: style is 'lines' or 'table', received {style!r}.")

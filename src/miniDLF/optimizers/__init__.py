@@ -9,6 +9,8 @@ from miniDLF.optimizers.lbfgs import LBFGS, Minimum
 from miniDLF.optimizers.momentum import SGD, Lion
 from miniDLF.optimizers.wrappers import Accumulate, MovingAverage, WeightDecay, Wrapper
 
+RMSprop = RMSProp  # Keras' spelling
+
 __all__ = [
     "CHOICES",
     "LBFGS",

@@ -62,6 +62,8 @@ def read_header(path: Path) -> Header:
             if size < 8 or length > min(size - 8, MAX_HEADER):
                 refuse(path, f"expected a header that fits {size} bytes, received a header length of {length}")
             raw = file.read(length)
+    except FileFormatError:
+        raise
     except FileNotFoundError:
         raise FileFormatError(f"{path}: there is no such file. Check the path, or save the model first.") from None
     except OSError as error:

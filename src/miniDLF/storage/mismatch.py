@@ -25,7 +25,7 @@ class MismatchReport:
         return not (self.missing or self.extra or self.misshaped)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.matched)} fit"]
+        lines = [f"{len(self.matched)} arrays fit"]
         lines += [f"  missing in the file:  {name} {shape}" for name, shape in self.missing.items()]
         lines += [f"  only in the file:     {name} {shape}" for name, shape in self.extra.items()]
         lines += [

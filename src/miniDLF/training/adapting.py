@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any
 
 from miniDLF.errors import ArgumentError
-from miniDLF.training.callbacks import Callback
+from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
@@ -27,6 +27,8 @@ class ReduceLROnPlateau(Callback):
 
     Parameters
     ----------
+    verbose
+        1 prints every reduction.
     min_delta
         The least change that counts as an improvement.
     cooldown
@@ -48,6 +50,10 @@ class ReduceLROnPlateau(Callback):
     ) -> None:
         if not 0 < factor < 1:
             raise ArgumentError(f"ReduceLROnPlateau: factor lies between 0 and 1, received {factor}.")
+        if patience < 0:
+            raise ArgumentError(
+                f"ReduceLROnPlateau: patience counts epochs and cannot be negative; received {patience}."
+            )
         self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
         self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
         self.sign = direction(mode, monitor, "ReduceLROnPlateau")
@@ -61,9 +67,12 @@ class ReduceLROnPlateau(Callback):
         _refuse_schedule(self)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        value = self.sign * monitored(logs, self.monitor, "ReduceLROnPlateau")
         optimizer = self.model.optimizer
         logs["learning_rate"] = optimizer.learning_rate
+        value = monitored(self, logs, self.monitor)
+        if value is None:
+            return
+        value *= self.sign
         if self.cooling:
             self.cooling -= 1
             self.wait = 0
@@ -74,6 +83,8 @@ class ReduceLROnPlateau(Callback):
             if self.wait >= self.patience and optimizer.learning_rate > self.min_lr:
                 optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
                 self.cooling, self.wait = self.cooldown, 0
+                if self.verbose:
+                    say(f"Epoch {epoch + 1}: ReduceLROnPlateau sets the learning rate to {optimizer.learning_rate:g}")
 
     def get_state(self) -> dict[str, Any]:
         rate = self.model.optimizer.learning_rate
@@ -85,7 +96,10 @@ class ReduceLROnPlateau(Callback):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate before each epoch to ``schedule(epoch, present rate)``; epochs count from 0."""
+    """Sets the learning rate before each epoch to ``schedule(epoch, present rate)``; epochs count from 0.
+
+    With ``verbose=1`` it prints every setting.
+    """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         if not callable(schedule):
@@ -108,6 +122,8 @@ class LearningRateScheduler(Callback):
                 f"LearningRateScheduler: the schedule must return a number, it gave {rate!r}."
             ) from None
         optimizer.learning_rate = rate
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs["learning_rate"] = self.model.optimizer.learning_rate

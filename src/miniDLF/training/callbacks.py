@@ -7,13 +7,14 @@ from typing import Any
 
 from miniDLF.errors import ArgumentTypeError
 
-__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+__all__ = ["Callback", "CallbackList", "LambdaCallback", "say"]
 
 
 class Callback:
     """Base of callbacks: override the hooks you need.
 
-    ``self.model`` is the model and ``self.params`` a dictionary with ``epochs``, ``steps`` and ``verbose``. `logs` is
+    ``self.model`` is the model and ``self.params`` a dictionary with ``epochs``, ``steps``, ``verbose`` and
+    ``validates``, whether the run has validation data. `logs` is
     the same dictionary for all callbacks of an epoch, so one may add to it what a later one reads; in the hooks of a
     batch it is a read-only mapping whose values are computed when they are looked at.
     """
@@ -22,6 +23,8 @@ class Callback:
     params: Mapping[str, Any] = {}
     #: All callbacks of the run, in order.
     peers: Sequence[Callback] = ()
+    #: Whether a resumed run needs it as the first one had it; a callback that only shows something may come and go.
+    essential = True
 
     def set_model(self, model: Any) -> None:
         """Remember the model."""
@@ -79,7 +82,7 @@ class Callback:
         """Before a batch of a prediction."""
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After a batch of a prediction."""
+        """After a batch of a prediction; ``logs["outputs"]`` are its outputs."""
 
     def on_restore(self) -> None:
         """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
@@ -97,6 +100,13 @@ class Callback:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `get_state` gave."""
+
+
+def say(line: str) -> None:
+    """Print what a callback with ``verbose=1`` has to say, above a bar that may be growing."""
+    from tqdm import tqdm  # 30 ms that `import miniDLF` need not spend
+
+    tqdm.write(line)
 
 
 _BATCH_HOOKS = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError, FileFormatError
 from miniDLF.storage import Checkpoints, report_mismatch
-from miniDLF.training.callbacks import Callback
+from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -33,7 +33,9 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     filepath
-        Where to save; may hold ``{epoch:02d}`` (counted from 1) and logs such as ``{val_loss:.2f}``.
+        Where to save; may hold ``{epoch:02d}`` and ``{batch}`` (counted from 1) and logs such as ``{val_loss:.2f}``.
+    verbose
+        1 prints every saving, and with `save_best_only` every epoch that is not saved.
     save_best_only
         Whether only an epoch that improves `monitor` is saved.
     save_weights_only
@@ -68,18 +70,25 @@ class ModelCheckpoint(Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
         if self._every and self._batches % self._every == 0:
-            self._save(self._epoch, dict(logs or {}))
+            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self._every:
             self._save(epoch, logs or {})
 
     def _save(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        reason = ""
         if self.save_best_only:
-            value = self.sign * monitored(logs, self.monitor, "ModelCheckpoint")
-            if not value > self.best:
+            value = monitored(self, logs, self.monitor)
+            if value is None:
                 return
-            self.best = value
+            best = "none" if math.isinf(self.best) else f"{self.sign * self.best:.5f}"
+            if not self.sign * value > self.best:
+                if self.verbose:
+                    say(f"Epoch {epoch + 1}: {self.monitor} is no better than {best}")
+                return
+            self.best = self.sign * value
+            reason = f"{self.monitor} improved from {best} to {value:.5f}, "
         try:
             path = Path(self.filepath.format(epoch=epoch + 1, **logs))
         except KeyError as error:
@@ -92,6 +101,8 @@ class ModelCheckpoint(Callback):
             self.model.save_weights(path)
         else:
             self.model.save(path, include_optimizer=True)
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: {reason}saved {path}")
 
     def get_state(self) -> dict[str, Any]:
         return {"best": self.best, "batches": self._batches, "epoch": self._epoch}
@@ -116,7 +127,7 @@ class BackupAndRestore(Callback):
         Whether to remove the checkpoints of a run that has ended as planned.
     """
 
-    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", delete_checkpoint: bool = True) -> None:
+    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", *, delete_checkpoint: bool = True) -> None:
         self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
         self._every = _frequency(save_freq, "BackupAndRestore")
         self._checkpoints = Checkpoints(self.backup_dir)
@@ -141,15 +152,21 @@ class BackupAndRestore(Callback):
         engine.executor.clock.seed = document["seed"]
         position = document["position"]
         self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
-        states = document["callbacks"]
-        kinds = [type(callback).__name__ for callback in self.peers]
-        if [kind for kind, _ in states] != kinds:
+        saved: dict[str, list[tuple[int, Any]]] = {}
+        for number, (kind, _, state) in enumerate(document["callbacks"]):
+            saved.setdefault(kind, []).append((number, state))
+        before = [kind for kind, essential, _ in document["callbacks"] if essential]
+        now = [type(callback).__name__ for callback in self.peers if callback.essential]
+        if before != now:
             raise ArgumentError(
-                f"BackupAndRestore: {path} was written with the callbacks {[kind for kind, _ in states]}, this run has "
-                f"{kinds}. Use the same ones in the same order, or remove {self.backup_dir} to begin anew."
+                f"BackupAndRestore: {path} was written with the callbacks {before}, this run has {now}. Use the same "
+                f"ones in the same order, or remove {self.backup_dir} to begin anew."
             )
-        for number, (callback, (_, state)) in enumerate(zip(self.peers, states, strict=True)):
-            callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
+        for callback in self.peers:
+            found_states = saved.get(type(callback).__name__)
+            if found_states:
+                number, state = found_states.pop(0)
+                callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
 
     def _fill_weights(self, path: Path, tensors: Mapping[str, Any]) -> None:
         own, saved = self.model.named_weights(), _part(tensors, "weights/")
@@ -181,7 +198,8 @@ class BackupAndRestore(Callback):
         states = []
         for number, callback in enumerate(self.peers):
             arrays: dict[str, Any] = {}
-            states.append((type(callback).__name__, _packed(callback.get_state(), arrays, "")))
+            state = _packed(callback.get_state(), arrays, "")
+            states.append((type(callback).__name__, callback.essential, state))
             tensors.update({f"callbacks/{number}/{name}": value for name, value in arrays.items()})
         document = {
             "seed": self.model.seed,

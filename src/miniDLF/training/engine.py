@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from miniDLF.core.update import Updater
 from miniDLF.errors import ArgumentError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
-from miniDLF.training.means import RunningMean
+from miniDLF.metrics import MeanMetric
 
 __all__ = ["Engine"]
 
@@ -31,7 +31,7 @@ class Engine:
     ----------
     steps : int
         Updates done so far; the number of the step is a part of every random stream's key.
-    loss_mean : RunningMean
+    loss_mean : MeanMetric
         The mean loss since `reset`, weighted by batch size.
     """
 
@@ -45,8 +45,8 @@ class Engine:
             for metric in head.metrics:
                 metric.bind(node.shape, head.loss)
         self.steps = 0
-        self.loss_mean = RunningMean()
-        self.head_means = [RunningMean() for _ in heads] if len(self.heads) > 1 else []
+        self.loss_mean = MeanMetric()
+        self.head_means = [MeanMetric() for _ in heads] if len(self.heads) > 1 else []
 
     def reset(self) -> None:
         """Forget the running loss and metrics (a new epoch, a new evaluation)."""
@@ -69,15 +69,18 @@ class Engine:
 
     def logs(self, prefix: str = "") -> dict[str, Any]:
         """Return the running loss and metrics by name."""
-        result = {prefix + "loss": float(self.loss_mean.result())}
+        result = {"loss": float(self.loss_mean.result())}
         many = len(self.heads) > 1
         for number, head in enumerate(self.heads):
+            start = f"{head.name}_" if many else ""
             if many:
-                result[f"{prefix}{head.name}_loss"] = float(self.head_means[number].result())
+                result[start + "loss"] = float(self.head_means[number].result())
             for metric in head.metrics:
-                name = f"{head.name}_{metric.name}" if many else metric.name
-                result[prefix + name] = metric.result()
-        return result
+                name = start + metric.name
+                if name in result and getattr(metric, "weighted", False):
+                    name = f"{start}weighted_{metric.name}"
+                result[_free(name, result)] = metric.result()
+        return {prefix + name: value for name, value in result.items()} if prefix else result
 
     def train(self, batch: Batch) -> float:
         """Do one step on `batch`; return its loss, with penalties.
@@ -137,9 +140,9 @@ class Engine:
         return sum(losses)
 
     def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
-        self.loss_mean.update(total, rows)
+        self.loss_mean.count(total * rows, rows)
         for head, mean, loss in zip(self.heads, self.head_means, losses, strict=False):
-            mean.update(loss / head.weight if head.weight else 0.0, rows)
+            mean.count(loss / head.weight * rows if head.weight else 0.0, rows)
         for number, head in enumerate(self.heads):
             for metric in head.metrics:
                 for shard in self.executor.active():
@@ -174,7 +177,7 @@ class Engine:
             mean = float(np.mean(each, dtype=np.float64))
             total += head.weight * mean
             if self.head_means:
-                self.head_means[number].update(mean, stop - start)
+                self.head_means[number].count(mean * (stop - start), stop - start)
             for metric in head.metrics:
                 metric.update(target, prediction, weights if getattr(metric, "weighted", False) else None)
         for slot in self.buffers.slots:
@@ -182,7 +185,7 @@ class Engine:
                 total += slot.parameter.regularizer.value_and_grad(
                     slot.parameter.value, np.zeros_like(slot.parameter.value)
                 )
-        self.loss_mean.update(total, stop - start)
+        self.loss_mean.count(total * (stop - start), stop - start)
 
     def _diverged(self, losses: Sequence[float]) -> DivergedError:
         """Find where the trouble began, and put the last good weights back."""
@@ -240,3 +243,12 @@ class Engine:
             prefix = f"mean/{number}/"
             values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             metric.set_state(values)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Return `name`, with a number where it is taken: Keras' names of metrics that are there twice."""
+    number, result = 0, name
+    while result in taken:
+        number += 1
+        result = f"{name}_{number}"
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class Converter:
         parts = _listed(x, self.input_names, "x")
         for name, node, (position, array) in zip(self.input_names, self.graph.inputs, enumerate(parts), strict=True):
             array = parts[position] = _as_array(array, f"x ({name})")
+            if not len(array):
+                raise DataError(f"x ({name}) is empty: it holds no sample.")
             if array.dtype.kind not in "fiub":
                 raise ArgumentTypeError(f"x ({name}): expected numbers, received an array of {array.dtype}.")
             if array.shape[1:] != node.shape:
@@ -41,8 +44,6 @@ class Converter:
                 _refuse_nan(array, f"x ({name})")
         if len({len(array) for array in parts}) > 1:
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in parts]}.")
-        if not len(parts[0]):
-            raise DataError("x is empty: it holds no sample.")
         return parts
 
     def targets(self, y: Any, rows: int) -> list[Array]:
@@ -58,12 +59,8 @@ class Converter:
             result.append(target)
         return result
 
-    def weights(
-        self, sample_weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[Array], rows: int
-    ) -> list[Array | None]:
+    def weights(self, sample_weight: Any, rows: int) -> list[Array | None]:
         """Return one weight a sample for each output, or ``None`` where all count the same."""
-        if class_weight and len(self.heads) != 1:
-            raise ArgumentError("class_weight works with one output; use sample_weight for several.")
         if sample_weight is None:
             parts: list[Any] = [None] * len(self.heads)
         elif isinstance(sample_weight, dict | list | tuple) and len(self.heads) > 1:
@@ -71,15 +68,12 @@ class Converter:
         else:
             parts = [sample_weight] * len(self.heads)
         result: list[Array | None] = []
-        for part, target in zip(parts, targets, strict=True):
+        for part in parts:
             weight = None if part is None else np.asarray(part, dtype=np.float64)
             if weight is not None and weight.shape != (rows,):
                 raise ShapeError(f"sample_weight: expected one number a sample, ({rows},), received {weight.shape}.")
             if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
                 raise DataError("sample_weight: weights must be finite and not negative.")
-            if class_weight is not None:
-                classes = class_weights(class_weight, target)
-                weight = classes if weight is None else weight * classes
             result.append(weight)
         return result
 
@@ -88,7 +82,16 @@ class Converter:
         inputs = self.inputs(x)
         rows = len(inputs[0])
         targets = self.targets(y, rows)
-        return Batch(inputs, targets, self.weights(sample_weight, class_weight, targets, rows))
+        return self.weighted(Batch(inputs, targets, self.weights(sample_weight, rows)), class_weight)
+
+    def weighted(self, batch: Batch, class_weight: Mapping[int, float] | None) -> Batch:
+        """Return the batch with the weights of its samples times those of their classes."""
+        if class_weight is None:
+            return batch
+        if len(self.heads) != 1:
+            raise ArgumentError("class_weight works with one output; use sample_weight for several.")
+        classes, given = class_weights(class_weight, batch.targets[0]), batch.weights[0]
+        return Batch(batch.inputs, batch.targets, [classes if given is None else given * classes])
 
 
 def class_weights(class_weight: Mapping[int, float], target: Array) -> Array:
@@ -148,32 +151,74 @@ class ArrayFeed:
 class IterableFeed:
     """Batches from an iterable of ``(x, y)`` or ``(x, y, sample_weight)``.
 
-    A list or another object that can be iterated over again starts anew each epoch; a generator goes on where it
-    stopped, and needs `steps` an epoch unless it ends.
+    A run that is resumed goes on at the batch at which it stopped. How it gets there depends on the source:
+
+    - one with ``__len__`` and ``__getitem__`` (a list, or a class of one's own) is entered there;
+    - one that can be iterated over again starts anew each epoch, and what was done of the epoch is passed over;
+    - an iterator (a generator) goes on over the epochs, `steps` batches each; all batches since the run's first epoch
+      are passed over. Where it has a method ``skip(count)`` this is called, else the batches are read and dropped.
+
+    A source with a method ``set_epoch(epoch)`` is told the epoch, counted from 0, before its batches are taken: what it
+    makes (an order, an augmentation) may depend on it, and a resumed run meets the same.
+
+    Parameters
+    ----------
+    steps
+        Batches an epoch; ``None`` where the source ends an epoch by itself.
+    first_epoch
+        The epoch with which the run begins, also where it is resumed later.
+    argument
+        How the user's argument for `steps` is called, for messages.
     """
 
-    def __init__(self, source: Iterable[Any], convert: Callable[..., Batch], steps: int | None) -> None:
-        self.source, self.convert = source, convert
+    def __init__(
+        self,
+        source: Iterable[Any],
+        convert: Callable[..., Batch],
+        steps: int | None,
+        *,
+        first_epoch: int = 0,
+        argument: str = "steps_per_epoch",
+    ) -> None:
+        self.source, self.convert, self.first_epoch, self.argument = source, convert, first_epoch, argument
         self.steps = len(source) if steps is None and isinstance(source, Sized) else steps
-        self._running: Iterator[Any] | None = iter(source) if isinstance(source, Iterator) else None
+        self._taken = 0  # batches that were taken from an iterator
+        self._runs_on = isinstance(source, Iterator)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch; the first `start` are read and dropped."""
-        stream = iter(self.source) if self._running is None else self._running
-        number = 0
-        while self.steps is None or number < self.steps:
-            try:
-                item = next(stream)
-            except StopIteration:
-                if number == 0:
-                    raise DataError(
-                        f"epoch {epoch + 1}: the generator is exhausted. Give steps_per_epoch, or an object that can "
-                        "be iterated over again."
-                    ) from None
-                return
+        """Yield the batches of an epoch, from batch number `start` on."""
+        set_epoch = getattr(self.source, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
+        number = start
+        for item in self._items(epoch, start):
+            yield self._batch(item)
             number += 1
-            if number > start:
-                yield self._batch(item)
+        if number == 0 and self._runs_on:
+            raise DataError(
+                f"epoch {epoch + 1}: the generator is exhausted. Give {self.argument}, or an object that can be "
+                "iterated over again."
+            )
+        if number == 0:
+            raise DataError("the iterable gave no batch; expected (x, y) or (x, y, sample_weight) at least once.")
+
+    def _items(self, epoch: int, start: int) -> Iterator[Any]:
+        source: Any = self.source
+        left = None if self.steps is None else max(self.steps - start, 0)
+        if self._runs_on:
+            target = (epoch - self.first_epoch) * (self.steps or 0) + start
+            _skip(source, target - self._taken)
+            self._taken = max(self._taken, target)
+            for item in islice(source, left):
+                self._taken += 1
+                yield item
+        elif isinstance(source, Sized) and hasattr(source, "__getitem__"):
+            for number in range(start, len(source) if self.steps is None else min(self.steps, len(source))):
+                yield source[number]
+        else:
+            stream = iter(source)
+            _skip(stream, start)
+            yield from islice(stream, left)
 
     def _batch(self, item: Any) -> Batch:
         if not isinstance(item, tuple) or len(item) not in (2, 3):
@@ -181,6 +226,17 @@ class IterableFeed:
                 f"a generator must yield (x, y) or (x, y, sample_weight); received {_described(item)}."
             )
         return self.convert(*item)
+
+
+def _skip(stream: Any, count: int) -> None:
+    """Pass over batches: by the stream's own ``skip(count)``, else by reading them."""
+    if count <= 0:
+        return
+    skip = getattr(stream, "skip", None)
+    if skip is not None:
+        skip(count)
+    else:
+        next(islice(stream, count, count), None)
 
 
 def _listed(value: Any, names: Sequence[str], what: str) -> list[Any]:

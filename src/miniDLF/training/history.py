@@ -22,28 +22,33 @@ class History(Callback):
         The epochs that were run, counted from 0.
     history : dict of str to list
         One value an epoch for each of the logs.
+    epochs : dict of str to list of int
+        The epochs of these values: fewer for ``val_`` logs where ``validation_freq`` leaves some out.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+        self.epochs: dict[str, list[int]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
             self.history.setdefault(name, []).append(plain)
+            self.epochs.setdefault(name, []).append(epoch)
 
     def get_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "history": self.history}
+        return {"epoch": self.epoch, "history": self.history, "epochs": self.epochs}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self.epoch = list(state["epoch"])
         self.history = {name: list(values) for name, values in state["history"].items()}
+        self.epochs = {name: list(values) for name, values in state["epochs"].items()}
 
     def plot(self, path: Any = None, metrics: Any = None) -> Any:
         """Draw the learning curves; see `miniDLF.training.plots.plot_curves`."""
-        return plot_curves(self.history, path, metrics)
+        return plot_curves(self.history, path, metrics, epochs=self.epochs)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if _is_number(values[-1]))

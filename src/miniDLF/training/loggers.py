@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,20 +76,36 @@ class TensorBoard(Callback):
         Folder of the event files; training logs and ``val_`` logs get sub-folders, as in Keras.
     histogram_freq
         Epochs between histograms of every weight; 0 for none.
+    write_steps_per_second
+        Whether the steps a second of every epoch are written too.
     update_freq
         'epoch', 'batch', or a number of batches between two points of the training loss.
     """
 
-    def __init__(self, log_dir: Any = "logs", histogram_freq: int = 0, update_freq: int | str = "epoch") -> None:
+    def __init__(
+        self,
+        log_dir: Any = "logs",
+        histogram_freq: int = 0,
+        *,
+        write_steps_per_second: bool = False,
+        update_freq: int | str = "epoch",
+    ) -> None:
         if update_freq not in ("epoch", "batch") and (not isinstance(update_freq, int) or update_freq < 1):
             raise ArgumentError(f"TensorBoard: update_freq is 'epoch', 'batch' or a number; received {update_freq!r}.")
         self.log_dir, self.histogram_freq, self.update_freq = Path(log_dir), histogram_freq, update_freq
+        self.write_steps_per_second = write_steps_per_second
         self._every = {"epoch": 0, "batch": 1}.get(str(update_freq)) if isinstance(update_freq, str) else update_freq
         self._writers: dict[str, Any] = {}
+        self._began: float | None = None
+        self._first = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         writer = import_extra("tensorboardX", "tensorboard", "the TensorBoard callback").SummaryWriter
         self._writers = {name: writer(str(self.log_dir / name)) for name in ("train", "validation")}
+        self._began = None  # a run that is resumed within an epoch has no whole epoch to time
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._began, self._first = time.perf_counter(), self.model.engine().steps
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._every and batch % self._every == 0:
@@ -102,6 +119,13 @@ class TensorBoard(Callback):
             if np.ndim(value) == 0:
                 side = "validation" if name.startswith("val_") else "train"
                 self._writers[side].add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        rate = self.model.optimizer.learning_rate
+        if "learning_rate" not in (logs or {}):
+            step = self.model.engine().steps
+            self._writers["train"].add_scalar("epoch_learning_rate", rate if np.isscalar(rate) else rate(step), epoch)
+        if self.write_steps_per_second and self._began is not None:
+            speed = (self.model.engine().steps - self._first) / max(time.perf_counter() - self._began, 1e-9)
+            self._writers["train"].add_scalar("epoch_steps_per_second", speed, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for path, weight in self.model.named_weights().items():
                 self._writers["train"].add_histogram(path, weight, epoch)

@@ -62,7 +62,7 @@ def run(
     Ctrl-C ends the run after the present step, and the history up to there is returned; a second one stops at once.
     """
     history = History()
-    params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose}
+    params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose, "validates": validation is not None}
     hooks = CallbackList([*callbacks, history], model, params)
     position = model.position = Position(initial_epoch)
     model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False
@@ -81,7 +81,8 @@ def run(
                     break
                 logs = engine.logs()
                 if validation is not None and _due(epoch, validation_freq):
-                    logs.update(evaluate(engine, validation, hooks, prefix="val_"))
+                    before = sum(_due(past, validation_freq) for past in range(initial_epoch, epoch))
+                    logs.update(evaluate(engine, validation, hooks, prefix="val_", number=before))
                 position.epoch, position.batch = epoch + 1, 0
                 hooks.call("on_epoch_end", epoch, logs)
                 hooks.call("on_epoch_saved")
@@ -114,20 +115,26 @@ def _epoch(model: Any, engine: Engine, feed: Any, position: Position, hooks: Cal
     return True
 
 
-def evaluate(engine: Engine, feed: Any, hooks: CallbackList | None = None, prefix: str = "") -> dict[str, Any]:
-    """Return the mean loss and the metrics over `feed`, in inference mode; the running ones of training stay."""
+def evaluate(
+    engine: Engine, feed: Any, hooks: CallbackList | None = None, prefix: str = "", number: int = 0
+) -> dict[str, Any]:
+    """Return the mean loss and the metrics over `feed`, in inference mode; the running ones of training stay.
+
+    `number` counts the evaluations that the run has done before: a feed that goes on over them finds its place.
+    """
     kept = engine.set_aside()
     before = after = ()  # type: Any
     if hooks is not None:
         hooks.call("on_test_begin", {})
         before, after = hooks.batch_hooks("on_test_batch_begin"), hooks.batch_hooks("on_test_batch_end")
     try:
-        for number, batch in enumerate(feed.epoch(0)):
+        running = _Logs(engine)
+        for place, batch in enumerate(feed.epoch(number)):
             for hook in before:
-                hook(number, {})
+                hook(place, running)
             engine.test(batch)
             for hook in after:
-                hook(number, {})
+                hook(place, running)
         logs = engine.logs(prefix)
     finally:
         engine.put_back(kept)

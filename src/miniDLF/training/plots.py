@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from miniDLF.errors import ArgumentError, import_extra
 from miniDLF.training.callbacks import Callback
+from miniDLF.training.notebook import in_notebook
 
 __all__ = ["LivePlot", "figure", "plot_curves"]
 
 
 def figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure that belongs to nobody: no window, no global state."""
-    return import_extra("matplotlib.figure", "plots", "a plot").Figure(figsize=(width, height), layout="constrained")
+    """Return an empty matplotlib figure (inches) that belongs to nobody: no window, no global state."""
+    import_extra("matplotlib.figure", "plots", "a plot")
+    from miniDLF.training.drawing import Drawing
+
+    return Drawing(figsize=(width, height), layout="constrained")
 
 
 def plot_curves(
-    history: Mapping[str, Sequence[Any]], path: Any = None, metrics: Sequence[str] | None = None, title: str = ""
+    history: Mapping[str, Sequence[Any]],
+    path: Any = None,
+    metrics: Sequence[str] | None = None,
+    title: str = "",
+    epochs: Mapping[str, Sequence[int]] | None = None,
 ) -> Any:
     """Draw the logs over the epochs, a training log and its ``val_`` partner in one panel.
 
@@ -32,6 +41,8 @@ def plot_curves(
         Where to save (.png, .svg, .pdf); ``None`` saves nothing.
     metrics
         Names to draw, without ``val_``; all numbers by default.
+    epochs
+        The epochs of the values of each log, counted from 0; by default 0, 1, 2 and so on.
 
     Returns
     -------
@@ -54,7 +65,8 @@ def plot_curves(
         for key, style, label in ((name, "-o", "training"), ("val_" + name, "--s", "validation")):
             if key in history:
                 values = history[key]
-                axes.plot(range(1, len(values) + 1), values, style, label=label, markersize=3.5, linewidth=1.6)
+                at = np.arange(len(values)) if epochs is None else np.asarray(epochs[key])
+                axes.plot(at + 1, values, style, label=label, markersize=3.5, linewidth=1.6)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
@@ -74,39 +86,59 @@ def _numeric(values: Sequence[Any]) -> bool:
 class LivePlot(Callback):
     """Redraws the learning curves after every epoch: in a notebook, or into a picture.
 
+    In a notebook there is one picture below the cell, which is replaced; what the cell prints stays.
+
     Parameters
     ----------
     path
-        A picture to overwrite; ``None`` draws in the notebook that runs the training.
+        A picture to overwrite (.png, .svg); ``None`` draws in the notebook that runs the training.
     every
-        Epochs between drawings.
+        Epochs between drawings; the last epoch is always drawn.
     """
+
+    essential = False
 
     def __init__(self, path: Any = None, every: int = 1) -> None:
         if every < 1:
             raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")
         self.path, self.every = None if path is None else Path(path), every
         self._logs: dict[str, list[Any]] = {}
+        self._epochs: dict[str, list[int]] = {}
+        self._drawn = True
+        self._shown: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._logs = {}
-        if self.path is None and "ipykernel" not in sys.modules:
+        self._logs, self._epochs, self._drawn, self._shown = {}, {}, True, None
+        if self.path is None and not in_notebook():
             raise ArgumentError("LivePlot: outside a notebook it needs a file: LivePlot('curves.png').")
         figure(1, 1)  # a missing matplotlib is better reported now than after the first epoch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, value in (logs or {}).items():
             self._logs.setdefault(name, []).append(value)
-        if (epoch + 1) % self.every:
+            self._epochs.setdefault(name, []).append(epoch)
+        self._drawn = False
+        if (epoch + 1) % self.every == 0:
+            self._draw()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if not self._drawn:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._drawn = True
+        drawing = plot_curves(self._logs, self.path, epochs=self._epochs)
+        if self.path is not None:
             return
-        drawing = plot_curves(self._logs, self.path)
-        if self.path is None:
-            display = import_extra("IPython.display", "plots", "LivePlot in a notebook")
-            display.clear_output(wait=True)
-            display.display(drawing)
+        if self._shown is None:
+            display = import_extra("IPython.display", "plots", "LivePlot in a notebook").display
+            self._shown = display(drawing, display_id=True)
+        else:
+            self._shown.update(drawing)
 
     def get_state(self) -> dict[str, Any]:
-        return {"logs": self._logs}
+        return {"logs": self._logs, "epochs": self._epochs}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self._logs = {name: list(values) for name, values in state["logs"].items()}
+        self._epochs = {name: list(values) for name, values in state["epochs"].items()}

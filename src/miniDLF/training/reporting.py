@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from miniDLF.metrics import Accuracy
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.engine import Engine
 from miniDLF.training.loop import evaluate
+from miniDLF.training.notebook import in_notebook
 
 __all__ = ["DatasetEvaluation", "ProgressBar"]
 
@@ -46,6 +48,9 @@ class DatasetEvaluation(Callback):
 class ProgressBar(Callback):
     """Prints one line an epoch, and on a terminal or in a notebook a bar that grows, with the time left.
 
+    Given to `evaluate` or `predict` it shows their batches in the same way; the validations inside `fit` it leaves to
+    the line of their epoch.
+
     Parameters
     ----------
     live
@@ -56,58 +61,75 @@ class ProgressBar(Callback):
         Where to print; standard output by default.
     """
 
+    essential = False
+
     def __init__(self, live: bool | None = None, *, specification: bool = False, file: TextIO | None = None) -> None:
         self.live, self.specification, self.file = live, specification, file
         self._bar: Any = None
+        self._training = False
         self._best: dict[str, Any] = {}
 
     def _stream(self) -> TextIO:
         return self.file or sys.stdout
 
+    @property
+    def _grows(self) -> bool:
+        if self.live is not None:
+            return self.live
+        return bool(getattr(self._stream(), "isatty", lambda: False)()) or in_notebook()
+
     def on_train_begin(self, logs: Any = None) -> None:
-        stream = self._stream()
-        terminal = bool(getattr(stream, "isatty", lambda: False)())
-        self._shown = self.live if self.live is not None else terminal or "ipykernel" in sys.modules
+        self._training = True
         self._best = {}
         self.model.stop_reason = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start(epoch)
+        self._start(f"Epoch {epoch + 1:02d}")
 
-    def _start(self, epoch: int) -> None:
+    def _start(self, title: str) -> None:
         self._began = time.perf_counter()
-        if self._shown:
-            from tqdm.auto import tqdm  # 30 ms that `import miniDLF` need not spend
+        if not self._grows:
+            return
+        from tqdm import tqdm  # 30 ms that `import miniDLF` need not spend
 
-            self._bar = tqdm(
-                total=self.params.get("steps"),
-                file=self._stream(),
-                leave=False,
-                ascii=" =",
-                bar_format=f"Epoch {epoch + 1:02d}: {{bar:20}}> {{postfix}} {{n_fmt}}/{{total_fmt}} "
-                "[{elapsed} passed, {remaining} left]",
-            )
+        steps = self.params.get("steps")
+        self._bar = tqdm(
+            total=steps,
+            file=self._stream(),
+            leave=False,
+            ascii=" =",
+            bar_format=f"{title}: {{bar:20}}> {{desc}} {{n_fmt}}/{{total_fmt}} [{{elapsed}} passed, {{remaining}} left]"
+            if steps
+            else f"{title}: {{desc}} {{n_fmt}} batches [{{elapsed}} passed]",
+        )
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def _advance(self, logs: Any) -> None:
         bar = self._bar
         if bar is None:
             return
         if bar.n + 1 - bar.last_print_n >= bar.miniters:  # looking at the logs costs more than a small step
-            bar.set_postfix_str(_words(logs, self.specification), refresh=False)
+            bar.set_description_str(_words(logs, self.specification), refresh=False)
         bar.update()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def _finish(self, title: str, words: str) -> None:
         self._close()
         took = time.perf_counter() - getattr(self, "_began", time.perf_counter())
-        self._write(f"Epoch {epoch + 1:02d}: {_BAR} {_words(logs, self.specification)} time: {took:.2f}s")
+        self._write(f"{title}: {_BAR} {words} time: {took:.2f}s")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._advance(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._finish(f"Epoch {epoch + 1:02d}", _words(logs, self.specification))
         accuracy = logs.get("val_accuracy", logs.get("accuracy"))
         if accuracy is not None:
             best = self._best
             best["maximum"] = max(best.get("maximum", 0.0), accuracy)
-            if logs["loss"] <= best.get("loss", float("inf")):
+            if logs["loss"] <= best.get("loss", math.inf):
                 best["loss"], best["at optimal loss"] = logs["loss"], accuracy
 
     def on_train_end(self, logs: Any = None) -> None:
+        self._training = False
         self._close()
         reason = getattr(self.model, "stop_reason", None)
         if reason:
@@ -118,6 +140,27 @@ class ProgressBar(Callback):
             self._write(
                 f"Accuracy: Maximum={self._best['maximum']:.2%}; With optimal loss={self._best['at optimal loss']:.2%}"
             )
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        if not self._training:
+            self._start("Evaluate")
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._training:
+            self._advance(logs)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        if not self._training:
+            self._finish("Evaluate", _words(logs, self.specification))
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        self._start("Predict")
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._advance({})
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        self._finish("Predict", f"{self.params.get('steps') or ''} batches".lstrip())
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -8,20 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import ArgumentError
-from miniDLF.training.callbacks import Callback
+from miniDLF.errors import ArgumentError, nearest
+from miniDLF.training.callbacks import Callback, say
 
 __all__ = ["AccuracyThreshold", "EarlyStopping", "TerminateOnNaN", "monitored"]
 
 
-def monitored(logs: Mapping[str, Any] | None, name: str, who: str) -> float:
-    """Return the value of a log by name, or say which ones there are."""
-    if logs is None or name not in logs:
-        raise ArgumentError(
-            f"{who}: there is no log {name!r} to monitor; this run gives {', '.join(sorted(logs or {}))}. "
-            "'val_...' needs validation data; a metric must be named in compile(metrics=[...])."
-        )
-    return float(logs[name])
+def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who: str = "") -> float | None:
+    """Return the value of a log by name; ``None`` after an epoch that ``validation_freq`` leaves without validation.
+
+    Raises
+    ------
+    ArgumentError
+        If the run does not give this log; the message lists those there are.
+    """
+    who = who or type(callback).__name__
+    logs = logs or {}
+    if name in logs:
+        try:
+            return float(logs[name])
+        except TypeError:
+            raise ArgumentError(
+                f"{who}: the log {name!r} is an array of shape {np.shape(logs[name])}, which cannot be compared; "
+                "monitor a number."
+            ) from None
+    if name.startswith("val_") and callback.params.get("validates") and "val_loss" not in logs:
+        return None
+    raise ArgumentError(
+        f"{who}: there is no log {name!r} to monitor; this run gives {', '.join(sorted(logs))}."
+        f"{nearest(name, logs)} 'val_...' needs validation data; a metric must be named in compile(metrics=[...])."
+    )
 
 
 def direction(mode: str, monitor: str, who: str) -> float:
@@ -47,8 +63,10 @@ class EarlyStopping(Callback):
         Epochs without improvement after which the run ends.
     mode
         'min', 'max', or 'auto': 'max' for accuracies and their kin.
+    verbose
+        1 prints when the run is stopped and which weights are put back.
     baseline
-        A value that must be beaten for an epoch to count as an improvement.
+        A value that an improvement must beat to begin the waiting anew.
     restore_best_weights
         Whether the weights of the best epoch are put back at the end.
     start_from_epoch
@@ -76,7 +94,7 @@ class EarlyStopping(Callback):
 
     def _begin(self) -> None:
         self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
-        self.best = -math.inf if self.baseline is None else self.sign * self.baseline
+        self.best = -math.inf
         self.best_weights: list[np.ndarray[Any, Any]] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -85,21 +103,31 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch < self.start_from_epoch:
             return
-        value = self.sign * monitored(logs, self.monitor, "EarlyStopping")
+        value = monitored(self, logs, self.monitor)
+        if value is None:
+            return
+        value *= self.sign
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if value - self.min_delta > self.best:
-            self.best, self.best_epoch, self.wait = value, epoch, 0
+            self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-        if self.wait >= max(self.patience, 1) and epoch > 0:
+            if self.baseline is None or value - self.min_delta > self.sign * self.baseline:
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
             self.model.stop_reason = f"no better {self.monitor} for {self.wait} epochs"
 
     def on_train_end(self, logs: Any = None) -> None:
+        if self.stopped_epoch and self.verbose:
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose:
+                say(f"Restoring the weights of the best epoch, {self.best_epoch + 1}")
             self.model.set_weights(self.best_weights)
 
     def get_state(self) -> dict[str, Any]:
@@ -120,14 +148,24 @@ class AccuracyThreshold(Callback):
         self.threshold, self.monitor = threshold, monitor
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if monitored(logs, self.monitor, "accuracy_threshold") >= self.threshold:
+        value = monitored(self, logs, self.monitor, "accuracy_threshold")
+        if value is not None and value >= self.threshold:
             self.model.stop_training = True
             self.model.stop_reason = "training accuracy threshold reached"
 
 
 class TerminateOnNaN(Callback):
-    """Ends the run quietly where the loss is no longer finite, instead of raising `DivergedError`."""
+    """Ends the run quietly where the loss is no longer finite, instead of raising `DivergedError`.
+
+    Parameters
+    ----------
+    raise_error
+        Whether the error is raised after all, as without this callback.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = raise_error
 
     def on_diverged(self, error: Exception) -> bool:
         self.model.stop_reason = str(error)
-        return True
+        return not self.raise_error

@@ -1,0 +1,76 @@
+"""Small translations for `miniDLF.models.fitting`: of verbose, callbacks, logs and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.executor import Batch
+from miniDLF.errors import ArgumentError
+from miniDLF.kernels.workspace import Array
+from miniDLF.training.callbacks import Callback
+from miniDLF.training.reporting import ProgressBar
+
+__all__ = ["classifies", "joined", "level_of", "listed", "rows_of", "scalars", "whole", "with_bar"]
+
+
+def whole(where: str, least: int, **values: Any) -> None:
+    """Refuse arguments that are no whole numbers of at least `least`; ``None`` stands for a default."""
+    for name, value in values.items():
+        right = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        if value is not None and not right:
+            raise ArgumentError(f"{where}: {name} is a whole number of at least {least}, received {value!r}.")
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """Return the callbacks as a list; a single one may stand alone."""
+    if callbacks is None:
+        return []
+    return [callbacks] if isinstance(callbacks, Callback | type) else list(callbacks)
+
+
+def level_of(verbose: Any, where: str) -> int:
+    """Return 0, 1 or 2 for Keras' `verbose`."""
+    if verbose == "auto":
+        return 1
+    if not isinstance(verbose, int) or verbose not in (0, 1, 2):
+        raise ArgumentError(f"{where}: verbose is 0, 1, 2 or 'auto'; received {verbose!r}.")
+    return int(verbose)
+
+
+def with_bar(callbacks: Any, verbose: Any, where: str, specification: bool = False) -> list[Any]:
+    """Return the callbacks, with a bar as `verbose` says; it prints after everybody else has spoken."""
+    given, level = listed(callbacks), level_of(verbose, where)
+    if level and not any(isinstance(callback, ProgressBar) for callback in given):
+        given.append(ProgressBar(None if level == 1 else False, specification=specification))
+    return sorted(given, key=lambda callback: isinstance(callback, ProgressBar))
+
+
+def scalars(logs: Mapping[str, Any]) -> Any:
+    """Return the values of logs: a number where there is one, else a list."""
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Return arrays end to end."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def rows_of(batch: Batch, start: int, stop: int) -> Batch:
+    """Return some rows of a batch, as views."""
+    return Batch(
+        [array[start:stop] for array in batch.inputs],
+        [array[start:stop] for array in batch.targets],
+        [None if array is None else array[start:stop] for array in batch.weights],
+    )
+
+
+def classifies(engine: Any) -> bool:
+    """Say whether an accuracy means something: not for pictures that 'bce' compares pixel by pixel."""
+    if len(engine.heads) != 1:
+        return False
+    kind = engine.heads[0].loss.classifies
+    return bool(kind == "categorical" or (kind == "binary" and len(engine.graph.outputs[0].shape) == 1))

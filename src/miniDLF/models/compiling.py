@@ -1,0 +1,104 @@
+"""What `compile` is given, spread over the outputs of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from miniDLF.core.configurable import canonical
+from miniDLF.errors import ArgumentError, MiniDLFError
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses import CHOICES as LOSSES
+from miniDLF.losses import get_loss
+from miniDLF.metrics import CHOICES as METRICS
+from miniDLF.metrics import get_metric
+from miniDLF.metrics.base import Mean
+from miniDLF.optimizers import CHOICES as OPTIMIZERS
+from miniDLF.optimizers import Optimizer
+
+__all__ = ["LossMetric", "arranged"]
+
+
+class LossMetric(Mean):
+    """The mean of a loss as a metric: ``compile(metrics=['mape'])``."""
+
+    loss: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.loss = get_loss(self.loss)
+        self.name = self.name or type(self.loss).__name__
+        self.reset()
+
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        self._output_shape = output_shape
+
+    def values(self, target: Array, prediction: Array) -> Array:
+        return self.loss.per_sample(prediction, self.loss.encode(target, self._output_shape))
+
+
+def _metric(value: Any) -> Any:
+    """Return the metric; the name of a loss stands for its mean."""
+    if isinstance(value, str):
+        metrics, losses = ({canonical(name) for name in choices} for choices in (METRICS, LOSSES))
+        if canonical(value) in losses - metrics:
+            return LossMetric(value, name=value)
+    return get_metric(value)
+
+
+def arranged(
+    loss: Any, metrics: Any, loss_weights: Any, weighted_metrics: Any, names: Sequence[str], count: int
+) -> dict[str, Any]:
+    """Return the losses, metrics, weighted metrics and loss weights, one entry an output."""
+    return {
+        "loss": [_loss(one) for one in _per_output(loss, names, count, "loss")],
+        "metrics": [[_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)],
+        "weighted": [
+            [_weighted(_metric(m)) for m in _as_list(one)]
+            for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
+        ],
+        "loss_weights": [
+            1.0 if weight is None else float(weight)
+            for weight in _per_output(loss_weights, names, count, "loss_weights")
+        ],
+    }
+
+
+def _loss(value: Any) -> Any:
+    """Return the loss; whoever gives the optimizer first, as Keras does, is told how it is here."""
+    try:
+        return get_loss(value)
+    except MiniDLFError:
+        known = isinstance(value, str) and canonical(value) in {canonical(name) for name in OPTIMIZERS}
+        if known or isinstance(value, Optimizer):
+            raise ArgumentError(
+                f"compile: {value!r} is an optimizer, and the loss comes first: compile('mse', 'adam'), or by name: "
+                "compile(optimizer='adam', loss='mse')."
+            ) from None
+        raise
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _weighted(metric: Any) -> Any:
+    metric.weighted = True
+    return metric
+
+
+def _per_output(value: Any, names: Sequence[str], count: int, what: str, lists: bool = False) -> list[Any]:
+    """Spread an argument of `compile` over the outputs."""
+    if isinstance(value, Mapping) and "class" not in value:
+        unknown = set(value) - set(names)
+        if unknown:
+            raise ArgumentError(f"compile({what}=...): no output is called {sorted(unknown)}; there are {list(names)}.")
+        return [value.get(name) for name in names]
+    if isinstance(value, list | tuple) and count > 1 and (not lists or len(value) == count):
+        if len(value) != count:
+            raise ArgumentError(f"compile({what}=...): the model has {count} outputs, received {len(value)} of them.")
+        return list(value)
+    if isinstance(value, list | tuple) and not lists:
+        value = value[0]
+    return [value] * count

@@ -1,0 +1,214 @@
+"""Every mistake at the command line is answered: in a file with its line, else with what was expected and what came."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.cli import main
+from miniDLF.layers import Activation, Dense
+from miniDLF.models import Input, Model, Sequential
+from tests.cli.test_commands import CONFIG
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data, a configuration, and a model of vectors (5,) and one of pictures."""
+    path = tmp_path_factory.mktemp("refusals")
+    rng = np.random.default_rng(0)
+    np.save(path / "x.npy", rng.normal(size=(40, 5)))
+    np.save(path / "y.npy", np.arange(40) % 3)
+    np.save(path / "flat.npy", np.arange(40))
+    (path / "text.npy").write_text("1,2\n")
+    (path / "bad.csv").write_text("1,2,3,4,five\n")
+    (path / "bad.png").write_text("no picture")
+    (path / "file").write_text("")
+    (path / "run.toml").write_text(CONFIG.format(folder=path))
+    Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0).save(path / "m.safetensors")
+    Sequential([Activation("tanh", input_shape=(1, 28, 28))], seed=0).save(path / "picture.safetensors")
+    x = Input((5,))
+    Model(x, [Dense(2)(x), Dense(3)(x)], seed=0).save(path / "two.safetensors")
+    (path / "edited").mkdir()
+    run = {"data": {"source": "csv"}, "model": {"network": "mlp"}, "training": {}}
+    (path / "edited" / "run.json").write_text(json.dumps(run))
+    from matplotlib.image import imsave
+
+    imsave(path / "small.png", rng.random((4, 4)), cmap="gray")
+    return path
+
+
+# What is changed in the configuration, and what is said of it; the line is that of the changed one.
+CHANGES: dict[str, tuple[str, str, str]] = {
+    "no TOML": ("[data]", "[data", r"not valid TOML: .*line 2"),
+    "unknown section": ("[data]", "[date]", r"line 2: unknown section \[date\].*Did you mean 'data'\?"),
+    "unknown key": ("epochs = 4", "epoch = 4", "line 32: unknown key 'epoch'; .training. has epochs.*Did you mean"),
+    "wrong type": ("epochs = 4", 'epochs = "4"', "line 32: epochs is a whole number, received '4'"),
+    "no epochs": ("epochs = 4", "epochs = 0", "line 32: epochs is at least 1, received 0"),
+    "no batch": ("batch_size = 16", "batch_size = -1", "line 33: batch_size is at least 1, received -1"),
+    "percentage": (
+        "epochs = 4",
+        "accuracy_threshold = 95",
+        "line 32: accuracy_threshold is between 0 and 1, received 95",
+    ),
+    "unknown source": ('"arrays"', '"array"', "line 3: unknown source 'array'; there are .*Did you mean 'arrays'"),
+    "half the data": ('y = "{folder}/y.npy"', "", r"line 3: arrays need both x = 'x.npy' and y = 'y.npy'"),
+    "no such data": ("/x.npy", "/z.npy", r"line 4: .*z.npy: there is no such file. Check the path"),
+    "no numbers": ("/x.npy", "/text.npy", r"line 4: .*text.npy: expected a .npy file of numbers"),
+    "unknown loss": ('"cce"', '"cee"', "line 8: unknown loss 'cee'; choose from .*Did you mean 'cce'"),
+    "unknown metric": (
+        "seed = 3",
+        'metrics = ["acuracy"]',
+        "line 9: unknown metric 'acuracy'.*Did you mean 'accuracy'",
+    ),
+    "half precision": ("seed = 3", 'dtype = "float16"', "line 9: dtype is 'float32' or 'float64', received 'float16'"),
+    "two models": ("seed = 3", 'network = "mlp"', r"line 7: give either network = 'mlp' .* or \[\[model.layers\]\]"),
+    "unknown layer": ('"Dense"', '"Dens"', "line 12: class = 'Dens': choose from .*Did you mean 'Dense'"),
+    "no class": ('class = "Dense"\nsize = 8', "size = 8", "line 11: class is missing: every entry has one"),
+    "misspelled": ("size = 8", "sise = 8", "line 13: Dense has no argument 'sise'; .*Did you mean 'size'"),
+    "negative": ("size = 8", "size = -8", r"line 11: layer 1 \(Dense .*weight would have the shape \(5, -8\)"),
+    "base class": ('"Adam"', '"Wrapper"', "line 28: class = 'Wrapper': choose from LBFGS, SGD"),
+    "optimizer": ('"Adam"', '"Adamm"', "line 28: class = 'Adamm': .*Did you mean 'Adam'"),
+    "rate": ("lr = 0.05", "lr = -1", r"line 29: Adam: lr must lie in \[0, inf\); received -1"),
+    "rate in words": ("lr = 0.05", 'lr = "fast"', r"line 29: Adam: lr must be a number in .* received 'fast'"),
+    "one callback": ("[[callbacks]]", "[callbacks]", r"line 35: callbacks are a list: write \[\[callbacks\]\]"),
+    "callback": (
+        "ReduceLR",
+        "ReduceRL",
+        "line 36: class = 'ReduceRLOnPlateau': choose from .*Did you mean 'ReduceLROn",
+    ),
+    "patience": (
+        "patience = 2",
+        'patience = "two"',
+        "line 38: ReduceLROnPlateau: patience is a whole number, received",
+    ),
+    "argument": ("patience = 2", "waiting = 2", "line 3[68]: ReduceLROnPlateau: got an unexpected .* 'waiting'"),
+    "mode": (
+        "patience = 2",
+        'mode = "up"',
+        "line 38: ReduceLROnPlateau: mode is 'auto', 'min' or 'max'; received 'up'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_mistake_in_the_file_is_named_with_its_line(
+    case: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, message = CHANGES[case]
+    path = tmp_path / "changed.toml"
+    assert old in CONFIG
+    path.write_text(CONFIG.replace(old, new, 1).format(folder=folder))
+    assert main(["train", str(path), "--out", str(tmp_path / "out"), "--json"]) == 1
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.startswith(f"minidlf: {path}")
+    assert re.search(message, said), said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[model]\nnetwork = "mpl"\n',
+            "line 2: unknown network 'mpl'; there are mlp, cnn, rnn, lstm, gru. Did you mean",
+        ),
+        ("training = 3\n", "line 1: training is a section: write [training]"),
+        ("", "line 1: give either network = 'mlp'"),
+    ],
+)
+def test_short_files(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    assert main(["train", str(path)]) == 1
+    assert f"minidlf: {path}, {message}" in capsys.readouterr().err
+
+
+WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
+    "no such network": (
+        lambda f: ["train", "mpl"],
+        "'mpl' is neither one of mlp, cnn, rnn, lstm, gru nor a .toml file",
+    ),
+    "no file": (lambda f: ["train", f / "none.toml"], "none.toml: the configuration cannot be read"),
+    "no text": (lambda f: ["train", f / "x.npy"], "neither one of mlp"),
+    "out is a file": (
+        lambda f: ["train", f / "run.toml", "--out", f / "file"],
+        "--out .*file: the folder cannot be writ",
+    ),
+    "no model": (lambda f: ["predict", f / "none.safetensors", f / "x.npy"], "there is no such file"),
+    "no model file": (
+        lambda f: ["predict", f / "x.npy", f / "x.npy"],
+        "x.npy: expected a header that fits .*take another",
+    ),
+    "no samples": (lambda f: ["predict", f / "m.safetensors", f / "none.csv"], "none.csv: there is no such file"),
+    "no kind": (lambda f: ["predict", f / "m.safetensors", f / "run.toml"], "samples are a .npy, .csv or .png file"),
+    "no numbers": (lambda f: ["predict", f / "m.safetensors", f / "text.npy"], "expected a .npy file of numbers"),
+    "words": (
+        lambda f: ["predict", f / "m.safetensors", f / "bad.csv"],
+        "expected rows of numbers separated by commas",
+    ),
+    "two outputs": (
+        lambda f: ["predict", f / "two.safetensors", f / "x.npy"],
+        "predict: expected a model with one output, this one has dense_1, dense_2",
+    ),
+    "edited by hand": (lambda f: ["resume", f / "edited"], "the source of the data is 'mnist', .* received 'csv'"),
+    "no picture": (
+        lambda f: ["predict", f / "picture.safetensors", f / "bad.png"],
+        "bad.png: not a readable .png file",
+    ),
+    "small picture": (
+        lambda f: ["predict", f / "picture.safetensors", f / "small.png"],
+        r"small.png: the image is \(4, 4\), the model takes \(1, 28, 28\). Resize it first",
+    ),
+    "other shape": (lambda f: ["predict", f / "m.safetensors", f / "flat.npy"], r"expected \(N, 5\), received \(40,\)"),
+    "out of another kind": (
+        lambda f: ["predict", f / "m.safetensors", f / "x.npy", "--out", f / "p.txt"],
+        "--out: a .npy or .csv file, received .*p.txt",
+    ),
+    "not compiled": (
+        lambda f: ["evaluate", f / "m.safetensors", "--x", f / "x.npy", "--y", f / "y.npy"],
+        r"the model is not compiled",
+    ),
+    "half the data": (lambda f: ["evaluate", f / "m.safetensors", "--x", f / "x.npy"], "--x and --y go together"),
+    "data of another shape": (
+        lambda f: ["evaluate", f / "m.safetensors"],
+        r"the model takes samples of shape \(5,\), which neither the digits nor a text have. Give --x and --y",
+    ),
+    "nothing to resume": (
+        lambda f: ["resume", f],
+        "run.json: no run to resume here .*Name the folder that train wrote",
+    ),
+    "no summary": (lambda f: ["summary", f / "none"], "none: there is no such file. Check the path, or save the model"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_mistake_in_the_words(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words, message = WORDS[case]
+    assert main([str(word) for word in words(folder)]) == 1
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.startswith("minidlf: ")
+    assert re.search(message, said), said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["train"], "required: what"),
+        (["train", "mlp", "--epochs", "many"], "--epochs: invalid int value: 'many'"),
+        (["trian", "mlp"], "invalid choice: 'trian'"),
+        (["summary", "m", "--style", "poem"], "--style: invalid choice: 'poem'"),
+    ],
+)
+def test_wrong_usage_has_a_status_of_its_own(words: list[str], message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,281 @@
+"""Models refuse what makes no sense, and say where, what was expected, what came, and the fix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.datasets import Dataset
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, DivergedError, FileFormatError, NotReadyError
+from miniDLF.layers import Activation, Conv2D, Dense, Flatten, Layer
+from miniDLF.models import Autoencoder, Input, Model, Sequential, load
+from miniDLF.optimizers import Adam
+from miniDLF.storage import read_tensors, write_tensors
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(20, 4)), np.arange(20) % 3
+DATA = Dataset(X, Y, test_fraction=0.2)
+
+
+def model() -> Sequential:
+    made = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0)
+    made.compile("cce", "adam")
+    return made
+
+
+def forked() -> Model:
+    x = Input((4,))
+    made = Model(x, [Dense(2, name="one")(x), Dense(3, name="two")(x)], seed=0)
+    made.compile("mse", "adam")
+    return made
+
+
+class Fork(Layer):
+    """A block with two outputs."""
+
+    def compose(self, x: Any) -> Any:
+        return [Dense(2)(x), Dense(2)(x)]
+
+
+def images() -> Sequential:
+    return Sequential([Conv2D(2, 3, input_shape=(1, 6, 6)), Flatten(), Dense(3), Activation("softmax")], seed=0)
+
+
+def huge(m: Sequential) -> Any:
+    line = Sequential([Dense(3, input_shape=(4,))], seed=0)
+    line.compile("mse", "adam")
+    return line.check_gradients(X * 1e200, np.eye(3)[Y])
+
+
+REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
+    # fit, evaluate, predict
+    "targets of a data set": (
+        lambda m: m.fit(DATA, Y, verbose=0),
+        ArgumentError,
+        "a data set brings its own targets and test split; leave y and validation_split",
+    ),
+    "two sources": (lambda m: m.fit(X, Y, dataset=DATA), ArgumentError, "either x .* or dataset, not both"),
+    "nothing": (lambda m: m.fit(), ArgumentError, r"nothing to learn from: pass fit\(x, y\) or fit\(dataset\)"),
+    "share": (lambda m: m.fit(X, Y, validation_split=20), ArgumentError, "a share between 0 and 1, received 20"),
+    "small share": (
+        lambda m: m.fit(X[:4], Y[:4], validation_split=0.99),
+        ArgumentError,
+        "validation_split=0.99 of 4 samples leaves one side empty",
+    ),
+    "epochs": (lambda m: m.fit(X, Y, epochs=-1), ArgumentError, "epochs is a whole number of at least 0, received -1"),
+    "first epoch": (lambda m: m.fit(X, Y, initial_epoch=-1), ArgumentError, "initial_epoch.*received -1"),
+    "batch size": (lambda m: m.fit(X, Y, batch_size=0), ArgumentError, "batch_size: expected .* received 0"),
+    "steps": (
+        lambda m: m.fit(X, Y, steps_per_epoch=0),
+        ArgumentError,
+        "fit: steps_per_epoch is a whole number of at least 1, received 0",
+    ),
+    "validation steps": (
+        lambda m: m.fit(X, Y, validation_data=(X, Y), validation_steps=0),
+        ArgumentError,
+        "validation_steps.*at least 1.*received 0",
+    ),
+    "frequency": (
+        lambda m: m.fit(X, Y, validation_data=(X, Y), validation_freq=0),
+        ArgumentError,
+        "validation_freq.*at least 1, or a list of epochs; received 0",
+    ),
+    "verbose": (lambda m: m.fit(X, Y, verbose=3), ArgumentError, "fit: verbose is 0, 1, 2 or 'auto'; received 3"),
+    "verbose word": (
+        lambda m: m.evaluate(X, Y, verbose="yes"),
+        ArgumentError,
+        "evaluate: verbose is 0, 1, 2 or 'auto'",
+    ),
+    "predict by": (lambda m: m.predict(X, batch_size=0), ArgumentError, "predict: batch_size .* received 0"),
+    "no callback": (lambda m: m.fit(X, Y, callbacks=["early"]), ArgumentTypeError, "callbacks: .* received 'early'"),
+    "threshold": (
+        lambda m: m.fit(DATA, accuracy_threshold=95, verbose=0),
+        ArgumentError,
+        "accuracy_threshold: a share between 0 and 1, such as 0.95; received 95",
+    ),
+    "patience": (
+        lambda m: m.fit(DATA, early_stop_after=-1),
+        ArgumentError,
+        "patience counts epochs and cannot be nega",
+    ),
+    # arrays
+    "one array for two": (
+        lambda m: forked().fit(X, Y),
+        ArgumentError,
+        r"y: the model has 2 of them \(one, two\); pass a list or a dictionary of as many arrays, received ndarray",
+    ),
+    "class weights of two": (
+        lambda m: forked().fit(X, [X[:, :2], X[:, :3]], class_weight={0: 1.0}),
+        ArgumentError,
+        "class_weight works with one output; use sample_weight for several",
+    ),
+    "class weights of pictures": (
+        lambda m: Autoencoder(*(Sequential([Activation("tanh", input_shape=(3, 3))], seed=0) for _ in "12")).fit(
+            np.ones((4, 3, 3)), class_weight={0: 1.0}
+        ),
+        ArgumentError,
+        "class_weight needs one class a sample; use sample_weight",
+    ),
+    "uneven inputs": (
+        lambda m: two_inputs().predict([X, X[:5]]),
+        ArgumentError,
+        r"the inputs have different numbers of samples: \[20, 5\]",
+    ),
+    "a number": (
+        lambda m: m.fit(3.0, Y),
+        ArgumentTypeError,
+        "expected an array with one entry a sample, received float",
+    ),
+    "one sample": (lambda m: m.predict(X[0]), ArgumentError, "A single sample needs a batch axis"),
+    "nan": (lambda m: m.fit(np.where(X > 1.5, np.nan, X), Y), DataError, "sample .* holds NaN or infinity. Clean"),
+    # building and compiling
+    "empty": (lambda m: Sequential().summary(), NotReadyError, "the model has no layers yet: add some, the first one"),
+    "class": (lambda m: m.add(Dense), ArgumentTypeError, r"received the class Dense; create a layer: Dense\(\.\.\.\)"),
+    "late input": (lambda m: m.add(Input((4,))), ArgumentError, "an Input can only come first"),
+    "two outputs": (
+        lambda m: m.add(Fork()),
+        ArgumentError,
+        "layer 3: a Sequential needs one output, Fork.* has several",
+    ),
+    "late shape": (
+        lambda m: Sequential([Dense(3), Dense(3, input_shape=(3,))]),
+        ArgumentError,
+        "input_shape belongs to the first layer; an earlier one has none",
+    ),
+    "batches unseen": (
+        lambda m: waiting().fit(iter([(X, Y)]), verbose=0),
+        ArgumentError,
+        r"the first layer needs input_shape=\(...\), since the batches are not seen beforehand",
+    ),
+    "inputs of a model": (lambda m: two_inputs()(Input((4,))), ArgumentError, "takes 2 inputs, received 1"),
+    "dtype": (lambda m: Sequential(dtype="int8"), ArgumentError, "dtype: 'float32' or 'float64', received 'int8'"),
+    "shards": (lambda m: Sequential(shards=0), ArgumentError, "shards: .* at least 1, or None; received 0"),
+    "losses": (
+        lambda m: forked().compile(["mse", "mse", "mse"]),
+        ArgumentError,
+        r"compile\(loss=...\): the model has 2 outputs, received 3",
+    ),
+    "order of Keras": (
+        lambda m: m.compile("adam", "mse"),
+        ArgumentError,
+        "'adam' is an optimizer, and the loss comes first",
+    ),
+    "object first": (lambda m: m.compile(Adam(), "mse"), ArgumentError, "Adam.* is an optimizer, and the loss comes"),
+    "loss": (lambda m: m.compile("mes"), ArgumentError, "unknown loss 'mes'; choose from .*Did you mean 'mse'"),
+    "optimizer": (lambda m: m.compile("mse", "adamm"), ArgumentError, "unknown optimizer 'adamm'.*Did you mean 'adam'"),
+    "metric": (
+        lambda m: m.compile("mse", metrics=["acuracy"]),
+        ArgumentError,
+        "unknown metric.*Did you mean 'accuracy'",
+    ),
+    "before compile": (
+        lambda m: Sequential([Dense(1, input_shape=(4,))]).fit(X, Y),
+        NotReadyError,
+        r"not compiled: call compile\(loss=",
+    ),
+    # weights, pictures, gradients
+    "too few arrays": (lambda m: m.set_weights([]), ArgumentError, "set_weights: the model has 2 arrays, received 0"),
+    "another shape": (
+        lambda m: m.set_weights([np.ones((4, 3)), np.ones(2)]),
+        ArgumentError,
+        r"set_weights: dense_1/bias has shape \(3,\), received \(2,\)",
+    ),
+    "nothing to draw": (
+        lambda m: Sequential([Activation("tanh", input_shape=(3,))]).plot.weights(),
+        ArgumentError,
+        "plot.weights: the model has no parameters",
+    ),
+    "no epoch": (lambda m: m.fit(X, Y, epochs=0, verbose=0).plot(), ArgumentError, "plot: the history is empty; train"),
+    "names": (
+        lambda m: m.plot.confusion(X, Y, names="ab"),
+        ArgumentError,
+        "names: expected 3, one a class; received 2",
+    ),
+    "no classes": (lambda m: m.plot.confusion(X, np.ones((20, 3, 2))), ArgumentError, "expected a class a sample"),
+    "no pictures": (lambda m: m.plot.predictions(RNG.random((2, 5))), ArgumentError, r"shape \(5,\) are not pictures"),
+    "pictures of pictures": (
+        lambda m: Sequential([Activation("tanh", input_shape=(1, 6, 6))]).plot.predictions(RNG.random((2, 1, 6, 6))),
+        ArgumentError,
+        r"expected a model that gives classes, received outputs of shape \(1, 6, 6\)",
+    ),
+    "directions": (
+        lambda m: m.check_gradients(X, Y, directions=0),
+        ArgumentError,
+        "directions is at least 1, received 0",
+    ),
+    "not finite": (huge, DivergedError, "the loss is not finite; check on ordinary data"),
+    "poem": (lambda m: m.summary(style="poem"), ArgumentError, "style is 'lines' or 'table', received 'poem'"),
+}
+
+
+def two_inputs() -> Model:
+    a, b = Input((4,), name="a"), Input((4,), name="b")
+    from miniDLF.layers import Add
+
+    return Model([a, b], Add()([a, b]), seed=0)
+
+
+def waiting() -> Sequential:
+    made = Sequential([Dense(3), Activation("softmax")])
+    made.compile("cce", "adam")
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(case: str) -> None:
+    run, kind, message = REFUSED[case]
+    with pytest.raises((kind, ValueError) if kind is ArgumentError else kind, match=message):
+        run(model())
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def _changed(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Return the file of a model whose structure was changed by somebody who knows the format."""
+    path = tmp_path / "m.safetensors"
+    model().save(path)
+    tensors, document = read_tensors(path)
+    document = json.loads(json.dumps(document))
+    change(document["model"])
+    write_tensors(path, tensors, document)
+    return path
+
+
+FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no such key": (lambda s: s.pop("nodes"), "the model's structure is damaged .*KeyError.*Save the model anew"),
+    "a loop": (
+        lambda s: s["nodes"][0].update(inputs=[2]),
+        "structure is damaged .*IndexError: node 2 does not come before its use",
+    ),
+    "no layer": (
+        lambda s: s["layers"][0].update({"class": "Model"}),
+        "cannot be rebuilt: unknown layer 'Model'.*Pass your own classes",
+    ),
+    "an argument": (
+        lambda s: s["layers"][0]["config"].update(size=-3),
+        r"cannot be rebuilt: Dense 'dense_1': weight would have the shape \(4, -3\)",
+    ),
+    "a dtype": (lambda s: s.update(dtype="int8"), "cannot be rebuilt: dtype: 'float32' or 'float64', received 'int8'"),
+    "a kind": (lambda s: s.update({"class": "System"}), "structure is damaged .*KeyError: 'System'"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_changed_structure_is_refused(case: str, tmp_path: Path) -> None:
+    change, message = FILES[case]
+    path = _changed(tmp_path, change)
+    with pytest.raises(FileFormatError, match=message):
+        load(path)
+
+
+def test_a_class_that_is_no_layer_is_refused(tmp_path: Path) -> None:
+    path = _changed(tmp_path, lambda s: s["layers"][0].update({"class": "Other", "config": {}}))
+    with pytest.raises(FileFormatError, match="cannot be rebuilt: 'Other' is not a layer"):
+        load(path, custom_objects={"Other": dict})
