@@ -18,8 +18,9 @@ from miniDLF.kernels.workspace import Array
 
 __all__ = ["rectified_means", "rectified_means_backward"]
 
-#: Numbers of the images that are worked on at once: they and as many more fit a cache of 1 MB.
-BLOCK = 128 << 10
+#: Numbers of the images that are worked on at once. A quarter would fit a cache of the second level, but see
+#: `batch_last.BLOCK_BYTES`: the step of the specified CNN takes 8.3 ms with a quarter, 7.9 ms with this.
+BLOCK = 512 << 10
 
 
 def rectified_means(x: Array, alpha: float, window: Window, y: Array, scratch: Scratch) -> None:
