@@ -233,3 +233,18 @@ def test_the_environment_sets_the_threads(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MINIDLF_NUM_THREADS", "many")
     with pytest.raises(ArgumentError, match="MINIDLF_NUM_THREADS.*'many'"):
         ThreadPool()
+
+
+def test_a_prediction_notices_every_change_of_a_weight() -> None:
+    images = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
+    model = Sequential([Conv2D(3, 3, input_shape=(2, 6, 6)), BatchNormalization(), Flatten(), Dense(2)], seed=0)
+    before = model.predict(images)
+    np.testing.assert_array_equal(model.predict(images), before)
+    for parameter in [parameter for layer in model.layers for parameter in layer.parameters]:
+        parameter.value.flat[0] += 1.0
+        after = model.predict(images)
+        assert not np.array_equal(after, before), parameter
+        fresh = Sequential([Conv2D(3, 3, input_shape=(2, 6, 6)), BatchNormalization(), Flatten(), Dense(2)], seed=0)
+        fresh.set_weights(model.get_weights())
+        np.testing.assert_array_equal(fresh.predict(images), after)
+        before = after

@@ -112,7 +112,11 @@ class Layer(Configurable):
     # What a layer may give ------------------------------------------------------------------------------------------
 
     def prepare(self, shared: Shared) -> None:
-        """Make, once a step and before the shards run, what they all read: attributes on `shared`."""
+        """Make, once a step and before the shards run, what they all read: attributes on `shared`.
+
+        A function of the parameters' values and the layer's arguments: predictions one after the other that find the
+        same values may use the same result.
+        """
 
     def partial(self, x: Array, call: Call) -> Any:
         """Return this shard's statistics of `x` (only where `synchronises`, in training)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,7 +10,7 @@ from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
-from miniDLF.kernels.windows import Padding, Window
+from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
 
@@ -87,13 +88,15 @@ class Conv2D(Layer):
         self.filters = pair(self.filters, "Conv2D: filters", single=True)[0]
         self._kernel = pair(self.kernel, "Conv2D: kernel")
         self._stride = pair(self.stride, "Conv2D: stride")
-        if isinstance(self.padding, str):
-            if self.padding.lower() not in ("same", "valid"):
-                raise ArgumentError(
-                    f"Conv2D: padding is a number, a pair of numbers, 'same' or 'valid'; received {self.padding!r}."
-                )
-        else:
-            pair(self.padding, "Conv2D: padding", least=0)
+        self._padding: tuple[int, int] | None = (0, 0)
+        if not isinstance(self.padding, str):
+            self._padding = pair(self.padding, "Conv2D: padding", least=0)
+        elif self.padding.lower() == "same":
+            self._padding = None
+        elif self.padding.lower() != "valid":
+            raise ArgumentError(
+                f"Conv2D: padding is a number, a pair of numbers, 'same' or 'valid'; received {self.padding!r}."
+            )
 
     def build(self, input_shape: Shape) -> Shape:
         channels, height, width = image_shape(self, input_shape, ", or use Dense")
@@ -153,21 +156,23 @@ class Conv2D(Layer):
         return 2 * filters * height * width * input_shape[0] * self._kernel[0] * self._kernel[1]
 
     def _window(self, height: int, width: int) -> Window:
-        """Return the window with its padding, which 'same' makes depend on the size of the image."""
-        return Window(self._kernel, self._stride, self._padding(height, width))
+        return window_on((height, width), self._kernel, self._stride, self._padding)
 
-    def _padding(self, height: int, width: int) -> Padding:
-        if not isinstance(self.padding, str):
-            rows, columns = pair(self.padding, "Conv2D: padding", least=0)
-            return rows, rows, columns, columns
-        if self.padding.lower() == "valid":
-            return 0, 0, 0, 0
-        sides = []
-        for length, kernel, stride in zip((height, width), self._kernel, self._stride, strict=True):
-            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            sides += [total // 2, total - total // 2]
-        top, bottom, left, right = sides
-        return top, bottom, left, right
+
+@functools.lru_cache(maxsize=256)
+def window_on(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] | None
+) -> Window:
+    """Return the window with its padding on images of `size`; ``None`` is "same", which depends on it."""
+    if padding is not None:
+        rows, columns = padding
+        return Window(kernel, stride, (rows, rows, columns, columns))
+    sides = []
+    for length, reach, step in zip(size, kernel, stride, strict=True):
+        total = max((-(-length // step) - 1) * step + reach - length, 0)
+        sides += [total // 2, total - total // 2]
+    top, bottom, left, right = sides
+    return Window(kernel, stride, (top, bottom, left, right))
 
 
 def pair(value: Any, where: str, *, least: int = 1, single: bool = False) -> tuple[int, int]:
