@@ -106,7 +106,7 @@ class BatchNormalization(Layer):
                 self._use_running(call)
             call.inverse, call.offset, call.scale, shift = known.inverse, known.offset, known.scale, known.shift
             source = call.centred = x
-        y = call.empty_like("y", x)
+        y = call.output_like(x) if call.training else call.empty_like("y", x)  # else backward may read x
         self._channels(x, call).scale_shift(source, call.scale, shift, y)
         return y
 
