@@ -265,3 +265,21 @@ def test_two_models_train_in_two_threads_as_they_do_alone() -> None:
 def test_flatten_first() -> None:
     model = Sequential([Flatten(input_shape=(2, 2)), Dense(3), Activation("softmax")], seed=0)
     assert model.predict(np.zeros((4, 2, 2))).shape == (4, 3)
+
+
+def test_after_a_loss_that_is_not_finite_the_model_holds_the_weights_of_the_step_it_names() -> None:
+    from miniDLF.errors import DivergedError
+
+    model = Sequential([Dense(3, input_shape=(4,)), Dense(1)], seed=0)
+    model.compile("mse", "adam")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 4)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    weights = [model.get_weights()]
+    for _ in range(11):
+        model.train_on_batch(x, y)
+        weights.append([array.copy() for array in model.get_weights()])
+    model.layers[0].parameters[0].value[...] = np.nan
+    with pytest.raises(DivergedError, match="step 12: the loss is nan.* the weights after step 8, whose"):
+        model.train_on_batch(x, y)
+    for held, known in zip(model.get_weights(), weights[8], strict=True):
+        np.testing.assert_array_equal(held, known)

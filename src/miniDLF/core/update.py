@@ -104,9 +104,10 @@ class Updater:
                 gradient = _sum_of(parts, cut)
             update(value, gradient, self._local[number], rate, step, scratch)
 
-    def restore(self) -> None:
-        """Put back values that are known to give a finite loss."""
+    def restore(self, step: int) -> int:
+        """After update number `step`, put back values that are known to give a finite loss; return their number."""
         np.copyto(self.buffers.values, self.previous)
+        return max(step - 1, 0) // SNAPSHOT * SNAPSHOT
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Fill the optimizer's state from saved arrays of the same names and sizes."""

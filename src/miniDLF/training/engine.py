@@ -188,17 +188,18 @@ class Engine:
         self.loss_mean.count(total * (stop - start), stop - start)
 
     def _diverged(self, losses: Sequence[float]) -> DivergedError:
-        """Find where the trouble began, and put the last good weights back."""
+        """Find where the trouble began, and put good weights back."""
         where = self._first_not_finite()
+        good = self.steps
         if not math.isfinite(sum(losses)):
             what = f"the loss is {sum(losses)}"
-            self.updater.restore()
+            good = self.updater.restore(self.steps)
         else:
             what = "a gradient is not finite"
         self.buffers.gradients.fill(0)
         return DivergedError(
             f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
-            "last good weights. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
+            f"weights after step {good}, whose loss was finite. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
         )
 
     def _first_not_finite(self) -> str:
