@@ -199,7 +199,8 @@ class Engine:
         self.buffers.gradients.fill(0)
         return DivergedError(
             f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
-            f"weights after step {good}, whose loss was finite. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
+            f"weights after step {good}, whose loss was finite. Lower the learning rate, clip the gradient "
+            "(ClipGlobalNorm), or look at the data."
         )
 
     def _first_not_finite(self) -> str:
