@@ -215,6 +215,22 @@ def test_every_caller_takes_the_place_of_a_helper() -> None:
     assert single_threaded_blas.others() == 0
 
 
+def test_small_work_is_one_shard_and_large_work_one_a_thread() -> None:
+    before = miniDLF.get_threads()
+    try:
+        miniDLF.set_threads(3)
+        for layers, shape, small, large in (
+            ([Dense(400, input_shape=(784,)), Dense(10)], (784,), 20, 200),
+            ([Conv2D(16, 3, input_shape=(3, 32, 32)), BatchNormalization(), Flatten(), Dense(2)], (3, 32, 32), 64, 512),
+        ):
+            model = Sequential(layers, seed=0)
+            model.compile("mse", "sgd")
+            executor = model.engine().executor
+            assert (executor.shards_for(small), executor.shards_for(large)) == (1, 3), shape
+    finally:
+        miniDLF.set_threads(before)
+
+
 def test_set_threads() -> None:
     before = miniDLF.get_threads()
     try:

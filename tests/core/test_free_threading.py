@@ -33,6 +33,14 @@ from miniDLF.layers import (
 from miniDLF.losses import CategoricalCrossentropy
 from miniDLF.models import Sequential
 
+
+@pytest.fixture(autouse=True)
+def shared_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads share work that would be too small for them: these tests are about threads."""
+    monkeypatch.setattr("miniDLF.core.executor.SMALL_STEP", 0)
+    monkeypatch.setattr("miniDLF.core.executor.SMALL_PREDICTION", 0)
+
+
 ROWS, CLASSES = 192, 10
 BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
 

@@ -22,9 +22,13 @@ from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
 __all__ = ["Batch", "Executor", "bounds", "tree"]
 
-#: A step with fewer floating-point operations than this stays on the caller's thread. Waking a second thread and
-#: waiting for it costs 20 to 60 microseconds, in which one core does this much.
-SMALL_STEP = 8_000_000
+#: A training step with fewer floating-point operations than this, and as many again for every time that its shards have
+#: to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the interpreter's lock,
+#: and a meeting costs 50 to 100 microseconds. Where the curves of benchmarks/scaling.py cross: a perceptron at 120
+#: million, an LSTM at 230, a convolutional network with two normalisations (four meetings) at 600.
+SMALL_STEP = 100_000_000
+#: The same for a prediction, whose shards share nothing.
+SMALL_PREDICTION = 8_000_000
 #: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 24
@@ -104,6 +108,7 @@ class Executor:
         ]
         self._inference = Program(graph, trained, None, in_place=in_place)
         self._flops = graph.flops()
+        self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
@@ -119,7 +124,10 @@ class Executor:
         """Return into how many shards a batch is cut: from its shape and the setting alone."""
         if self.fixed_shards is not None:
             return self.fixed_shards
-        return 1 if 3 * self._flops * rows < SMALL_STEP else POOL.threads
+        return 1 if self._small(rows) else POOL.threads
+
+    def _small(self, rows: int) -> bool:
+        return 3 * self._flops * rows < SMALL_STEP * (1 + self._meetings)
 
     def active(self) -> list[Shard]:
         """The shards of the last step; their targets and predictions are there for the metrics."""
@@ -151,9 +159,8 @@ class Executor:
         if len(runs) == 1:
             _drive_one(runs[0])
         else:
-            small = 3 * self._flops * total < SMALL_STEP
             with single_threaded_blas:
-                _drive(runs, _in_turn if small else POOL.run)
+                _drive(runs, _in_turn if self._small(total) else POOL.run)
         return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
 
     def gradient_parts(self) -> list[Array]:
@@ -231,7 +238,7 @@ class Executor:
             with single_threaded_blas:  # always: the bits must not depend on whether another model trains meanwhile
                 rows = len(inputs[0])
                 context.prepare()
-                if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_STEP):
+                if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
                     return [np.array(output) for output in context.shard(0).forward(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         finally:
