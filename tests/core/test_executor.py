@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import miniDLF
+import miniDLF.kernels.threads as threads_module
 from miniDLF.core.executor import Batch, Executor, bounds, tree
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import POOL, ThreadPool, single_threaded_blas
@@ -177,6 +178,39 @@ def test_a_taken_pool_leaves_the_work_to_the_caller() -> None:
     seen: set[str] = set()
     with POOL._taken:
         POOL.run([lambda: seen.add(threading.current_thread().name)] * 4)
+    assert seen == {threading.current_thread().name}
+
+
+def test_an_interrupt_between_two_tasks_waits_for_those_that_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadPool()
+    pool.threads = 2
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def long() -> None:
+        begun.set()
+        assert go_on.wait(10)
+        done.append("long")
+
+    def interrupt(work: object) -> None:
+        if threading.current_thread().name.startswith("miniDLF"):
+            return real(work)
+        assert begun.wait(10)
+        threading.Timer(0.2, go_on.set).start()
+        raise KeyboardInterrupt  # where Ctrl-C comes just when a task is over
+
+    real = threads_module._Round.work
+    monkeypatch.setattr(threads_module._Round, "work", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([long, long])
+    assert done == ["long", "long"]
+
+
+def test_no_more_threads_run_than_the_caller_has_room_for() -> None:
+    pool = ThreadPool()
+    pool.threads = 4
+    seen: set[str] = set()
+    pool.run([lambda: seen.add(threading.current_thread().name)] * 8, at_most=1)
     assert seen == {threading.current_thread().name}
 
 

@@ -252,6 +252,7 @@ class Executor:
         cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]
         outputs = [np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs]
         free = deque(context.shard(number) for number in range(min(POOL.threads, len(cuts))))
+        count = len(free)
 
         def chunk(start: int, stop: int) -> None:
             shard = free.pop()
@@ -259,7 +260,7 @@ class Executor:
                 output[start:stop] = part
             free.append(shard)
 
-        POOL.run([partial(chunk, *cut) for cut in cuts])
+        POOL.run([partial(chunk, *cut) for cut in cuts], count)
         return outputs
 
 

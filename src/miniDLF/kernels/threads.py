@@ -66,13 +66,15 @@ class ThreadPool:
         self._queue: SimpleQueue[tuple[_Round, Any] | None] = SimpleQueue()
         self._started = 0
 
-    def run(self, tasks: Sequence[Task]) -> None:
+    def run(self, tasks: Sequence[Task], at_most: int | None = None) -> None:
         """Run all `tasks`, in any order; return when the last one is done; raise the first error.
+
+        `at_most` limits the threads, where the caller has memory for so many.
 
         An interrupt (Ctrl-C) is raised after the tasks that have begun are done, so buffers are never written to by a
         step that the caller believes to be over.
         """
-        helpers = min(self.threads - single_threaded_blas.others(), len(tasks)) - 1
+        helpers = min(self.threads - single_threaded_blas.others(), len(tasks), at_most or len(tasks)) - 1
         if helpers < 1 or not self._taken.acquire(blocking=False):
             for task in tasks:
                 task()
@@ -84,8 +86,11 @@ class ThreadPool:
             for lock in locks:
                 lock.acquire()
                 self._queue.put((work, lock))
-            work.work()
             interrupt: BaseException | None = None
+            try:
+                work.work()
+            except BaseException as raised:  # noqa: BLE001 - a signal handler's, between two tasks
+                interrupt = raised
             for lock in locks:
                 while True:
                     try:
