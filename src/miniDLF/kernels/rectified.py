@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from miniDLF.kernels.elementwise import tiny
-from miniDLF.kernels.pooling import places
+from miniDLF.kernels.pooling import join, places
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
@@ -35,11 +35,7 @@ def rectified_means(x: Array, alpha: float, window: Window, y: Array, scratch: S
         else:
             np.clip(part, 0, np.inf, out=rectified)
         out = y[images, rows]
-        first, *others = places(rectified, window)
-        if not others:
-            np.copyto(out, first)
-        for number, place in enumerate(others):
-            np.add(out if number else first, place, out=out)
+        join(np.add, places(rectified, window), out)
         np.multiply(out, 1 / (kh * kw), out=out)
 
 
