@@ -15,7 +15,7 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
-from miniDLF.core.rewriting import chosen_first, enlarging_joined, rectifier_joined
+from miniDLF.core.rewriting import chosen_first, work_joined
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
@@ -92,7 +92,7 @@ class Program:
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
         if in_place:
-            steps = rectifier_joined(enlarging_joined(chosen_first(steps, readers), readers), readers)
+            steps = work_joined(chosen_first(steps, readers), readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]

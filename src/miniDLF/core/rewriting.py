@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from miniDLF.core.layer import Layer
     from miniDLF.core.program import Step
 
-__all__ = ["chosen_first", "enlarging_joined", "rectifier_joined"]
+__all__ = ["chosen_first", "work_joined"]
 
 
 def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
@@ -28,41 +29,27 @@ def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
     return result
 
 
-def enlarging_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
-    """Leave out layers that enlarge images for a layer that can do so on the way."""
+def work_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
+    """Leave out layers whose work the next one can do on the way: enlarging images, rectifying."""
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        factors = before.layer.enlarges if before is not None else None
-        if (
-            before is not None
-            and factors is not None
-            and step.layer.absorbs_enlarging
-            and _alone(before, step, readers)
-        ):
-            result[-1] = replace(_joined(before, step), enlarges=factors)
+        work = {} if before is None or before.joined else _taken_over(before.layer, step.layer)
+        if before is not None and work and _alone(before, step, readers):
+            joined = replace(step, sources=before.sources, needs_dx=before.needs_dx, joined=(before.layer,))
+            result[-1] = replace(joined, **work)
         else:
             result.append(step)
     return result
 
 
-def rectifier_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
-    """Leave out rectifiers before a layer that can rectify on the way."""
-    result: list[Step] = []
-    for step in steps:
-        before = result[-1] if result else None
-        slope = before.layer.rectifies if before is not None else None
-        if before is not None and slope is not None and step.layer.absorbs_rectifier and _alone(before, step, readers):
-            result[-1] = replace(_joined(before, step), rectifies=slope)
-        else:
-            result.append(step)
-    return result
-
-
-def _joined(before: Step, step: Step) -> Step:
-    """Return `step` as it does the work of `before` too."""
-    joined = (*before.joined, before.layer, *step.joined)
-    return replace(step, sources=before.sources, needs_dx=before.needs_dx, joined=joined)
+def _taken_over(before: Layer, after: Layer) -> dict[str, Any]:
+    """Return what `after` has to be told to do the work of `before`; nothing where it cannot."""
+    if after.absorbs_enlarging and before.enlarges is not None:
+        return {"enlarges": before.enlarges}
+    if after.absorbs_rectifier and before.rectifies is not None:
+        return {"rectifies": before.rectifies}
+    return {}
 
 
 def _alone(before: Step, step: Step, readers: Counter[int]) -> bool:
