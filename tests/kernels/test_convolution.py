@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniDLF.kernels import batch_last, few_filters, im2col, winograd
-from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import arranged, conv2d, conv2d_backward
+from miniDLF.kernels.methods import choose_method, prepare_weights
 from miniDLF.kernels.products import PIECE, gradient_product, product
 from miniDLF.kernels.windows import Window, blocks, padded
 from miniDLF.kernels.workspace import Workspace

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import arranged, conv2d, conv2d_backward
+from miniDLF.kernels.methods import choose_method, prepare_weights
 from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Workspace
 from tests import reference

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniDLF.kernels import pooling
+from miniDLF.kernels import pooling, tiles
 from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Workspace
 from tests import reference
@@ -53,9 +53,9 @@ def run(shape, window, mode, order, x=None):
 @given(windows(), st.sampled_from(["max", "avg", "sum"]), st.sampled_from([lambda x: x, channels_last]), st.booleans())
 def test_any_window(case, mode, order, long):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "SMALL", 0)
+        patch.setattr(tiles, "SMALL", 0)
         if long:  # a pixel of a few channels counts as a long run
-            patch.setattr(pooling, "LONG", 1)
+            patch.setattr(tiles, "LONG", 1)
         results, expected = run(*case, mode, order)
     for result, loop in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
@@ -70,8 +70,9 @@ def test_any_window(case, mode, order, long):
 def test_windows_that_tile(sizes, mode, block):
     count, channels, rows, columns, kh, kw = sizes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "LONG", 1)
-        patch.setattr(pooling, "BLOCK", block)
+        patch.setattr(tiles, "LONG", 1)
+        for module in (pooling, tiles):
+            patch.setattr(module, "BLOCK", block)
         window = Window((kh, kw), (kh, kw))
         results, expected = run((count, channels, rows * kh, columns * kw), window, mode, channels_last)
     for result, loop in zip(results, expected, strict=True):
@@ -82,8 +83,9 @@ def test_windows_that_tile(sizes, mode, block):
 @pytest.mark.parametrize("window", [Window((2, 2), (2, 2)), Window((3, 3), (2, 2)), Window((1, 2), (3, 1))])
 @pytest.mark.parametrize("mode", ["max", "avg"])
 def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
-    monkeypatch.setattr(pooling, "BLOCK", block)
-    monkeypatch.setattr(pooling, "SMALL", 0)
+    for module in (pooling, tiles):
+        monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(tiles, "SMALL", 0)
     results, expected = run((3, 2, 9, 8), window, mode, channels_last)
     for result, loop in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, loop, rtol=1e-12, atol=1e-13)
@@ -91,8 +93,8 @@ def test_blocks_of_any_size_give_the_same(monkeypatch, block, window, mode):
 
 @pytest.mark.parametrize("long", [1, 256])
 def test_one_winner_where_all_are_equal(monkeypatch, long):
-    monkeypatch.setattr(pooling, "LONG", long)
-    monkeypatch.setattr(pooling, "SMALL", 0)
+    monkeypatch.setattr(tiles, "LONG", long)
+    monkeypatch.setattr(tiles, "SMALL", 0)
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 0, 0] = -0.0
     (_, dx), (_, expected) = run(x.shape, Window((2, 2), (2, 2)), "max", channels_last, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,7 @@ class Call:
         self._clock = clock or Clock(0, 0)
         self._place = place
         self._drawn = -1
+        self._once: tuple[Any, Any] = (None, None)
         self._rng: np.random.Generator
 
     def __getattr__(self, name: str) -> Any:  # real attributes never come here
@@ -111,6 +113,16 @@ class Call:
     if TYPE_CHECKING:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def once(self, x: Array, make: Callable[[Array, Call], Any]) -> Any:
+        """Return ``make(x, call)``, made anew only where `x` is another array than the last time.
+
+        Values lie in the same memory step after step. Views of them, and whatever depends on their shapes, are made
+        once this way; what `make` returns must not depend on what `x` holds, nor on weights.
+        """
+        if self._once[0] is not x:
+            self._once = (x, make(x, self))
+        return self._once[1]
 
     def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:
         """Return memory that is yours only until this forward or backward returns; all layers share it."""

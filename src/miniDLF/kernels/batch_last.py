@@ -18,10 +18,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from miniDLF.kernels.products import PIECE
-from miniDLF.kernels.windows import Scratch, Window, inside
+from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, inside
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["FEWEST_IMAGES", "batch_last", "batch_last_backward", "batch_last_weights"]
+__all__ = ["FEWEST_IMAGES", "BatchLast", "batch_last", "batch_last_backward", "batch_last_weights"]
 
 #: Below this the lines are shorter than a register of AVX-512, and channels-last memory is faster.
 FEWEST_IMAGES = 16
@@ -43,12 +43,31 @@ def batch_last_weights(weight: Array, out: Array) -> Array:
 
 def batch_last(x: Array, matrix: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
     """Convolve: x (H, W, C, N), matrix (F, kw kh C), bias (F,), y (OH, OW, F, N) with contiguous positions."""
-    line = None if bias is None else _line(bias, y, scratch)
-    for rows in _blocks(x, y, window):
-        out = y[rows]
-        _multiply(matrix, _patches(x, rows, y.shape[1], window, scratch), out)
-        if line is not None:
-            np.add(out, line, out=out)
+    BatchLast(x, y, window, scratch).run(matrix, bias)
+
+
+class BatchLast:
+    """`batch_last` between two places in memory; the views it works on are made once."""
+
+    def __init__(self, x: Array, y: Array, window: Window, scratch: Scratch) -> None:
+        #: The bias of every image, (F, N): a pass over one position of y is then one loop.
+        self.line = scratch("line", y.shape[2:])
+        self.blocks: list[tuple[Moves, Array, Array, Array]] = []
+        filters, count = y.shape[2:]
+        for rows in _blocks(x, y, window):
+            moves, patches = _gathering(x, rows, y.shape[1], window, scratch)
+            out = y[rows]
+            self.blocks.append((moves, *_cut_for(filters * patches.shape[2] * count, patches, out), out))
+
+    def run(self, matrix: Array, bias: Array | None) -> None:
+        """Multiply matrix (F, kw kh C) with the patches and add bias (F,)."""
+        if bias is not None:
+            self.line[...] = bias[:, np.newaxis]
+        for moves, patches, result, out in self.blocks:
+            carry_out(moves)
+            np.matmul(matrix, patches, out=result)  # (F, K) @ (K, N) -> (F, N) for each position
+            if bias is not None:
+                np.add(out, self.line, out=out)
 
 
 def batch_last_backward(
@@ -110,13 +129,6 @@ def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scr
                 np.add(target, patches[lines, columns, i, j], out=target)
 
 
-def _line(bias: Array, y: Array, scratch: Scratch) -> Array:
-    """Repeat the bias for every image, (F, N): a pass over one position of y is then one loop."""
-    line = scratch("line", y.shape[2:])
-    line[...] = bias[:, np.newaxis]
-    return line
-
-
 def _blocks(x: Array, y: Array, window: Window) -> Iterator[slice]:
     """Cut the rows of y (OH, OW, F, N) into blocks whose window rows and results fit the cache."""
     height, width, filters, count = y.shape
@@ -127,7 +139,14 @@ def _blocks(x: Array, y: Array, window: Window) -> Iterator[slice]:
 
 
 def _patches(x: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> Array:
-    """Return the patches (h, OW, kw kh C, N) of the window positions in `rows` x `columns` of x (H, W, C, N).
+    """Return the patches (h, OW, kw kh C, N) of the window positions in `rows` x `columns` of x (H, W, C, N)."""
+    moves, patches = _gathering(x, rows, columns, window, scratch)
+    carry_out(moves)
+    return patches
+
+
+def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> tuple[Moves, Array]:
+    """Return the copies that gather the patches of `_patches`, and the patches.
 
     The rows of a window are put next to each other, (h, W, kh, C, N); the columns of neighbours overlap there.
     """
@@ -135,31 +154,35 @@ def _patches(x: Array, rows: slice, columns: int, window: Window, scratch: Scrat
     height, width, channels, count = x.shape
     cut = (columns - 1) * across + kw
     stacked = scratch("stacked", (rows.stop - rows.start, cut, kh, channels, count))
+    moves: Moves = []
     within, from_columns = inside(slice(0, cut), -left, 1, width)
     if within.start:
-        stacked[:, : within.start] = 0
+        moves.append((stacked[:, : within.start], 0))
     if within.stop < cut:
-        stacked[:, within.stop :] = 0
+        moves.append((stacked[:, within.stop :], 0))
     for i in range(kh):
         lines, from_rows = inside(rows, i - top, down, height)
         target = stacked[:, within, i]
         if lines.start:
-            target[: lines.start] = 0
+            moves.append((target[: lines.start], 0))
         if lines.stop < len(target):
-            target[lines.stop :] = 0
-        target[lines] = x[from_rows, from_columns]
+            moves.append((target[lines.stop :], 0))
+        moves.append((target[lines], x[from_rows, from_columns]))
     line, column, _, depth, item = stacked.strides
     shape = (len(stacked), columns, kw * kh * channels, count)
-    return np.ndarray(shape, stacked.dtype, stacked, 0, (line, across * column, depth, item))
+    return moves, np.ndarray(shape, stacked.dtype, stacked, 0, (line, across * column, depth, item))
 
 
 def _multiply(matrix: Array, patches: Array, out: Array) -> None:
     """Write matrix @ patch for each position, (F, K) @ (K, N) -> (F, N); `out` (h, OW, F, N)."""
-    pieces = _pieces(patches.shape[3], matrix.size * patches.shape[3])
-    if pieces == 1:
-        np.matmul(matrix, patches, out=out)
-        return
-    np.matmul(matrix, _cut(patches, pieces), out=_cut(out, pieces))
+    patches, out = _cut_for(matrix.size * patches.shape[3], patches, out)
+    np.matmul(matrix, patches, out=out)
+
+
+def _cut_for(size: int, patches: Array, out: Array) -> tuple[Array, Array]:
+    """View patches and results so that OpenBLAS need not pack for a product of m n k = `size` a position."""
+    pieces = _pieces(patches.shape[3], size)
+    return (patches, out) if pieces == 1 else (_cut(patches, pieces), _cut(out, pieces))
 
 
 def _add_gradient(patches: Array, outputs: Array, total: Array, scratch: Scratch) -> None:

@@ -9,85 +9,36 @@ batch-last in memory, (H, W, C, N), or channels-last, (N, H, W, C): both give pr
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
-
 import numpy as np
 
-from miniDLF.kernels.batch_last import FEWEST_IMAGES, batch_last, batch_last_backward, batch_last_weights
+from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_backward, batch_last_weights
 from miniDLF.kernels.enlarged import enlarged, enlarged_backward
-from miniDLF.kernels.few_filters import few_filters, few_filters_weights
-from miniDLF.kernels.im2col import im2col, im2col_backward, im2col_weights
+from miniDLF.kernels.few_filters import few_filters
+from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
+from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
-from miniDLF.kernels.windows import Scratch, Window, is_batch_last
-from miniDLF.kernels.winograd import (
-    TILE,
-    winograd,
-    winograd_backward,
-    winograd_weights,
-    winograd_weights_mirrored,
-)
+from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, is_batch_last
+from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["Matrices", "Method", "arranged", "choose_method", "conv2d", "conv2d_backward", "prepare_weights"]
+__all__ = ["Convolution", "arranged", "conv2d", "conv2d_backward"]
 
-#: Up to so many filters `few_filters` is faster than `batch_last`.
-FEW_FILTERS = 4
 #: Batches of raw images with so many channels become batch-last.
 RAW_CHANNELS = 2
 #: How much more Winograd's tiles may cover than the output: 4x4 tiles over 5x5 outputs (2.56) lose to im2col (0.92 and
 #: 0.86 ms for 32 images of 64 channels), over 3x3 (1.78) they win (0.29 and 0.33), over 6x6 too (0.92 and 1.23).
 MOST_WASTE = 2.4
 
-Method = Literal["winograd", "few_filters", "direct"]
-
-
-class Lend(Protocol):
-    """Lends memory that stays: ``empty(name, shape)``."""
-
-    def __call__(self, name: str, shape: Shape) -> Array: ...
-
-
-class Matrices(NamedTuple):
-    """The weights in the order that a method multiplies with; made once a step.
-
-    `forward` serves batches in batch-last memory, `few` smaller ones in channels-last memory. (Winograd's serves both.)
-    """
-
-    method: Method
-    forward: Array
-    few: Array
-    backward: Array | None
-
-
-def choose_method(kernel: tuple[int, int], stride: tuple[int, int], channels: int, filters: int) -> Method:
-    """Return the fastest method, a function of the shapes alone.
-
-    Winograd's transforms are products with blocks of (6, channels), too small for BLAS below 16 channels: forward and
-    backward of 64 images 28x28, 16 -> 16: 5.2 ms, im2col 5.9; 14x14, 16 -> 8: 1.34 and 0.87; 32 images 32 -> 32 at
-    32x32: 5.7 and 10.5; 64 -> 128 at 8x8: 1.6 and 4.5.
-    """
-    if kernel == (3, 3) and stride == (1, 1) and min(channels, filters) >= 16:
-        return "winograd"
-    return "few_filters" if filters <= FEW_FILTERS and stride == (1, 1) and kernel != (1, 1) else "direct"
-
-
-def prepare_weights(method: Method, weight: Array, training: bool, empty: Lend) -> Matrices:
-    """Order the weights (F, C, kh, kw) as `method` needs them; those for backward only in training."""
-    filters, channels, kh, kw = weight.shape
-    if method == "winograd":
-        forward = winograd_weights(weight, empty("forward", (36, channels, filters)), empty)
-        if not training:
-            return Matrices(method, forward, forward, None)
-        backward = empty("backward", (36, filters, channels))
-        return Matrices(method, forward, forward, winograd_weights_mirrored(weight, backward, empty))
-    few = im2col_weights(weight, empty("few", (kh * kw * channels, filters)))
-    if method == "few_filters":
-        return Matrices(method, few_filters_weights(weight, empty("forward", (kh * kw * filters, channels))), few, None)
-    return Matrices(method, batch_last_weights(weight, empty("forward", (filters, kw * kh * channels))), few, None)
-
 
 def arranged(x: Array, empty: Lend) -> Array:
-    """Return x (N, C, H, W), or a copy, in the order of memory in which `conv2d` works.
+    """Return x (N, C, H, W), or a copy, in the order of memory in which `conv2d` works."""
+    moves, images = _arranging(x, empty)
+    carry_out(moves)
+    return images
+
+
+def _arranging(x: Array, empty: Lend) -> tuple[Moves, Array]:
+    """Return the copies that `arranged` makes, none or one, and what it returns.
 
     Images stay in the order in which they come, so that a network has one order throughout. Batches of raw images with
     one or two channels become batch-last: `im2col` spends more time on copying such patches than on the product. From
@@ -95,14 +46,11 @@ def arranged(x: Array, empty: Lend) -> Array:
     layers behind, where channels are many and images per shard often few, channels-last memory gives the longer
     products (64 -> 64 at 16x16 with Winograd's method: 8.5 ms, batch-last 9.1).
     """
-    if batched(x):
-        return x
+    if len(x) < FEWEST_IMAGES or x.shape[1] > RAW_CHANNELS or is_batch_last(x):
+        return [], x
     images = x.transpose(2, 3, 1, 0)
-    if len(x) < FEWEST_IMAGES or x.shape[1] > RAW_CHANNELS:
-        return x
     copy = empty("batch last", images.shape)
-    np.copyto(copy, images)
-    return copy.transpose(3, 2, 0, 1)
+    return [(copy, images)], copy.transpose(3, 2, 0, 1)
 
 
 def batched(x: Array) -> bool:
@@ -120,48 +68,94 @@ def conv2d(
     scratch: Scratch,
     factors: tuple[int, int] = (1, 1),
 ) -> Array:
-    """Convolve x (N, C, H, W), which `arranged` has ordered, with weight (F, C, kh, kw) and add bias (F,).
+    """Convolve x (N, C, H, W) with weight (F, C, kh, kw) and add bias (F,): (N, F, OH, OW)."""
+    return Convolution(x, weight.shape, matrices.method, window, empty, scratch, factors).run(weight, bias, matrices)
+
+
+class Convolution:
+    """`conv2d` of images that lie in one place: what depends on the shapes alone is done once.
+
+    For a single small image that is half of the time.
 
     Parameters
     ----------
-    matrices
-        Of the same weights, from `prepare_weights`.
+    x
+        (N, C, H, W).
+    shape
+        Of the weights, (F, C, kh, kw).
+    method
+        That of the matrices which `run` will be given.
+    window
+        On the image, enlarged by `factors`.
     empty
         Lends the memory of the result, "y".
     factors
-        How often every row and every column of x is repeated first; `window` is on the enlarged image.
+        How often every row and every column of x is repeated first.
+
+    Attributes
+    ----------
+    x : (N, C, H, W)
+        The images in the order of memory in which they are worked on: backward wants them so.
+    y : (N, F, OH, OW)
+        The result of `run`.
     """
-    if factors != (1, 1) and not batched(x):
-        x = _enlarge(x, factors, scratch)
-        factors = (1, 1)
-    count, _, height, width = x.shape
-    height, width = height * factors[0], width * factors[1]
-    size = window.positions(height, width)
-    filters = len(weight)
-    fast = matrices.method == "winograd" and not _wasteful(size)
-    if not batched(x):
-        inputs, y = x.transpose(0, 2, 3, 1), empty("y", (count, *size, filters))
-        if fast:
-            winograd(inputs, matrices.forward, bias, y, window, scratch)
+
+    def __init__(
+        self,
+        x: Array,
+        shape: Shape,
+        method: Method,
+        window: Window,
+        empty: Lend,
+        scratch: Scratch,
+        factors: tuple[int, int] = (1, 1),
+    ) -> None:
+        self._moves, self.x = _arranging(x, empty)
+        self._batched = batched(self.x)
+        self._window, self._scratch, self._factors = window, scratch, factors
+        count, _, height, width = x.shape
+        size = window.positions(height * factors[0], width * factors[1])
+        filters, depth = shape[0], shape[1] * shape[2] * shape[3]
+        if self._batched:
+            self._inputs, self._outputs = self.x.transpose(2, 3, 1, 0), empty("y", (*size, filters, count))
+            self.y = self._outputs.transpose(3, 2, 0, 1)
         else:
-            matrix = matrices.few
-            if matrices.method == "winograd":
-                matrix = im2col_weights(weight, scratch("matrix", (weight[0].size, filters)))
-            im2col(inputs, matrix, bias, y, window, scratch)
-        return y.transpose(0, 3, 1, 2)
-    inputs, y = x.transpose(2, 3, 1, 0), empty("y", (*size, filters, count))
-    if factors != (1, 1):
-        enlarged(inputs, weight, bias, y, factors, window, matrices.method == "few_filters", scratch)
-    elif fast:
-        winograd(_as_one(inputs), matrices.forward, bias, _as_one(y), window, scratch)
-    elif matrices.method == "few_filters":
-        few_filters(inputs, matrices.forward, bias, y, window, scratch)
-    else:
-        matrix = matrices.forward
-        if matrices.method == "winograd":
-            matrix = batch_last_weights(weight, scratch("matrix", (filters, weight[0].size)))
-        batch_last(inputs, matrix, bias, y, window, scratch)
-    return y.transpose(3, 2, 0, 1)
+            images = self.x if factors == (1, 1) else _enlarge(self.x, factors, scratch)
+            self._inputs, self._outputs = images.transpose(0, 2, 3, 1), empty("y", (count, *size, filters))
+            self.y = self._outputs.transpose(0, 3, 1, 2)
+        self._tiled = method == "winograd" and not _wasteful(size)
+        self._direct: BatchLast | Im2col | None = None
+        if not self._batched and not self._tiled:
+            self._direct = Im2col(self._inputs, self._outputs, window, depth, scratch)
+        elif factors == (1, 1) and not self._tiled and method != "few_filters":
+            self._direct = BatchLast(self._inputs, self._outputs, window, scratch)
+
+    def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
+        """Convolve what x holds now with weight (F, C, kh, kw), ordered in `matrices`, and add bias (F,)."""
+        carry_out(self._moves)
+        x, y, window, scratch, factors = self._inputs, self._outputs, self._window, self._scratch, self._factors
+        if factors != (1, 1) and not self._batched:
+            _enlarge(self.x, factors, scratch)
+        if self._direct is not None:
+            self._direct.run(self._matrix(weight, matrices), bias)
+        elif self._tiled and self._batched:
+            winograd(_as_one(x), matrices.forward, bias, _as_one(y), window, scratch)
+        elif self._tiled:
+            winograd(x, matrices.forward, bias, y, window, scratch)
+        elif factors != (1, 1):
+            enlarged(x, weight, bias, y, factors, window, matrices.method == "few_filters", scratch)
+        else:
+            few_filters(x, matrices.forward, bias, y, window, scratch)
+        return self.y
+
+    def _matrix(self, weight: Array, matrices: Matrices) -> Array:
+        """Return the weights in the order of a plain product, which is not there yet where tiles were expected."""
+        if matrices.method != "winograd":
+            return matrices.forward if self._batched else matrices.few
+        filters, depth = len(weight), weight[0].size
+        if self._batched:
+            return batch_last_weights(weight, self._scratch("matrix", (filters, depth)))
+        return im2col_weights(weight, self._scratch("matrix", (depth, filters)))
 
 
 def conv2d_backward(

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from miniDLF.kernels.products import gradient_product, product
-from miniDLF.kernels.windows import Scratch, Window, blocks, inside, padded
+from miniDLF.kernels.products import gradient_product, parts_of_product, product
+from miniDLF.kernels.windows import Moves, Scratch, Window, blocks, carry_out, inside, padding_moves
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["im2col", "im2col_backward", "im2col_weights"]
+__all__ = ["Im2col", "im2col_backward", "im2col_weights"]
 
 #: Up to so many channels a patch runs over (channel, row, column) instead of (row, column, channel): the few first
 #: channels of raw images come channels-first, and whole lines are longer runs than the pixels of a patch row.
@@ -39,21 +39,39 @@ def im2col_weights(weight: Array, out: Array) -> Array:
     return out
 
 
-def im2col(x: Array, matrix: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
-    """Convolve: x (N, H, W, C), matrix (kh kw C, F), bias (F,), y (N, OH, OW, F) C-contiguous."""
-    filters = y.shape[-1]
-    line = None
-    if bias is not None:  # as long as a row of y: adding (F,) to (P, F) would cost a loop of its own for every pixel
-        line = scratch("line", y.shape[2:])
-        line[...] = bias
-        line = line.reshape(-1)
-    for images, rows in _blocks(y, matrix.shape[0]):
-        patches = _gather(x[images], rows, y.shape[2], window, scratch)
-        out = y[images, rows]
-        product(patches, matrix, out.reshape(-1, filters))  # (P, K) @ (K, F) -> (P, F)
-        if line is not None:
-            out = out.reshape(-1, len(line))
-            np.add(out, line, out=out)
+class Im2col:
+    """Convolution from one place in memory to another; the views it works on are made once.
+
+    Parameters
+    ----------
+    x, y
+        Images (N, H, W, C), and where the result goes, (N, OH, OW, F) C-contiguous.
+    size
+        Numbers of a patch, kh kw C.
+    """
+
+    def __init__(self, x: Array, y: Array, window: Window, size: int, scratch: Scratch) -> None:
+        _, _, columns, filters = y.shape
+        # As long as a row of y: adding (F,) to (P, F) would cost a loop of its own for every pixel.
+        self.line = scratch("line", (columns, filters))
+        self.flat_line = self.line.reshape(-1)
+        self.blocks: list[tuple[Moves, list[tuple[Array, Array]], Array]] = []
+        for images, rows in _blocks(y, size):
+            moves, patches = _gathering(x[images], rows, columns, window, scratch)
+            out = y[images, rows]
+            products = parts_of_product(patches, out.reshape(-1, filters))
+            self.blocks.append((moves, products, out.reshape(-1, self.line.size)))
+
+    def run(self, matrix: Array, bias: Array | None) -> None:
+        """Multiply the patches with matrix (kh kw C, F) and add bias (F,)."""
+        if bias is not None:
+            self.line[...] = bias
+        for moves, products, out in self.blocks:
+            carry_out(moves)
+            for patches, result in products:
+                np.matmul(patches, matrix, out=result)  # (P, K) @ (K, F) -> (P, F)
+            if bias is not None:
+                np.add(out, self.flat_line, out=out)
 
 
 def im2col_backward(
@@ -149,7 +167,14 @@ def _rows(images: Array, scratch: Scratch) -> Array:
 
 
 def _gather(images: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> Array:
-    """Return the patches (P, kh kw C) of the window positions in `rows` x `columns` of every image (n, H, W, C).
+    """Return the patches (P, kh kw C) of the window positions in `rows` x `columns` of every image (n, H, W, C)."""
+    moves, patches = _gathering(images, rows, columns, window, scratch)
+    carry_out(moves)
+    return patches
+
+
+def _gathering(images: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> tuple[Moves, Array]:
+    """Return the copies that gather the patches of `_gather`, and the patches.
 
     What is contiguous in a patch is moved as one opaque item: 2 to 4 ns each, where NumPy's loop over its numbers
     takes twice as long.
@@ -166,20 +191,18 @@ def _gather(images: Array, rows: slice, columns: int, window: Window, scratch: S
     few = channels <= FEW_CHANNELS
     if few:
         images = images.transpose(0, 3, 1, 2)
-    cut = padded(images, top, cut_height, left, cut_width, scratch, axis=2 if few else 1)
+    moves, cut = padding_moves(images, top, cut_height, left, cut_width, scratch, axis=2 if few else 1)
     if few:
         n, c, h, w = cut.strides
         source: Array = np.ndarray(
             (channels, kh, kw, count, height, columns), cut.dtype, cut, 0, (c, h, w, n, down * h, across * w)
         )
         patches = scratch("patches", source.shape)
-        np.copyto(patches, source)
-        return patches.reshape(channels * kh * kw, -1).T
+        return [*moves, (patches, source)], patches.reshape(channels * kh * kw, -1).T
     if kh == kw == down == across == 1 and cut_width == columns and cut_height == height:
-        return cut.reshape(-1, channels)
+        return moves, cut.reshape(-1, channels)
     n, h, w, item = cut.strides
     piece = np.dtype((np.void, kw * channels * item))
     patches = scratch("patches", (count, height, columns, kh, kw * channels))
     source = np.ndarray((count, height, columns, kh), piece, cut, 0, (n, down * h, across * w, h))
-    patches.view(piece)[..., 0] = source
-    return patches.reshape(-1, kh * kw * channels)
+    return [*moves, (patches.view(piece)[..., 0], source)], patches.reshape(-1, kh * kw * channels)

@@ -81,8 +81,10 @@ class Channels:
         """Cut `x` into matrices that fit the cache: rows of pixels, or the channels of one image as rows."""
         if not self.last:
             return [image.reshape(self.features, -1) for image in x]
+        height = max(1, BLOCK // self.width)
+        if x.ndim == 2 and self.repeats == 1 and len(x) <= height:
+            return [x]  # a few vectors: a view would cost more than the pass
         rows = x.transpose(self.axes).reshape(-1, self.width)
-        height = max(1, BLOCK // rows.shape[1])
         return [rows[start : start + height] for start in range(0, len(rows), height)]
 
     def spread(self, coefficients: Array) -> Array:

@@ -5,42 +5,29 @@ Sums and maxima over a rectangle are taken first along one side, then along the 
 nanosecond). Pixels side by side are only as long as their channels (32 numbers: 3 a nanosecond); so every j-th pixel is
 first moved to a line of its own, each pixel as one opaque item (11 a nanosecond), and lines are combined again.
 
-In batch-last memory a pixel has the channels of all images, and is a long run itself: then the places of a window that
-neither overlaps nor leaves cells out are combined where they lie (`tiles`). Forward and backward of 64 images
-28x28x16, 2x2: maximum 0.7 ms, by lines 1.4; mean 0.35 and 0.6.
+In batch-last memory a pixel has the channels of all images, and is a long run itself: see `tiles`.
 
 Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `windows`); results are C-contiguous.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
+from miniDLF.kernels.tiles import BLOCK, Tiles, places, tiles
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["join", "max_windows", "max_windows_backward", "places", "spread_windows", "sum_windows", "tiles"]
-
-#: Numbers of an input that are worked on at once: 1 MB, so that the passes find them in the cache. (A quarter of that
-#: takes a third longer on 32 images 32x32x32: more calls.)
-BLOCK = 256 << 10
-#: Numbers of a pixel from which on it counts as a long run.
-LONG = 256
-#: Up to so many numbers of an input the number of calls is what counts, and `tiles` has the fewest.
-SMALL = 16_384
+__all__ = ["max_windows", "max_windows_backward", "spread_windows", "sum_windows"]
 
 
 def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scratch) -> None:
     """Write ``scale`` times the sum over every window: x (N, H, W, C) -> y (N, OH, OW, C)."""
     (kh, kw), (down, across) = window.kernel, window.stride
     if tiles(x, y, window):
-        for images, rows in _blocks(x, y, window):
-            out = y[images, rows]
-            join(np.add, _places(x, images, rows, window), out)
-            if scale != 1:
-                np.multiply(out, scale, out=out)
+        Tiles(x, y, window, scratch).run(np.add, scale)
         return
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
@@ -93,9 +80,7 @@ def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scr
     """
     (kh, kw), (down, across) = window.kernel, window.stride
     if tiles(x, y, window):
-        for images, rows in _blocks(x, y, window):
-            out = y[images, rows]
-            join(np.maximum, _places(x, images, rows, window), out)
+        Tiles(x, y, window, scratch).run(np.maximum)
         return None
     largest = empty("largest", (*x.shape[:2], *y.shape[2:]))
     for images, rows in _blocks(x, y, window):
@@ -212,28 +197,6 @@ def _put(source: Array, target: Array, *, adds: bool = False) -> None:
         return
     pixel = np.dtype((np.void, source.shape[3] * source.itemsize))
     target.view(pixel)[...] = source.view(pixel)
-
-
-def tiles(x: Array, y: Array, window: Window) -> bool:
-    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs, or x is small."""
-    (kh, kw), (_, height, width, _) = window.kernel, y.shape
-    tiled = window.kernel == window.stride and x.shape[1:3] == (height * kh, width * kw)
-    return tiled and x.strides[3] == x.itemsize and (x.shape[3] >= LONG or x.size <= SMALL)
-
-
-def join(combine: np.ufunc, places: Sequence[Array], out: Array) -> None:
-    """Combine `places`, one after another, in `out`."""
-    first, *others = places
-    if not others:
-        np.copyto(out, first)
-    for number, place in enumerate(others):
-        combine(out if number else first, place, out=out)
-
-
-def places(x: Array, window: Window) -> list[Array]:
-    """Return for each place in a tiling window what lies there in all windows: views (N, OH, OW, C) of x."""
-    kh, kw = window.kernel
-    return [x[:, i::kh, j::kw] for i in range(kh) for j in range(kw)]
 
 
 def _places(x: Array, images: slice, rows: slice, window: Window) -> list[Array]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["PIECE", "gradient_product", "product"]
+__all__ = ["PIECE", "gradient_product", "parts_of_product", "product"]
 
 #: m n k of a piece.
 PIECE = 1_000_000
@@ -22,19 +22,22 @@ FEWEST_ROWS = 24
 
 def product(a: Array, b: Array, out: Array) -> None:
     """Write a @ b: (P, K) @ (K, F) -> (P, F), with P the long side; a and out C-contiguous, or a a transposed view."""
+    for part, result in parts_of_product(a, out):
+        np.matmul(part, b, out=result)
+
+
+def parts_of_product(a: Array, out: Array) -> list[tuple[Array, Array]]:
+    """Return views of `a` (P, K) and `out` (P, F) whose products with one (K, F) make up the whole product."""
     length, depth = a.shape
-    width = b.shape[1]
+    width = out.shape[1]
     most = PIECE // (depth * width)
     if length <= most or most < FEWEST_ROWS:
-        np.matmul(a, b, out=out)
-        return
+        return [(a, out)]
     pieces = -(-length // most)
     rows = length // pieces
     whole = pieces * rows
-    cut = _split(a[:whole], pieces)
-    np.matmul(cut, b, out=out[:whole].reshape(pieces, rows, width))
-    if whole < length:
-        np.matmul(a[whole:], b, out=out[whole:])
+    parts = [(_split(a[:whole], pieces), out[:whole].reshape(pieces, rows, width))]
+    return parts if whole == length else [*parts, (a[whole:], out[whole:])]
 
 
 def gradient_product(a: Array, b: Array, out: Array) -> None:

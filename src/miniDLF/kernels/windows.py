@@ -10,13 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["Padding", "Scratch", "Window", "blocks", "from_lines", "inside", "is_batch_last", "lines_like", "padded"]
+__all__ = [
+    "Moves",
+    "Padding",
+    "Scratch",
+    "Window",
+    "blocks",
+    "carry_out",
+    "from_lines",
+    "inside",
+    "is_batch_last",
+    "lines_like",
+    "padded",
+    "padding_moves",
+]
 
 #: Lends memory until the kernel returns: ``scratch(name, shape)``, or with a third argument in another type.
 Scratch = Callable[..., Array]
+#: Copies that put numbers in place: pairs of where to and where from, views that can be made once and used every time.
+Moves = list[tuple[Array, Any]]
 #: Rows above, rows below, columns to the left, columns to the right.
 Padding = tuple[int, int, int, int]
 
@@ -80,29 +96,44 @@ def padded(images: Array, top: int, rows: int, left: int, columns: int, scratch:
 
     Rows and columns are the axes `axis` and ``axis + 1``. Where the cut-out lies contiguous in `images` it is a view.
     """
+    moves, out = padding_moves(images, top, rows, left, columns, scratch, axis=axis)
+    carry_out(moves)
+    return out
+
+
+def padding_moves(
+    images: Array, top: int, rows: int, left: int, columns: int, scratch: Scratch, *, axis: int = 1
+) -> tuple[Moves, Array]:
+    """Return the copies that make the cut-out of `padded`, and the cut-out."""
     height, width = images.shape[axis : axis + 2]
     lead = (slice(None),) * axis
     if top >= 0 and top + rows <= height and left == 0 and columns == width:
         inside = images[(*lead, slice(top, top + rows))]
         if inside.flags.c_contiguous:
-            return inside
+            return [], inside
     out = scratch("padded", (*images.shape[:axis], rows, columns, *images.shape[axis + 2 :]))
     first, last = min(max(-top, 0), rows), max(min(height - top, rows), 0)
     start, stop = min(max(-left, 0), columns), max(min(width - left, columns), 0)
     if first >= last or start >= stop:
-        out.fill(0)
-        return out
+        return [(out, 0)], out
+    moves: Moves = []
     if first:
-        out[(*lead, slice(first))] = 0
+        moves.append((out[(*lead, slice(first))], 0))
     if last < rows:
-        out[(*lead, slice(last, None))] = 0
+        moves.append((out[(*lead, slice(last, None))], 0))
     if start:
-        out[(*lead, slice(first, last), slice(start))] = 0
+        moves.append((out[(*lead, slice(first, last), slice(start))], 0))
     if stop < columns:
-        out[(*lead, slice(first, last), slice(stop, None))] = 0
+        moves.append((out[(*lead, slice(first, last), slice(stop, None))], 0))
     source = (*lead, slice(top + first, top + last), slice(left + start, left + stop))
-    out[(*lead, slice(first, last), slice(start, stop))] = images[source]
-    return out
+    moves.append((out[(*lead, slice(first, last), slice(start, stop))], images[source]))
+    return moves, out
+
+
+def carry_out(moves: Moves) -> None:
+    """Do the copies."""
+    for target, source in moves:
+        target[...] = source
 
 
 def blocks(count: int, rows: int, size: int, limit: int) -> Iterator[tuple[slice, slice]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.kernels.convolution import arranged, choose_method, conv2d, conv2d_backward, prepare_weights
+from miniDLF.kernels.convolution import Convolution, conv2d_backward
+from miniDLF.kernels.methods import choose_method, prepare_weights
 from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
@@ -134,12 +135,17 @@ class Conv2D(Layer):
         shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        x = call.x = arranged(x, call.empty)
+        convolution = call.once(x, self._convolution)
+        bias = self.bias.value if self.bias is not None else call.zeros("bias", (self.filters,))
+        return convolution.run(self.weight.value, bias, call.shared.matrices)  # (N, F, OH, OW)
+
+    def _convolution(self, x: Array, call: Call) -> Convolution:
         (down, across), (height, width) = call.enlarges, x.shape[2:]
         call.window = self._window(height * down, width * across)
-        weight, matrices = self.weight.value, call.shared.matrices
-        bias = self.bias.value if self.bias is not None else call.zeros("bias", (self.filters,))
-        return conv2d(x, weight, bias, matrices, call.window, call.empty, call.scratch, call.enlarges)  # (N, F, OH, OW)
+        shape, (empty, scratch) = self.weight.shape, (call.empty, call.scratch)
+        result = Convolution(x, shape, self._method, call.window, empty, scratch, call.enlarges)
+        call.x = result.x
+        return result
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
         dweight = call.grad(self.weight)

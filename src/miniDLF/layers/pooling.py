@@ -10,8 +10,8 @@ from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
 from miniDLF.kernels.elementwise import leaky, leaky_backward
-from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows, tiles
-from miniDLF.kernels.rectified import rectified_means, rectified_means_backward
+from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
+from miniDLF.kernels.tiles import Tiles, rectified_means_backward, tiles
 from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.convolution import image_shape, pair
@@ -72,19 +72,26 @@ class Pooling2D(Layer):
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        images, window = lines_like(x, x, call.scratch), self._window
-        count, height, width, channels = images.shape
-        y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
-        call.x, call.images = x, images
-        if call.rectifies is not None and tiles(images, y, window):
-            rectified_means(images, call.rectifies, window, y, call.scratch)
+        tiled, result = call.once(x, self._views)
+        images, y, window = call.images, call.y, self._window
+        scale = 1 / (window.kernel[0] * window.kernel[1]) if self.mode == "avg" else 1.0
+        if tiled is not None:
+            tiled.run(np.add if self.mode == "avg" else np.maximum, scale)
         elif self.mode == "avg":
             if call.rectifies is not None:
                 images = leaky(images, call.rectifies, np.inf, call.empty("rectified", images.shape), call.scratch)
-            sum_windows(images, window, 1 / (window.kernel[0] * window.kernel[1]), y, call.scratch)
+            sum_windows(images, window, scale, y, call.scratch)
         else:
             call.largest = max_windows(images, window, y, call.empty, call.scratch)
-        return from_lines(y, x)
+        return result
+
+    def _views(self, x: Array, call: Call) -> tuple[Tiles | None, Array]:
+        images, window = lines_like(x, x, call.scratch), self._window
+        count, height, width, channels = images.shape
+        y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
+        call.x, call.images, call.largest = x, images, None
+        tiled = Tiles(images, y, window, call.scratch, call.rectifies) if tiles(images, y, window) else None
+        return tiled, from_lines(y, x)  # (N, C, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
         if not call.needs_dx:

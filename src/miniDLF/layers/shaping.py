@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,11 +21,10 @@ class Flatten(Layer):
     """(N, ...) -> (N, product of the rest), in the order of the axes."""
 
     def build(self, input_shape: Shape) -> Shape:
-        return (int(np.prod(input_shape, dtype=np.int64)),)
+        return (math.prod(input_shape),)
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.shape = x.shape
-        return _reshaped(x, (len(x), int(np.prod(x.shape[1:]))), call)
+        return _reshaped(x, (len(x), math.prod(x.shape[1:])), call)
 
     def backward(self, dy: Array, call: Call) -> Array:
         return dy.reshape(call.shape)
@@ -53,7 +53,6 @@ class Reshape(Layer):
         return self.output_shape
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.shape = x.shape
         return _reshaped(x, (len(x), *self.output_shape), call)
 
     def backward(self, dy: Array, call: Call) -> Array:
@@ -65,11 +64,16 @@ class Reshape(Layer):
 
 def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
     """Return a view where memory allows it, else a copy in lent memory (channels-last images)."""
-    if x.flags.c_contiguous:
-        return x.reshape(shape)
-    y = call.empty("y", x.shape)
-    np.copyto(y, x)
-    return y.reshape(shape)
+
+    def views(x: Array, call: Call) -> tuple[Array, Array]:
+        y = x if x.flags.c_contiguous else call.empty("y", x.shape)
+        return y, y.reshape(shape)
+
+    call.shape = x.shape
+    y, result = call.once(x, views)
+    if y is not x:
+        np.copyto(y, x)
+    return result
 
 
 class Dropout(Layer):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniDLF.kernels import rectified
+from miniDLF.kernels import tiles
 from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Workspace
 from tests import reference
@@ -37,11 +37,11 @@ def test_means_of_rectified_windows(sizes, alpha, block, in_place, dtype):
     )
     before = x.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rectified, "BLOCK", block)
-        rectified.rectified_means(x, alpha, window, y, Workspace(dtype).empty)
+        patch.setattr(tiles, "RECTIFIED_BLOCK", block)
+        tiles.rectified_means(x, alpha, window, y, Workspace(dtype).empty)
         np.testing.assert_array_equal(x, before)
         dx = x if in_place else np.full_like(x, np.nan)
-        rectified.rectified_means_backward(x, alpha, dy, window, dx)
+        tiles.rectified_means_backward(x, alpha, dy, window, dx)
     tolerance = 1e-6 if dtype == "float32" else 1e-13
     np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(dx, spread.transpose(0, 2, 3, 1) * slope, rtol=tolerance, atol=tolerance)

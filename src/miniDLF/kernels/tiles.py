@@ -1,0 +1,120 @@
+"""Windows that tile images, neither overlapping nor leaving cells out: their places are combined where they lie.
+
+That is the fastest way where a pixel is a long run of memory, as in batch-last order (the channels of all images), or
+where images are so small that the number of calls is what counts. Forward and backward of 64 images 28x28x16, 2x2:
+maximum 0.7 ms, by lines (see `pooling`) 1.4; mean 0.35 and 0.6.
+
+A leaky rectifier before the pooling can be applied on the way. On its own it writes and reads an array of the size of
+the images; here a block is rectified and combined while it is in the cache, and backward takes the slopes from the
+rectifier's input. The step of the specified CNN, where such a pair follows the first convolution, takes 6.5 ms for 256
+images instead of 7.7.
+
+Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `windows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from miniDLF.kernels.elementwise import FEW, tiny
+from miniDLF.kernels.windows import Scratch, Window, blocks
+from miniDLF.kernels.workspace import Array
+
+__all__ = ["Tiles", "places", "rectified_means", "rectified_means_backward", "tiles"]
+
+#: Numbers of an input that are worked on at once: 1 MB, so that the passes find them in the cache. (A quarter of that
+#: takes a third longer on 32 images 32x32x32: more calls.)
+BLOCK = 256 << 10
+#: The same with a rectifier on the way. A quarter would fit a cache of the second level, but see
+#: `batch_last.BLOCK_BYTES`: the step of the specified CNN takes 8.3 ms with a quarter, 7.9 ms with this.
+RECTIFIED_BLOCK = 512 << 10
+#: Numbers of a pixel from which on it counts as a long run.
+LONG = 256
+#: Up to so many numbers of an input the number of calls is what counts.
+SMALL = 16_384
+
+
+def tiles(x: Array, y: Array, window: Window) -> bool:
+    """Say whether windows cover x (N, H, W, C) without gap or overlap, and its pixels are long runs, or x is small."""
+    (kh, kw), (_, height, width, _) = window.kernel, y.shape
+    tiled = window.kernel == window.stride and x.shape[1:3] == (height * kh, width * kw)
+    return tiled and x.strides[3] == x.itemsize and (x.shape[3] >= LONG or x.size <= SMALL)
+
+
+def places(x: Array, window: Window) -> list[Array]:
+    """Return for each place in a tiling window what lies there in all windows: views (N, OH, OW, C) of x."""
+    kh, kw = window.kernel
+    return [x[:, i::kh, j::kw] for i in range(kh) for j in range(kw)]
+
+
+class Tiles:
+    """Pooling from one place in memory to another; the views it works on are made once.
+
+    Parameters
+    ----------
+    x, y
+        Images (N, H, W, C), and where the result goes, (N, OH, OW, C).
+    alpha
+        The slope below zero of a rectifier that comes first, if any.
+    """
+
+    def __init__(self, x: Array, y: Array, window: Window, scratch: Scratch, alpha: float | None = None) -> None:
+        self.alpha = alpha
+        self.blocks: list[tuple[Array, Array, list[Array], Array]] = []
+        height = window.kernel[0]
+        limit = BLOCK if alpha is None else RECTIFIED_BLOCK
+        for images, rows in blocks(len(y), y.shape[1], height * x.shape[2] * x.shape[3], limit):
+            part = x[images, rows.start * height : rows.stop * height]
+            source = part if alpha is None else scratch("rectified", part.shape)
+            self.blocks.append((part, source, places(source, window), y[images, rows]))
+
+    def run(self, combine: np.ufunc, scale: float = 1.0) -> None:
+        """Write ``scale`` times what `combine`, np.add or np.maximum, makes of every window."""
+        for part, source, members, out in self.blocks:
+            if self.alpha is not None:
+                rectify(part, self.alpha, source)
+            join(combine, members, out)
+            if scale != 1:
+                np.multiply(out, scale, out=out)
+
+
+def rectify(x: Array, alpha: float, out: Array) -> None:
+    """Write ``max(x, alpha x)``."""
+    if alpha:
+        np.multiply(x, alpha, out=out)
+        np.maximum(x, out, out=out)
+    elif x.size <= FEW:
+        np.maximum(x, 0, out=out)
+    else:
+        np.clip(x, 0, np.inf, out=out)
+
+
+def join(combine: np.ufunc, members: Sequence[Array], out: Array) -> None:
+    """Combine `members`, one after another, in `out`."""
+    first, *others = members
+    if not others:
+        np.copyto(out, first)
+    for number, member in enumerate(others):
+        combine(out if number else first, member, out=out)
+
+
+def rectified_means(x: Array, alpha: float, window: Window, y: Array, scratch: Scratch) -> None:
+    """Write the mean of ``max(x, alpha x)`` over every window: x (N, H, W, C) -> y (N, OH, OW, C)."""
+    Tiles(x, y, window, scratch, alpha).run(np.add, 1 / (window.kernel[0] * window.kernel[1]))
+
+
+def rectified_means_backward(x: Array, alpha: float, dy: Array, window: Window, dx: Array) -> None:
+    """Write the gradient with respect to x to dx (N, H, W, C), which may be x itself, from dy (N, OH, OW, C).
+
+    The slope is 1 where ``x > 0``, `alpha` elsewhere (see `elementwise.leaky_backward`).
+    """
+    kh, kw = window.kernel
+    small = tiny(x.dtype)
+    for images, rows in blocks(len(dy), dy.shape[1], kh * x.shape[2] * x.shape[3], RECTIFIED_BLOCK):
+        lines = slice(rows.start * kh, rows.stop * kh)
+        slope = np.clip(x[images, lines], alpha * small, small, out=dx[images, lines])
+        np.multiply(slope, 1 / (kh * kw * small), out=slope)
+        for place in places(slope, window):
+            np.multiply(place, dy[images, rows], out=place)
