@@ -33,7 +33,10 @@ def run(shape, window, mode, order, x=None):
     dy = rng.normal(size=(count, channels, *size))
     images, gradient = order(x).transpose(0, 2, 3, 1), order(dy).transpose(0, 2, 3, 1)
     y, dx = np.full((count, *size, channels), np.nan), np.full((count, height, width, channels), np.nan)
-    if mode == "max":
+    if mode == "max" and tiles.tiles(images, y, window):
+        tiles.Tiles(images, y, tiles.Pooling(window, True), lend).run()
+        tiles.tiles_backward(images, y, gradient, tiles.Pooling(window, True), dx, lend)
+    elif mode == "max":
         largest = pooling.max_windows(images, window, y, lend, lend)
         pooling.max_windows_backward(images, y, largest, gradient, window, dx, lend)
     else:

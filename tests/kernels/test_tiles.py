@@ -38,10 +38,11 @@ def test_means_of_rectified_windows(sizes, alpha, block, in_place, dtype):
     before = x.copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "RECTIFIED_BLOCK", block)
-        tiles.rectified_means(x, alpha, window, y, Workspace(dtype).empty)
+        pooling, scratch = tiles.Pooling(window, False, 1 / (kh * kw), alpha), Workspace(dtype).empty
+        tiles.Tiles(x, y, pooling, scratch).run()
         np.testing.assert_array_equal(x, before)
         dx = x if in_place else np.full_like(x, np.nan)
-        tiles.rectified_means_backward(x, alpha, dy, window, dx)
+        tiles.tiles_backward(x, y, dy, pooling, dx, scratch)
     tolerance = 1e-6 if dtype == "float32" else 1e-13
     np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(dx, spread.transpose(0, 2, 3, 1) * slope, rtol=tolerance, atol=tolerance)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from miniDLF.kernels.tiles import BLOCK, Tiles, places, tiles
+from miniDLF.kernels.tiles import BLOCK, Pooling, Tiles, tiles, tiles_backward
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
@@ -27,7 +27,7 @@ def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scrat
     """Write ``scale`` times the sum over every window: x (N, H, W, C) -> y (N, OH, OW, C)."""
     (kh, kw), (down, across) = window.kernel, window.stride
     if tiles(x, y, window):
-        Tiles(x, y, window, scratch).run(np.add, scale)
+        Tiles(x, y, Pooling(window, False, scale), scratch).run()
         return
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
@@ -48,9 +48,7 @@ def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: 
     """Add ``scale * dy`` to every input of its window: the adjoint of `sum_windows`; dx outside of windows is zero."""
     (kh, kw), (down, across) = window.kernel, window.stride
     if tiles(dx, dy, window):
-        for images, rows in _blocks(dx, dy, window):
-            for place in _places(dx, images, rows, window):
-                np.multiply(dy[images, rows], scale, out=place)
+        tiles_backward(dx, dy, dy, Pooling(window, False, scale), dx, scratch)
         return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
@@ -72,16 +70,13 @@ def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: 
                 np.copyto(places, lines)
 
 
-def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scratch) -> Array | None:
+def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scratch) -> Array:
     """Write the largest of every window: x (N, H, W, C) -> y (N, OH, OW, C).
 
-    Where backward needs it, the largest within each line of a window is returned, (N, H, OW, C), in memory that `empty`
-    lends as "largest".
+    The largest within each line of a window is returned for backward, (N, H, OW, C), in memory that `empty` lends as
+    "largest".
     """
     (kh, kw), (down, across) = window.kernel, window.stride
-    if tiles(x, y, window):
-        Tiles(x, y, window, scratch).run(np.maximum)
-        return None
     largest = empty("largest", (*x.shape[:2], *y.shape[2:]))
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
@@ -104,13 +99,10 @@ def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scr
 
 
 def max_windows_backward(
-    x: Array, y: Array, largest: Array | None, dy: Array, window: Window, dx: Array, scratch: Scratch
+    x: Array, y: Array, largest: Array, dy: Array, window: Window, dx: Array, scratch: Scratch
 ) -> None:
     """Give each gradient to the first of the largest inputs of its window, line by line (as PyTorch does)."""
     (kh, kw), (down, across) = window.kernel, window.stride
-    if largest is None:
-        _max_tiles_backward(x, y, dy, window, dx, scratch)
-        return
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
         height = rows.stop - rows.start
@@ -142,25 +134,6 @@ def max_windows_backward(
                 _take(gradient, moved, lines, spare)
                 gradient, spare = spare, gradient
             _put(taken, dx[images, first:last, places], adds=across < kw or down < kh)
-
-
-def _max_tiles_backward(x: Array, y: Array, dy: Array, window: Window, dx: Array, scratch: Scratch) -> None:
-    """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
-
-    Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of 200 000
-    windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers, as in `_take`, 110).
-    """
-    for images, rows in _blocks(dx, dy, window):
-        gradient, largest = dy[images, rows], y[images, rows]
-        takes, free = (scratch(name, gradient.shape, np.bool_) for name in ("takes", "free"))
-        free.fill(True)
-        *places, last = zip(_places(x, images, rows, window), _places(dx, images, rows, window), strict=True)
-        for values, target in places:
-            np.equal(values, largest, out=takes)
-            np.logical_and(takes, free, out=takes)
-            np.logical_xor(free, takes, out=free)
-            np.multiply(gradient, takes, out=target)
-        np.multiply(gradient, free, out=last[1])
 
 
 def _take(rest: Array, values: Array, largest: Array, kept: Array) -> None:
@@ -197,12 +170,6 @@ def _put(source: Array, target: Array, *, adds: bool = False) -> None:
         return
     pixel = np.dtype((np.void, source.shape[3] * source.itemsize))
     target.view(pixel)[...] = source.view(pixel)
-
-
-def _places(x: Array, images: slice, rows: slice, window: Window) -> list[Array]:
-    """Return `places` of the windows in `rows` of some images."""
-    height = window.kernel[0]
-    return places(x[images, rows.start * height : rows.stop * height], window)
 
 
 def _every(first: int, step: int, count: int) -> slice:

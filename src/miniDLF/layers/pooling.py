@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
-from miniDLF.kernels.elementwise import leaky, leaky_backward
-from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
-from miniDLF.kernels.tiles import Tiles, rectified_means_backward, tiles
+from miniDLF.kernels.pool import Pool
+from miniDLF.kernels.pooling import spread_windows, sum_windows
+from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.convolution import image_shape, pair
@@ -50,8 +51,9 @@ class Pooling2D(Layer):
     aliases: ClassVar = {"pool_size": "size", "strides": "stride"}
 
     def __post_init__(self) -> None:
-        self._window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
+        self._window = window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
         self.chooses = self.mode == "max"
+        self._pooling = Pooling(window, self.chooses, 1.0 if self.chooses else 1 / math.prod(window.kernel))
         if self.mode not in ("max", "avg"):
             hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
             raise ArgumentError(f"Pooling2D: mode is 'max' or 'avg', received {self.mode!r}.{hint}")
@@ -72,43 +74,18 @@ class Pooling2D(Layer):
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        tiled, result = call.once(x, self._views)
-        images, y, window = call.images, call.y, self._window
-        scale = 1 / (window.kernel[0] * window.kernel[1]) if self.mode == "avg" else 1.0
-        if tiled is not None:
-            tiled.run(np.add if self.mode == "avg" else np.maximum, scale)
-        elif self.mode == "avg":
-            if call.rectifies is not None:
-                images = leaky(images, call.rectifies, np.inf, call.empty("rectified", images.shape), call.scratch)
-            sum_windows(images, window, scale, y, call.scratch)
-        else:
-            call.largest = max_windows(images, window, y, call.empty, call.scratch)
-        return result
-
-    def _views(self, x: Array, call: Call) -> tuple[Tiles | None, Array]:
-        images, window = lines_like(x, x, call.scratch), self._window
-        count, height, width, channels = images.shape
-        y = call.y = call.empty("y", (count, *window.positions(height, width), channels))
-        call.x, call.images, call.largest = x, images, None
-        tiled = Tiles(images, y, window, call.scratch, call.rectifies) if tiles(images, y, window) else None
-        return tiled, from_lines(y, x)  # (N, C, OH, OW)
+        call.pool = call.once(x, self._pool)
+        y: Array = call.pool.run()
+        return y  # (N, C, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C, OH, OW)
         if not call.needs_dx:
             return None
-        window, gradient = self._window, lines_like(dy, call.x, call.scratch)
-        if call.rectifies is not None and tiles(call.images, gradient, window):
-            dx = call.images if call.overwrites else call.empty("dx", call.images.shape)
-            rectified_means_backward(call.images, call.rectifies, gradient, window, dx)
-            return from_lines(dx, call.x)
-        dx = call.empty("dx", call.images.shape)
-        if self.mode == "avg":
-            spread_windows(gradient, window, 1 / (window.kernel[0] * window.kernel[1]), dx, call.scratch)
-            if call.rectifies is not None:
-                leaky_backward(dx, call.images, call.rectifies, np.inf, call.scratch)
-        else:
-            max_windows_backward(call.images, call.y, call.largest, gradient, window, dx, call.scratch)
-        return from_lines(dx, call.x)
+        dx: Array = call.pool.backward(dy, overwrites=call.overwrites)
+        return dx
+
+    def _pool(self, x: Array, call: Call) -> Pool:
+        return Pool(x, self._pooling._replace(rectifies=call.rectifies), call.empty, call.scratch)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
