@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniDLF.core.parameter import Parameter
+from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Shape, Workspace
 
 __all__ = ["Call", "Clock", "Shared"]
@@ -66,6 +67,10 @@ class Call:
         How often every row and every column of the input is to be repeated first (see `Layer.absorbs_enlarging`).
     rectifies : float or None
         The slope below zero of the rectifier that the input is to pass first (see `Layer.absorbs_rectifier`).
+    pools : Pooling or None
+        How the output is to be pooled at last (see `Layer.absorbs_pooling`).
+    keeps : bool
+        Whether backward may follow; else forward need not keep anything for it.
     shared : Shared
         What ``prepare`` made once for every shard of this step.
     total, backward_total
@@ -77,6 +82,8 @@ class Call:
     overwrites: bool
     enlarges: tuple[int, int]
     rectifies: float | None
+    pools: Pooling | None
+    keeps: bool
     shared: Shared
     total: Any
     backward_total: Any
@@ -93,7 +100,8 @@ class Call:
         self.needs_dx = True
         self.overwrites = False
         self.enlarges = (1, 1)
-        self.rectifies = None
+        self.rectifies = self.pools = None
+        self.keeps = True
         self.empty = workspace.empty
         self.empty_like = workspace.empty_like
         self.zeros = workspace.zeros

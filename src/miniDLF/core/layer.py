@@ -68,6 +68,10 @@ class Layer(Configurable):
     rectifies = None  # type: float | None
     #: Whether forward and backward can rectify their input themselves on the way, given ``call.rectifies``.
     absorbs_rectifier = False  # type: bool
+    #: What becomes of every window (a `kernels.tiles.Pooling`) if the layer is a pooling whose windows tile its images.
+    pools = None  # type: Any
+    #: Whether forward and backward can pool their output themselves on the way, given ``call.pools``.
+    absorbs_pooling = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).
     absorbable = None  # type: str | None
 

@@ -15,7 +15,8 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
-from miniDLF.core.rewriting import chosen_first, work_joined
+from miniDLF.core.rewriting import chosen_first, pooled_at_once, work_joined
+from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
@@ -44,8 +45,15 @@ class Step:
     learns: bool  # whether backward has anything to do here
     overwrites: bool  # whether this step is the only one that reads its input
     enlarges: tuple[int, int] = (1, 1)  # how often it repeats rows and columns of its input before anything else
-    joined: tuple[Layer, ...] = ()  # the layers whose work it does on the way
     rectifies: float | None = None  # the slope below zero of the rectifier that it applies to its input first
+    pools: Pooling | None = None  # how it pools its output at last
+    before: tuple[Layer, ...] = ()  # the layers whose work it does first
+    after: tuple[Layer, ...] = ()  # the layers whose work it does at last
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers whose work it does, in order."""
+        return (*self.before, self.layer, *self.after)
 
 
 class Program:
@@ -92,7 +100,7 @@ class Program:
         readers = Counter(source for step in steps for source in step.sources)
         readers.update(self.outputs)
         if in_place:
-            steps = work_joined(chosen_first(steps, readers), readers)
+            steps = pooled_at_once(work_joined(chosen_first(steps, readers), readers), readers)
         given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
@@ -147,10 +155,10 @@ class Shard:
                 for parameter, array in own.items():
                     collected.setdefault(parameter, []).append((position, array))
             call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
-            call.training = gradients is not None
+            call.training = call.keeps = gradients is not None
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
-            call.enlarges, call.rectifies = step.enlarges, step.rectifies
+            call.enlarges, call.rectifies, call.pools = step.enlarges, step.rectifies, step.pools
             if step.layer in shared:
                 call.shared = shared[step.layer]
             self.calls.append(call)

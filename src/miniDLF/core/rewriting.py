@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
     from miniDLF.core.program import Step
 
-__all__ = ["chosen_first", "work_joined"]
+__all__ = ["chosen_first", "pooled_at_once", "work_joined"]
 
 
 def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
@@ -34,13 +34,31 @@ def work_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        work = {} if before is None or before.joined else _taken_over(before.layer, step.layer)
+        work = {} if before is None or before.before else _taken_over(before.layer, step.layer)
         if before is not None and work and _alone(before, step, readers):
-            joined = replace(step, sources=before.sources, needs_dx=before.needs_dx, joined=(before.layer,))
+            joined = replace(step, sources=before.sources, needs_dx=before.needs_dx, before=(before.layer,))
             result[-1] = replace(joined, **work)
         else:
             result.append(step)
     return result
+
+
+def pooled_at_once(steps: list[Step], readers: Counter[int]) -> list[Step]:
+    """Let a convolution pool its own result, with the rectifier that the pooling has taken over."""
+    result: list[Step] = []
+    for step in steps:
+        before = result[-1] if result else None
+        pools = step.layer.pools
+        if before is not None and pools is not None and _can_pool(before) and _alone(before, step, readers):
+            work = pools._replace(rectifies=step.rectifies)
+            result[-1] = replace(before, target=step.target, pools=work, after=step.layers)
+        else:
+            result.append(step)
+    return result
+
+
+def _can_pool(step: Step) -> bool:
+    return step.layer.absorbs_pooling and step.enlarges == (1, 1)
 
 
 def _taken_over(before: Layer, after: Layer) -> dict[str, Any]:

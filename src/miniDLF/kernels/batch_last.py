@@ -13,15 +13,23 @@ those of the bare products at that rate: 256 images 28x28, 1 -> 32, 6x6, stride 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from miniDLF.kernels.products import PIECE
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, inside
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["FEWEST_IMAGES", "BatchLast", "batch_last", "batch_last_backward", "batch_last_weights"]
+__all__ = [
+    "FEWEST_IMAGES",
+    "BatchLast",
+    "batch_last",
+    "batch_last_backward",
+    "batch_last_weights",
+    "row_blocks",
+    "weight_gradient",
+]
 
 #: Below this the lines are shorter than a register of AVX-512, and channels-last memory is faster.
 FEWEST_IMAGES = 16
@@ -43,31 +51,46 @@ def batch_last_weights(weight: Array, out: Array) -> Array:
 
 def batch_last(x: Array, matrix: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
     """Convolve: x (H, W, C, N), matrix (F, kw kh C), bias (F,), y (OH, OW, F, N) with contiguous positions."""
-    BatchLast(x, y, window, scratch).run(matrix, bias)
+    BatchLast(x, [(rows, y[rows]) for rows in row_blocks(x, y.shape, window)], window, scratch).run(matrix, bias)
 
 
 class BatchLast:
-    """`batch_last` between two places in memory; the views it works on are made once."""
+    """`batch_last` between two places in memory; the views it works on are made once.
 
-    def __init__(self, x: Array, y: Array, window: Window, scratch: Scratch) -> None:
-        #: The bias of every image, (F, N): a pass over one position of y is then one loop.
-        self.line = scratch("line", y.shape[2:])
-        self.blocks: list[tuple[Moves, Array, Array, Array]] = []
-        filters, count = y.shape[2:]
-        for rows in _blocks(x, y, window):
-            moves, patches = _gathering(x, rows, y.shape[1], window, scratch)
-            out = y[rows]
-            self.blocks.append((moves, *_cut_for(filters * patches.shape[2] * count, patches, out), out))
+    Parameters
+    ----------
+    x
+        Images (H, W, C, N).
+    outputs
+        Some rows of the result, and where they go, (h, OW, F, N); perhaps several such pairs.
+    """
+
+    def __init__(self, x: Array, outputs: Sequence[tuple[slice, Array]], window: Window, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self.blocks: list[tuple[Moves, Array, Array, Array, Array]] = []
+        for rows, out in outputs:
+            _, columns, filters, count = out.shape
+            moves, patches = _gathering(x, rows, columns, window, scratch)
+            cut = _cut_for(filters * patches.shape[2] * count, patches, out)
+            self.blocks.append((moves, patches, out, *cut))
+        #: The bias of every image, (F, N): a pass over one position is then one loop.
+        self.line = scratch("line", (filters, count))
 
     def run(self, matrix: Array, bias: Array | None) -> None:
         """Multiply matrix (F, kw kh C) with the patches and add bias (F,)."""
         if bias is not None:
             self.line[...] = bias[:, np.newaxis]
-        for moves, patches, result, out in self.blocks:
+        for moves, _, out, patches, results in self.blocks:
             carry_out(moves)
-            np.matmul(matrix, patches, out=result)  # (F, K) @ (K, N) -> (F, N) for each position
+            np.matmul(matrix, patches, out=results)  # (F, K) @ (K, N) -> (F, N) for each position
             if bias is not None:
                 np.add(out, self.line, out=out)
+
+    def add_gradient(self, total: Array) -> None:
+        """Add the gradient of the matrix, transposed, (K, F), where the outputs hold that of the result."""
+        for moves, patches, out, _, _ in self.blocks:
+            carry_out(moves)
+            _add_gradient(patches, out, total, self._scratch)
 
 
 def batch_last_backward(
@@ -88,8 +111,13 @@ def _backward_weight(x: Array, dy: Array, dweight: Array, window: Window, scratc
     filters, channels, kh, kw = dweight.shape
     total = scratch("matrix gradient", (kw * kh * channels, filters))
     total.fill(0)
-    for rows in _blocks(x, dy, window):
-        _add_gradient(_patches(x, rows, dy.shape[1], window, scratch), dy[rows], total, scratch)
+    BatchLast(x, [(rows, dy[rows]) for rows in row_blocks(x, dy.shape, window)], window, scratch).add_gradient(total)
+    weight_gradient(total, dweight)
+
+
+def weight_gradient(total: Array, dweight: Array) -> None:
+    """Bring the gradient (kw kh C, F) that `add_gradient` sums up to the shape of the weights (F, C, kh, kw)."""
+    filters, channels, kh, kw = dweight.shape
     dweight[...] = total.reshape(kw, kh, channels, filters).transpose(3, 2, 1, 0)
 
 
@@ -103,7 +131,7 @@ def _backward_mirrored(
     matrix.reshape(channels, kw, kh, filters)[...] = weight[:, :, ::-1, ::-1].transpose(1, 3, 2, 0)
     total = scratch("matrix gradient", (kw * kh * filters, channels))
     total.fill(0)
-    for rows in _blocks(dy, dx, back):
+    for rows in row_blocks(dy, dx.shape, back):
         patches = _patches(dy, rows, dx.shape[1], back, scratch)
         _multiply(matrix, patches, dx[rows])
         _add_gradient(patches, x[rows], total, scratch)
@@ -118,7 +146,7 @@ def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scr
     matrix = scratch("places", (kh * kw * channels, filters))
     matrix.reshape(kh, kw, channels, filters)[...] = weight.transpose(2, 3, 1, 0)
     dx.fill(0)
-    for rows in _blocks(dx, dy, window):
+    for rows in row_blocks(dx, dy.shape, window):
         patches = scratch("patches", (rows.stop - rows.start, dy.shape[1], kh, kw, channels, count))
         _multiply(matrix, dy[rows], patches.reshape(*patches.shape[:2], -1, count))
         for i in range(kh):
@@ -129,11 +157,21 @@ def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scr
                 np.add(target, patches[lines, columns, i, j], out=target)
 
 
-def _blocks(x: Array, y: Array, window: Window) -> Iterator[slice]:
-    """Cut the rows of y (OH, OW, F, N) into blocks whose window rows and results fit the cache."""
-    height, width, filters, count = y.shape
-    line = (x.shape[1] * window.kernel[0] * x.shape[2] + width * filters) * count * y.itemsize
-    step = -(-height // -(-height * line // BLOCK_BYTES)) if line < BLOCK_BYTES else 1
+def row_blocks(x: Array, shape: Shape, window: Window, limit: int | None = None, unit: int = 1) -> Iterator[slice]:
+    """Cut the rows of a result (OH, OW, F, N) into blocks whose window rows and results fit the cache.
+
+    Parameters
+    ----------
+    limit
+        Bytes of a block; `BLOCK_BYTES` by default.
+    unit
+        Blocks are so many rows, or a multiple of it.
+    """
+    height, width, filters, count = shape
+    limit = BLOCK_BYTES if limit is None else limit
+    line = (x.shape[1] * window.kernel[0] * x.shape[2] + width * filters) * count * x.itemsize * unit
+    units = -(-height // unit)
+    step = unit * (-(-units // -(-units * line // limit)) if line < limit else 1)
     for first in range(0, height, step):
         yield slice(first, min(first + step, height))
 

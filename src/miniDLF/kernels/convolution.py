@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_backward, batch_last_weights
+from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_backward, batch_last_weights, row_blocks
 from miniDLF.kernels.enlarged import enlarged, enlarged_backward
 from miniDLF.kernels.few_filters import few_filters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
@@ -21,7 +21,7 @@ from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, is_batch_
 from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["Convolution", "arranged", "conv2d", "conv2d_backward"]
+__all__ = ["Convolution", "arranged", "arranging", "batched", "conv2d", "conv2d_backward"]
 
 #: Batches of raw images with so many channels become batch-last.
 RAW_CHANNELS = 2
@@ -32,12 +32,12 @@ MOST_WASTE = 2.4
 
 def arranged(x: Array, empty: Lend) -> Array:
     """Return x (N, C, H, W), or a copy, in the order of memory in which `conv2d` works."""
-    moves, images = _arranging(x, empty)
+    moves, images = arranging(x, empty)
     carry_out(moves)
     return images
 
 
-def _arranging(x: Array, empty: Lend) -> tuple[Moves, Array]:
+def arranging(x: Array, empty: Lend) -> tuple[Moves, Array]:
     """Return the copies that `arranged` makes, none or one, and what it returns.
 
     Images stay in the order in which they come, so that a network has one order throughout. Batches of raw images with
@@ -110,7 +110,7 @@ class Convolution:
         scratch: Scratch,
         factors: tuple[int, int] = (1, 1),
     ) -> None:
-        self._moves, self.x = _arranging(x, empty)
+        self._moves, self.x = arranging(x, empty)
         self._batched = batched(self.x)
         self._window, self._scratch, self._factors = window, scratch, factors
         count, _, height, width = x.shape
@@ -128,7 +128,8 @@ class Convolution:
         if not self._batched and not self._tiled:
             self._direct = Im2col(self._inputs, self._outputs, window, depth, scratch)
         elif factors == (1, 1) and not self._tiled and method != "few_filters":
-            self._direct = BatchLast(self._inputs, self._outputs, window, scratch)
+            rows = row_blocks(self._inputs, self._outputs.shape, window)
+            self._direct = BatchLast(self._inputs, [(r, self._outputs[r]) for r in rows], window, scratch)
 
     def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
         """Convolve what x holds now with weight (F, C, kh, kw), ordered in `matrices`, and add bias (F,)."""
@@ -147,6 +148,13 @@ class Convolution:
         else:
             few_filters(x, matrices.forward, bias, y, window, scratch)
         return self.y
+
+    def backward(
+        self, dy: Array, weight: Array, matrices: Matrices, dweight: Array, dbias: Array, empty: Lend | None
+    ) -> Array | None:
+        """Write the gradients dweight (F, C, kh, kw) and dbias (F,); return dx unless `empty` is None (not needed)."""
+        window, scratch, factors = self._window, self._scratch, self._factors
+        return conv2d_backward(self.x, dy, weight, matrices, window, dweight, dbias, empty, scratch, factors)
 
     def _matrix(self, weight: Array, matrices: Matrices) -> Array:
         """Return the weights in the order of a plain product, which is not there yet where tiles were expected."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.kernels.convolution import Convolution, conv2d_backward
+from miniDLF.kernels.convolution import Convolution
 from miniDLF.kernels.methods import choose_method, prepare_weights
+from miniDLF.kernels.pooled import PooledConvolution
 from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
@@ -129,30 +130,32 @@ class Conv2D(Layer):
         self._method = choose_method(self._kernel, self._stride, channels, self.filters)
         # Winograd's method saves more than a convolution of the small image would.
         self.absorbs_enlarging = self._stride == (1, 1) and self._method != "winograd"
+        self.absorbs_pooling = self._method == "direct"
         return (self.filters, *output)
 
     def prepare(self, shared: Shared) -> None:
         shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        convolution = call.once(x, self._convolution)
+        convolution = call.convolution = call.once(x, self._convolution)
         bias = self.bias.value if self.bias is not None else call.zeros("bias", (self.filters,))
-        return convolution.run(self.weight.value, bias, call.shared.matrices)  # (N, F, OH, OW)
-
-    def _convolution(self, x: Array, call: Call) -> Convolution:
-        (down, across), (height, width) = call.enlarges, x.shape[2:]
-        call.window = self._window(height * down, width * across)
-        shape, (empty, scratch) = self.weight.shape, (call.empty, call.scratch)
-        result = Convolution(x, shape, self._method, call.window, empty, scratch, call.enlarges)
-        call.x = result.x
-        return result
+        y: Array = convolution.run(self.weight.value, bias, call.shared.matrices)
+        return y  # (N, F, OH, OW)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, F, OH, OW)
         dweight = call.grad(self.weight)
         dbias = call.grad(self.bias) if self.bias is not None else call.scratch("dbias", (self.filters,))
-        weight, matrices, scratch = self.weight.value, call.shared.matrices, call.scratch
         empty = call.empty if call.needs_dx else None
-        return conv2d_backward(call.x, dy, weight, matrices, call.window, dweight, dbias, empty, scratch, call.enlarges)
+        dx: Array | None = call.convolution.backward(dy, self.weight.value, call.shared.matrices, dweight, dbias, empty)
+        return dx
+
+    def _convolution(self, x: Array, call: Call) -> Convolution | PooledConvolution:
+        (down, across), (height, width) = call.enlarges, x.shape[2:]
+        window, shape = self._window(height * down, width * across), self.weight.shape
+        if call.pools is not None:
+            pools, keeps = call.pools, call.keeps
+            return PooledConvolution(x, shape, self._method, window, pools, keeps, call.empty, call.scratch)
+        return Convolution(x, shape, self._method, window, call.empty, call.scratch, call.enlarges)
 
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)

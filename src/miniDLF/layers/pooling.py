@@ -71,6 +71,7 @@ class Pooling2D(Layer):
         (kh, kw), (rows, columns) = self._window.kernel, output
         tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
         self.absorbs_rectifier = self.mode == "avg" and tiled
+        self.pools = self._pooling if tiled else None
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)

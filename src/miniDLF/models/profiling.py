@@ -150,7 +150,7 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
         backward = step.layer.backward_flops(received, step.node.shape, any(step.needs_dx)) if step.learns else 0
         result.append(
             LayerProfile(
-                " + ".join(names[part] for part in (*step.joined, step.layer)),
+                " + ".join(names[part] for part in step.layers),
                 _milliseconds(layer.forward_seconds),
                 _milliseconds(layer.backward_seconds),
                 len(batch) * step.layer.flops(received, step.node.shape),

@@ -1,0 +1,132 @@
+"""A convolution and the pooling behind it, some rows at a time, so that the pooling finds its input in the cache.
+
+The result of a convolution is several times the size of the images and of the pooled result. Layer by layer it is
+written to memory and read again, and so is its gradient; here a block of rows is convolved, pooled, and in inference
+forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from miniDLF.kernels.batch_last import BatchLast, row_blocks, weight_gradient
+from miniDLF.kernels.convolution import Convolution, arranging, batched, conv2d_backward
+from miniDLF.kernels.methods import Lend, Matrices, Method
+from miniDLF.kernels.pool import Pool
+from miniDLF.kernels.tiles import Pooling, Tiles, tiles_backward
+from miniDLF.kernels.windows import Scratch, Window, carry_out
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["PooledConvolution"]
+
+#: Bytes of window rows and results of a block.
+BLOCK_BYTES = 2 << 20
+
+
+class PooledConvolution:
+    """`Convolution` by the direct method, and a pooling whose windows tile its result.
+
+    Batches in batch-last memory are worked on in blocks of rows, others step by step.
+
+    Parameters
+    ----------
+    x, shape, method, window
+        As for `Convolution`.
+    keeps
+        Whether backward may come: then the result of the convolution is kept.
+
+    Attributes
+    ----------
+    y : (N, F, OH, OW)
+        The pooled result of `run`.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        shape: Shape,
+        method: Method,
+        window: Window,
+        pooling: Pooling,
+        keeps: bool,
+        empty: Lend,
+        scratch: Scratch,
+    ) -> None:
+        self._window, self._pooling, self._empty, self._scratch = window, pooling, empty, scratch
+        self._moves, self.x = arranging(x, empty)
+        self._convolution: Convolution | None = None
+        if not batched(self.x):
+            self._convolution = Convolution(self.x, shape, method, window, empty, scratch)
+            self._pool = Pool(self._convolution.y, pooling, self._lend_pooled, scratch)
+            self.y = self._pool.y
+            return
+        inputs, unit = self.x.transpose(2, 3, 1, 0), pooling.window.kernel[0]
+        height, width = window.positions(*x.shape[2:])
+        size = (height, width, shape[0], len(x))
+        pooled = empty("pooled", (height // unit, width // pooling.window.kernel[1], shape[0], len(x)))
+        self._pooled, self._line, self.y = pooled, size[2:], pooled.transpose(3, 2, 0, 1)
+        self._kept = empty("y", size) if keeps else None
+        self._blocks: list[tuple[slice, BatchLast, Tiles, Array]] = []
+        for rows in row_blocks(inputs, size, window, BLOCK_BYTES, unit):
+            part = scratch("rows", (rows.stop - rows.start, *size[1:])) if self._kept is None else self._kept[rows]
+            convolution = BatchLast(inputs, [(rows, part)], window, scratch)
+            places = slice(rows.start // unit, rows.stop // unit)
+            tiles = Tiles(_as_one(part), _as_one(pooled[places]), pooling, scratch)
+            self._blocks.append((places, convolution, tiles, part))
+
+    def _lend_pooled(self, name: str, *arguments: Any) -> Array:
+        lent: Array = self._empty("pooled " + name, *arguments)
+        return lent
+
+    def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
+        """Convolve what x holds now and pool the result; return y."""
+        carry_out(self._moves)
+        if self._convolution is not None:
+            self._convolution.run(weight, bias, matrices)
+            return self._pool.run()
+        for _, convolution, tiles, _ in self._blocks:
+            convolution.run(matrices.forward, bias)
+            tiles.run()
+        return self.y
+
+    def backward(
+        self, dy: Array, weight: Array, matrices: Matrices, dweight: Array, dbias: Array, empty: Lend | None
+    ) -> Array | None:
+        """Write the gradients dweight (F, C, kh, kw) and dbias (F,); return dx unless `empty` is None (not needed)."""
+        scratch, window = self._scratch, self._window
+        if self._convolution is not None:
+            gradient = self._pool.backward(dy, overwrites=True)
+            return conv2d_backward(self.x, gradient, weight, matrices, window, dweight, dbias, empty, scratch)
+        outputs = dy.transpose(2, 3, 1, 0)
+        if not outputs.flags.c_contiguous:
+            copy = scratch("batch last", outputs.shape)
+            np.copyto(copy, outputs)
+            outputs = copy
+        if empty is not None and self._kept is not None:
+            for places, _, _, part in self._blocks:
+                self._pool_backward(places, outputs, part)
+            kept = self._kept.transpose(3, 2, 0, 1)
+            return conv2d_backward(self.x, kept, weight, matrices, window, dweight, dbias, empty, scratch)
+        filters, channels, kh, kw = weight.shape
+        total, lines = scratch("matrix gradient", (kw * kh * channels, filters)), scratch("lines", self._line)
+        total.fill(0)
+        lines.fill(0)
+        for places, convolution, _, part in self._blocks:
+            self._pool_backward(places, outputs, part)
+            convolution.add_gradient(total)
+            np.add(lines, np.add.reduce(part, axis=(0, 1), out=scratch("lines of a block", self._line)), out=lines)
+        weight_gradient(total, dweight)
+        np.add.reduce(lines, axis=1, out=dbias)
+        return None
+
+    def _pool_backward(self, places: slice, outputs: Array, part: Array) -> None:
+        """Put the gradient of some rows of the convolution in their place."""
+        pooled, gradient, images = (_as_one(array) for array in (self._pooled[places], outputs[places], part))
+        tiles_backward(images, pooled, gradient, self._pooling, images, self._scratch)
+
+
+def _as_one(images: Array) -> Array:
+    """View (H, W, C, N) as one image of C N channels, (1, H, W, C N)."""
+    return images.reshape(1, *images.shape[:2], -1)
