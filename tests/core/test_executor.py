@@ -145,8 +145,8 @@ def test_all_parameters_are_views_of_one_buffer() -> None:
 
 
 def test_bounds_and_tree() -> None:
-    assert bounds(10, 4) == [(0, 2), (2, 5), (5, 7), (7, 10)]
-    assert bounds(2, 4) == [(0, 1), (1, 2)]
+    assert bounds(10, 4) == ((0, 2), (2, 5), (5, 7), (7, 10))
+    assert bounds(2, 4) == ((0, 1), (1, 2))
     assert tree(lambda a, b: f"({a}{b})", "abcde") == "(((ab)(cd))e)"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.batch import Batch
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
@@ -127,6 +128,7 @@ class Shard:
     ) -> None:
         self.program = program
         self.gradients = gradients
+        self.training = gradients is not None
         self.workspace = Workspace(buffers.dtype)
         scratch = Workspace(buffers.dtype)
         self.values: list[Any] = [None] * program.size
@@ -147,7 +149,7 @@ class Shard:
                 for parameter, array in own.items():
                     collected.setdefault(parameter, []).append((position, array))
             call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
-            call.training = gradients is not None
+            call.training = self.training
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
             call.enlarges, call.rectifies = step.enlarges, step.rectifies
@@ -183,6 +185,7 @@ class Shard:
         """Set the mode of every call."""
         for call in self.calls:
             call.training = training
+        self.training = training
 
     def forward(self, inputs: Sequence[Array]) -> list[Array]:
         """Run all steps and return the outputs; for inference, where nothing has to wait for other shards."""
@@ -192,17 +195,15 @@ class Shard:
             values[target] = forward(sources(values), call)
         return [values[place] for place in self.program.outputs]
 
-    def run(
-        self, inputs: Sequence[Array], targets: Sequence[Array], weights: Sequence[Array], backward: bool = True
-    ) -> Generator[tuple[Any, Any], Any, None]:
-        """Go forward, take the losses, and go back.
+    def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[tuple[Any, Any], Any, None]:
+        """Gather the rows from `start` to `stop`, go forward, take the losses, and go back.
 
         Where a layer needs statistics of the whole batch the generator yields ``(merge, statistics of this shard)`` and
         is sent the merged ones; the executor joins the shards there.
         """
         program, values = self.program, self.values
+        inputs, self.targets, self.weights = batch.part(start, stop, self.workspace)
         values[: len(inputs)] = inputs
-        self.targets, self.weights = list(targets), list(weights)
         for forward, call, sources, target, meets in self._forward:
             x = sources(values)
             if meets is not None and call.training:
