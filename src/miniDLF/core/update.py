@@ -47,11 +47,12 @@ class Updater:
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
-        self._cuts = slices = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
+        self._cuts = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
         self._scratch = [Workspace(buffers.dtype)]
+        self._values = [buffers.values[cut] for cut in self._cuts]
         self._local: list[dict[str, Array]] = [
             {name: array if name.startswith("_") else array[cut] for name, array in self.state.items()}
-            for cut in slices
+            for cut in self._cuts
         ]
 
     def join(self, parts: Sequence[Array]) -> None:
@@ -88,15 +89,14 @@ class Updater:
             slot.parameter.constraint.apply(slot.parameter.value)
 
     def _apply(self, parts: Sequence[Array], rate: float, step: int, numbers: range, workspace: Workspace) -> None:
-        values, update, lend = self.buffers.values, self.optimizer.update, workspace.empty
+        update, lend = self.optimizer.update, workspace.empty
         keeps = (step - 1) % SNAPSHOT == 0
 
         def scratch(name: str, size: int) -> Array:
             return lend(name, (size,))
 
         for number in numbers:
-            cut = self._cuts[number]
-            value = values[cut]
+            cut, value = self._cuts[number], self._values[number]
             if keeps:
                 np.copyto(self.previous[cut], value)
             if len(parts) == 1:

@@ -107,7 +107,7 @@ class CategoricalCrossentropy(ClassLoss):
         if target.ndim == logits.ndim:
             return self._fused_soft(rows, target, share, prediction, grad, total, empty)
         index = label_index(target, classes, places)
-        score = rows.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+        score = rows.take(index, out=empty("loss score", (count,)), mode="clip")
         a = self.label_smoothing
         if a:
             even = row_sums(rows, empty("loss even", (count,)))
@@ -153,7 +153,7 @@ class CategoricalCrossentropy(ClassLoss):
         grad = empty("loss grad", prediction.shape)
         if target.ndim < prediction.ndim and not self.label_smoothing:
             index = label_index(target, classes, empty("loss index", (count,), np.intp))
-            right = prediction.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+            right = prediction.take(index, out=empty("loss score", (count,)), mode="clip")
             grad.fill(0)
             slope = spread_over(share, count, empty) * (right >= tiny)
             np.maximum(right, tiny, out=right)

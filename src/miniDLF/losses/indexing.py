@@ -26,7 +26,7 @@ def _starts(rows: int, classes: int) -> Array:
 
 def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:
     """Return the places of the labels (any shape) in the flat array of scores (rows, classes)."""
-    flat = labels.reshape(-1)
+    flat = labels.ravel()
     return np.add(_starts(flat.size, classes), flat, out=out)
 
 
@@ -48,7 +48,7 @@ def shift_rows(scores: Array, out: Array, best: Array, largest: Array) -> Array:
     """
     rows, classes = scores.shape
     np.add(scores.argmax(1, out=best), _starts(rows, classes), out=best)
-    scores.reshape(-1).take(best, out=largest, mode="clip")  # "clip" writes straight to `out`
+    scores.take(best, out=largest, mode="clip")  # from the flat array; "clip" writes straight to `out`
     return np.subtract(scores, largest[:, None], out=out)
 
 
