@@ -157,6 +157,7 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        self._heads = list(enumerate(zip(program.heads, program.outputs, program.fused, strict=False)))
         self._line_up()
 
     def _line_up(self) -> None:
@@ -232,10 +233,10 @@ class Shard:
             self.square = float(self.gradients.dot(self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
-        program, empty = self.program, self.workspace.empty
+        empty = self.workspace.empty
         self.losses.clear()
         self.predictions.clear()
-        for number, (head, place) in enumerate(zip(program.heads, program.outputs, strict=True)):
+        for number, (head, place, fused) in self._heads:
             output, weights = self.values[place], self.weights[number]
             if head.weight != 1.0:
                 weights = weights * head.weight
@@ -244,7 +245,7 @@ class Shard:
                 ordered = lend("output", output.shape)
                 np.copyto(ordered, output)
                 output = ordered
-            if program.fused[number]:
+            if fused:
                 loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
             else:
                 loss, dy = head.loss.value_and_grad(output, self.targets[number], weights, lend)
