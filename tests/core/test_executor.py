@@ -145,8 +145,8 @@ def test_all_parameters_are_views_of_one_buffer() -> None:
 
 
 def test_bounds_and_tree() -> None:
-    assert bounds(10, 4) == [(0, 2), (2, 5), (5, 7), (7, 10)]
-    assert bounds(2, 4) == [(0, 1), (1, 2)]
+    assert bounds(10, 4) == ((0, 2), (2, 5), (5, 7), (7, 10))
+    assert bounds(2, 4) == ((0, 1), (1, 2))
     assert tree(lambda a, b: f"({a}{b})", "abcde") == "(((ab)(cd))e)"
 
 
@@ -263,6 +263,16 @@ def test_small_work_is_one_shard_and_large_work_one_a_thread() -> None:
             assert (executor.shards_for(small), executor.shards_for(large)) == (1, 3), shape
     finally:
         miniDLF.set_threads(before)
+
+
+def test_a_shard_that_is_added_runs_in_the_mode_of_the_step() -> None:
+    model = Sequential([Dense(4, input_shape=(3,)), Dropout(0.5), Dense(1)], seed=0, shards=2)
+    model.compile("mse", "sgd")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    engine, convert = model.engine(), model.converter()
+    engine.loss(convert.batch(x[:1], y[:1]), training=False)  # one row, so one shard
+    assert engine.loss(convert.batch(x, y), training=False) == pytest.approx(model.evaluate(x, y), rel=1e-5)
 
 
 def test_set_threads() -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared
 from miniDLF.core.graph import Graph
@@ -37,28 +36,6 @@ CHUNK_UNIT = 16
 FEW_WEIGHTS = 65_536
 
 _DONE = object()
-
-
-@dataclass
-class Batch:
-    """Arrays of a batch, or whole data sets with the `rows` that make up the batch.
-
-    Gathering the rows is part of each shard's work, so it is spread over the threads.
-    """
-
-    inputs: Sequence[Array]
-    targets: Sequence[Array]
-    weights: Sequence[Array | None]
-    rows: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs[0]) if self.rows is None else len(self.rows)
-
-
-def bounds(count: int, parts: int) -> list[tuple[int, int]]:
-    """Cut `count` rows into `parts` runs whose lengths differ by one at the most; empty runs are left out."""
-    edges = [count * part // parts for part in range(parts + 1)]
-    return [(start, stop) for start, stop in pairwise(edges) if stop > start]
 
 
 def tree(merge: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
@@ -110,11 +87,11 @@ class Executor:
         self._flops = graph.flops()
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
+        self._active: list[Shard] = []
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
         self._idle: deque[_Inference] = deque()
-        self._even: dict[tuple[int, int], Array] = {}
         per_row = sum(int(np.prod(node.shape)) for node in graph.nodes) * buffers.dtype.itemsize
         self._chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(per_row, 1)))
 
@@ -131,7 +108,7 @@ class Executor:
 
     def active(self) -> list[Shard]:
         """The shards of the last step; their targets and predictions are there for the metrics."""
-        return self._shards[: self._last]
+        return self._active
 
     def step(self, batch: Batch, number: int, *, training: bool = True, backward: bool = True) -> list[float]:
         """Run one batch; leave the gradients of its mean loss in ``buffers.gradients``; return the loss of each head.
@@ -148,81 +125,47 @@ class Executor:
             layer.prepare(shared)
         total = len(batch)
         cuts = bounds(total, self.shards_for(total))
-        while len(self._shards) < len(cuts):
-            self._shards.append(self._new_shard(program))
-        self._last = len(cuts)
-        shards = self._shards[: self._last]
-        if shards[0].calls and shards[0].calls[0].training != training:
-            for shard in self._shards:
-                shard.set_training(training)
-        runs = [self._begin(shard, batch, cut, total, backward) for shard, cut in zip(shards, cuts, strict=True)]
-        if len(runs) == 1:
-            _drive_one(runs[0])
-        else:
-            with single_threaded_blas:
-                _drive(runs, _in_turn if self._small(total) else POOL.run)
+        shards = self._ready(program, len(cuts), training)
+        if len(shards) == 1:
+            _drive_one(shards[0].run(batch, *cuts[0], backward))
+            return list(shards[0].losses)
+        runs = [shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)]
+        with single_threaded_blas:
+            _drive(runs, _in_turn if self._small(total) else POOL.run)
         return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
+
+    def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
+        """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
+        if count != len(self._active):
+            self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
+            self._active = self._shards[:count]
+        for shard in self._active:
+            if shard.training != training:
+                shard.set_training(training)
+        return self._active
 
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
-        return [shard.gradients for shard in self._shards[: self._last] if shard.gradients is not None]
+        return [shard.gradients for shard in self._active if shard.gradients is not None]
 
     def finite(self) -> bool:
         """Say whether all gradients of the last step are finite."""
-        shards = self.active()
-        if math.isfinite(sum([shard.square for shard in shards])):
+        if math.isfinite(sum([shard.square for shard in self._active])):
             return True
         # A square may overflow where the gradient does not.
-        return all(shard.gradients is None or np.isfinite(shard.gradients).all() for shard in shards)
+        return all(np.isfinite(gradient).all() for gradient in self.gradient_parts())
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""
         for position, layer in self._stateful:
             layer.update_state(self._shards[0].calls[position])
 
-    def _new_shard(self, program: Program) -> Shard:
-        number = len(self._shards)
+    def _new_shard(self, program: Program, number: int) -> Shard:
         gradients = self.buffers.gradients
         if number:
             gradients = aligned_empty(gradients.size, gradients.dtype)
             gradients.fill(0)
         return Shard(program, self.buffers, gradients, self._shared, self.clock, number)
-
-    def _begin(self, shard: Shard, batch: Batch, cut: tuple[int, int], total: int, backward: bool) -> Iterator[Any]:
-        """Gather the shard's rows, then run it: a generator, so that gathering too happens on the shard's thread."""
-        inputs = [self._rows(shard, f"x{i}", array, batch.rows, cut) for i, array in enumerate(batch.inputs)]
-        targets = [self._rows(shard, f"t{i}", array, batch.rows, cut, False) for i, array in enumerate(batch.targets)]
-        weights = [
-            self._even_weights(cut[1] - cut[0], total)
-            if array is None
-            else self._rows(shard, f"w{i}", array, batch.rows, cut) / total
-            for i, array in enumerate(batch.weights)
-        ]
-        yield from shard.run(inputs, targets, weights, backward)
-
-    def _even_weights(self, rows: int, total: int) -> Array:
-        weights = self._even.get((rows, total))
-        if weights is None:
-            weights = self._even[(rows, total)] = np.full(rows, 1.0 / total, self.buffers.dtype)
-        return weights
-
-    def _rows(
-        self, shard: Shard, name: str, array: Array, rows: Array | None, cut: tuple[int, int], cast: bool = True
-    ) -> Array:
-        start, stop = cut
-        wanted = self.buffers.dtype if cast or array.dtype.kind == "f" else array.dtype
-        if rows is None:
-            part = array[start:stop]
-        else:
-            shape = (stop - start, *array.shape[1:])
-            part = shard.workspace.empty(name, shape, array.dtype)
-            # "clip" writes straight to `out`; the default mode would gather into a buffer of its own first.
-            array.take(rows[start:stop], 0, part, "clip")
-        if part.dtype == wanted:
-            return part
-        converted = shard.workspace.empty(name + " cast", part.shape, wanted)
-        np.copyto(converted, part, casting="unsafe")
-        return converted
 
     # Inference ------------------------------------------------------------------------------------------------------
 
@@ -278,12 +221,10 @@ class _Inference:
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
 
-        Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
+        Anybody may write to the weights at any time, so they are compared: 4 us for those of the specified CNN, whose
         preparation takes 17.
         """
-        if not self._shared:
-            return
-        if self._known is not None and all((a == b).all() for a, b in zip(self._weights, self._known, strict=True)):
+        if not self._shared or (self._known is not None and not any(map(_differ, self._weights, self._known))):
             return
         for layer, shared in self._shared.items():
             layer.prepare(shared)
@@ -296,12 +237,16 @@ class _Inference:
         return self._shards[number]
 
 
+def _differ(a: Array, b: Array) -> bool:
+    return bool(np.count_nonzero(a != b))  # a method like `all` goes through Python: 1 us more
+
+
 def _drive_one(run: Iterator[Any]) -> None:
     """Run the only shard: its statistics are those of the whole batch."""
+    met = next(run, None)
     try:
-        _, statistics = next(run)
-        while True:
-            _, statistics = run.send(statistics)  # type: ignore[attr-defined]
+        while met is not None:
+            met = run.send(met[1])  # type: ignore[attr-defined]
     except StopIteration:
         return
 

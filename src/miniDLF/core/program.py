@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.batch import Batch
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
@@ -135,6 +136,7 @@ class Shard:
     ) -> None:
         self.program = program
         self.gradients = gradients
+        self.training = gradients is not None
         self.workspace = Workspace(buffers.dtype)
         scratch = Workspace(buffers.dtype)
         self.values: list[Any] = [None] * program.size
@@ -155,7 +157,7 @@ class Shard:
                 for parameter, array in own.items():
                     collected.setdefault(parameter, []).append((position, array))
             call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
-            call.training = call.keeps = gradients is not None
+            call.training = call.keeps = self.training
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
             call.enlarges, call.rectifies, call.pools = step.enlarges, step.rectifies, step.pools
@@ -163,6 +165,7 @@ class Shard:
                 call.shared = shared[step.layer]
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
+        self._heads = list(enumerate(zip(program.heads, program.outputs, program.fused, strict=False)))
         self._line_up()
 
     def _line_up(self) -> None:
@@ -191,6 +194,7 @@ class Shard:
         """Set the mode of every call."""
         for call in self.calls:
             call.training = training
+        self.training = training
 
     def forward(self, inputs: Sequence[Array]) -> list[Array]:
         """Run all steps and return the outputs; for inference, where nothing has to wait for other shards."""
@@ -200,17 +204,15 @@ class Shard:
             values[target] = forward(sources(values), call)
         return [values[place] for place in self.program.outputs]
 
-    def run(
-        self, inputs: Sequence[Array], targets: Sequence[Array], weights: Sequence[Array], backward: bool = True
-    ) -> Generator[tuple[Any, Any], Any, None]:
-        """Go forward, take the losses, and go back.
+    def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[tuple[Any, Any], Any, None]:
+        """Gather the rows from `start` to `stop`, go forward, take the losses, and go back.
 
         Where a layer needs statistics of the whole batch the generator yields ``(merge, statistics of this shard)`` and
         is sent the merged ones; the executor joins the shards there.
         """
         program, values = self.program, self.values
+        inputs, self.targets, self.weights = batch.part(start, stop, self.workspace)
         values[: len(inputs)] = inputs
-        self.targets, self.weights = list(targets), list(weights)
         for forward, call, sources, target, meets in self._forward:
             x = sources(values)
             if meets is not None and call.training:
@@ -239,10 +241,10 @@ class Shard:
             self.square = float(self.gradients.dot(self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
-        program, empty = self.program, self.workspace.empty
+        empty = self.workspace.empty
         self.losses.clear()
         self.predictions.clear()
-        for number, (head, place) in enumerate(zip(program.heads, program.outputs, strict=True)):
+        for number, (head, place, fused) in self._heads:
             output, weights = self.values[place], self.weights[number]
             if head.weight != 1.0:
                 weights = weights * head.weight
@@ -251,7 +253,7 @@ class Shard:
                 ordered = lend("output", output.shape)
                 np.copyto(ordered, output)
                 output = ordered
-            if program.fused[number]:
+            if fused:
                 loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
             else:
                 loss, dy = head.loss.value_and_grad(output, self.targets[number], weights, lend)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.batch import bounds
 from miniDLF.core.buffers import Buffers
-from miniDLF.core.executor import bounds, tree
+from miniDLF.core.executor import tree
 from miniDLF.kernels.threads import POOL
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
@@ -46,11 +47,12 @@ class Updater:
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
-        self._cuts = slices = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
-        self._scratch: list[Workspace] = []
+        self._cuts = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
+        self._scratch = [Workspace(buffers.dtype)]
+        self._values = [buffers.values[cut] for cut in self._cuts]
         self._local: list[dict[str, Array]] = [
             {name: array if name.startswith("_") else array[cut] for name, array in self.state.items()}
-            for cut in slices
+            for cut in self._cuts
         ]
 
     def join(self, parts: Sequence[Array]) -> None:
@@ -87,18 +89,19 @@ class Updater:
             slot.parameter.constraint.apply(slot.parameter.value)
 
     def _apply(self, parts: Sequence[Array], rate: float, step: int, numbers: range, workspace: Workspace) -> None:
-        values, update, lend = self.buffers.values, self.optimizer.update, workspace.empty
+        update, lend = self.optimizer.update, workspace.empty
         keeps = (step - 1) % SNAPSHOT == 0
 
         def scratch(name: str, size: int) -> Array:
             return lend(name, (size,))
 
         for number in numbers:
-            cut = self._cuts[number]
-            value = values[cut]
+            cut, value = self._cuts[number], self._values[number]
             if keeps:
                 np.copyto(self.previous[cut], value)
-            if len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
+            if len(parts) == 1:
+                gradient = parts[0][cut]
+            elif len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
                 gradient = np.add(parts[0][cut], parts[1][cut], out=scratch("gradient", value.size))
             else:
                 gradient = _sum_of(parts, cut)
@@ -117,12 +120,11 @@ class Updater:
     def _share(self, work: Any) -> None:
         """Run `work` over all slices: consecutive runs of them on the threads."""
         threads = min(POOL.threads, len(self._cuts))
+        if threads <= 1:
+            work(range(len(self._cuts)), self._scratch[0])
+            return
         while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
-        if threads <= 1:
-            if self._cuts:
-                work(range(len(self._cuts)), self._scratch[0])
-            return
         cuts = bounds(len(self._cuts), threads)
         POOL.run([partial(work, range(*cut), self._scratch[number]) for number, cut in enumerate(cuts)])
 

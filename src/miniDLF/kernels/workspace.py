@@ -42,9 +42,10 @@ class Workspace:
 
     def empty(self, name: str, shape: Shape, dtype: DTypeLike | None = None) -> Array:
         """Return the array lent under `name`: C-contiguous, of the given shape, its content undefined."""
-        key = (name, shape, dtype)
-        view = self._views.get(key)
-        return self._lend(key) if view is None else view
+        try:
+            return self._views[name, shape, dtype]
+        except KeyError:
+            return self._lend((name, shape, dtype))
 
     def zeros(self, name: str, shape: Shape, dtype: DTypeLike | None = None) -> Array:
         """Return the array lent under `name`, filled with zeros."""

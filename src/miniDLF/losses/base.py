@@ -116,7 +116,7 @@ def fresh(like: Array) -> Empty:
 
 def per_row(weights: Array, array: Array) -> Array:
     """Shape (N,) weights so that they multiply the rows of `array` (N, ...)."""
-    return weights.reshape(-1, *(1,) * (array.ndim - 1))
+    return weights.reshape((-1,) + (1,) * (array.ndim - 1))
 
 
 def weighted_sum(each: Array, weights: Array) -> float:

@@ -101,22 +101,22 @@ class CategoricalCrossentropy(ClassLoss):
         share = self.shares(weights, count // max(samples, 1))
         prediction, grad = empty("loss prediction", shape), empty("loss grad", shape)
         rows = prediction.reshape(count, classes)
-        total = empty("loss total", (count, 1))
+        total = empty("loss total", (count,))
         places = empty("loss places", (count,), np.intp)
         shift_rows(logits.reshape(count, classes), rows, places, total)
         if target.ndim == logits.ndim:
             return self._fused_soft(rows, target, share, prediction, grad, total, empty)
         index = label_index(target, classes, places)
-        score = rows.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+        score = rows.take(index, out=empty("loss score", (count,)), mode="clip")
         a = self.label_smoothing
         if a:
-            even = row_sums(rows, empty("loss even", (count, 1))).reshape(-1)
+            even = row_sums(rows, empty("loss even", (count,)))
             np.multiply(score, 1.0 - a, out=score)
             np.add(score, np.multiply(even, a / classes, out=even), out=score)
         exp_rows(rows, total)
-        np.divide(rows, total, out=rows)  # softmax
+        np.divide(rows, total[:, None], out=rows)  # softmax
         np.log(total, out=total)
-        np.subtract(total.reshape(-1), score, out=score)  # log sum exp(z) - z_label
+        np.subtract(total, score, out=score)  # log sum exp(z) - z_label
         if a:
             np.subtract(prediction, a / classes, out=grad)
             np.multiply(grad, per_row(share, grad), out=grad)
@@ -132,17 +132,17 @@ class CategoricalCrossentropy(ClassLoss):
         count = len(rows)
         soft = self.smoothed(target, prediction, empty)
         np.multiply(prediction, soft, out=grad)
-        score = row_sums(grad.reshape(rows.shape), empty("loss score", (count, 1)))
-        mass = row_sums(soft.reshape(rows.shape), empty("loss even", (count, 1)))
+        score = row_sums(grad.reshape(rows.shape), empty("loss score", (count,)))
+        mass = row_sums(soft.reshape(rows.shape), empty("loss even", (count,)))
         exp_rows(rows, total)
-        np.divide(rows, total, out=rows)
-        np.multiply(rows, mass, out=grad.reshape(rows.shape))  # the rows of targets sum to 1 only up to rounding
+        np.divide(rows, total[:, None], out=rows)
+        np.multiply(rows, mass[:, None], out=grad.reshape(rows.shape))  # targets sum to 1 only up to rounding
         np.subtract(grad, soft, out=grad)
         np.multiply(grad, per_row(share, grad), out=grad)
         np.log(total, out=total)
         np.multiply(total, mass, out=total)
         np.subtract(total, score, out=score)
-        return total_of(score.reshape(-1), share), grad, prediction
+        return total_of(score, share), grad, prediction
 
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         if self.from_logits:
@@ -153,7 +153,7 @@ class CategoricalCrossentropy(ClassLoss):
         grad = empty("loss grad", prediction.shape)
         if target.ndim < prediction.ndim and not self.label_smoothing:
             index = label_index(target, classes, empty("loss index", (count,), np.intp))
-            right = prediction.reshape(-1).take(index, out=empty("loss score", (count,)), mode="clip")
+            right = prediction.take(index, out=empty("loss score", (count,)), mode="clip")
             grad.fill(0)
             slope = spread_over(share, count, empty) * (right >= tiny)
             np.maximum(right, tiny, out=right)
@@ -168,9 +168,7 @@ class CategoricalCrossentropy(ClassLoss):
         np.multiply(grad, per_row(-share, grad), out=grad)
         np.log(clipped, out=clipped)
         np.multiply(clipped, soft, out=clipped)
-        return -total_of(
-            row_sums(clipped.reshape(count, classes), empty("loss total", (count, 1))).reshape(-1), share
-        ), grad
+        return -total_of(row_sums(clipped.reshape(count, classes), empty("loss total", (count,))), share), grad
 
     def row_losses(self, logarithms: Array, target: Array) -> Array:
         return -np.sum(target * logarithms, axis=-1)
@@ -203,7 +201,7 @@ class KLDivergence(Loss):
         logarithm = np.log(each, out=empty("loss each", prediction.shape))
         np.multiply(logarithm, target, out=logarithm)
         rows = logarithm.reshape(-1, prediction.shape[-1])
-        value = total_of(row_sums(rows, empty("loss total", (len(rows), 1))).reshape(-1), share)
+        value = total_of(row_sums(rows, empty("loss total", (len(rows),))), share)
         np.multiply(grad, np.equal(prediction, clipped, out=empty("loss inside", prediction.shape, np.bool_)), out=grad)
         return value, np.multiply(grad, per_row(-share, grad), out=grad)
 
@@ -224,8 +222,9 @@ def spread_over(share: Array, count: int, empty: Empty) -> Array:
 
 
 def total_of(rows: Array, share: Array) -> float:
-    """Return the weighted sum of the rows' losses; sequences are added up in double precision."""
+    """Return the weighted sum of the rows' losses, in double precision."""
     if rows.size == share.size:
-        return float(np.add.reduce(rows * share, dtype=np.float64))
-    samples = np.add.reduce(rows.reshape(len(share), -1), axis=1, dtype=np.float64)
-    return float(np.dot(samples, share))
+        samples = rows.astype(np.float64)
+    else:
+        samples = np.add.reduce(rows.reshape(len(share), -1), axis=1, dtype=np.float64)
+    return float(samples.dot(share))

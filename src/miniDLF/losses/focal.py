@@ -43,13 +43,13 @@ class CategoricalFocalCrossentropy(ClassLoss):
         share = self.shares(weights, count // max(len(weights), 1))
         prediction, grad = empty("loss prediction", logits.shape), empty("loss grad", logits.shape)
         p, dz = prediction.reshape(count, classes), grad.reshape(count, classes)
-        total = empty("loss total", (count, 1))
+        total = empty("loss total", (count,))
         shift_rows(logits.reshape(count, classes), p, empty("loss best", (count,), np.intp), total)
         logarithm = empty("loss logarithm", p.shape)
         np.copyto(logarithm, p)
         exp_rows(p, total)
-        np.divide(p, total, out=p)
-        np.subtract(logarithm, np.log(total, out=total), out=logarithm)
+        np.divide(p, total[:, None], out=p)
+        np.subtract(logarithm, np.log(total, out=total)[:, None], out=logarithm)
         soft = self.smoothed(target, prediction, empty).reshape(p.shape)
         factor, ratio = self._focus(p, empty)
         # h = p dL/dp, finite also where p is 0; through the softmax dL/dz = h - p sum(h).
@@ -57,7 +57,7 @@ class CategoricalFocalCrossentropy(ClassLoss):
         np.multiply(h, logarithm, out=h)
         np.subtract(h, factor, out=h)
         np.multiply(h, soft, out=h)
-        np.multiply(p, row_sums(h, total), out=dz)
+        np.multiply(p, row_sums(h, total)[:, None], out=dz)
         np.subtract(h, dz, out=dz)
         np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
         return self._value(factor, soft, logarithm, share, total), grad, prediction
@@ -79,7 +79,7 @@ class CategoricalFocalCrossentropy(ClassLoss):
         np.subtract(np.multiply(ratio, logarithm, out=ratio), dp, out=dp)
         np.multiply(dp, soft, out=dp)
         np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
-        return self._value(factor, soft, logarithm, share, empty("loss total", (shape[0], 1))), grad
+        return self._value(factor, soft, logarithm, share, empty("loss total", (shape[0],))), grad
 
     def row_losses(self, logarithms: Array, target: Array) -> Array:
         factor = np.maximum(1.0 - np.exp(logarithms), 0.0) ** self.gamma
@@ -97,4 +97,4 @@ class CategoricalFocalCrossentropy(ClassLoss):
         """Return the weighted sum of the losses, and overwrite `factor` and `total`."""
         np.multiply(factor, soft, out=factor)
         np.multiply(factor, logarithm, out=factor)
-        return -self.alpha * total_of(row_sums(factor, total).reshape(-1), share)
+        return -self.alpha * total_of(row_sums(factor, total), share)

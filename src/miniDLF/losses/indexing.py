@@ -26,14 +26,13 @@ def _starts(rows: int, classes: int) -> Array:
 
 def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:
     """Return the places of the labels (any shape) in the flat array of scores (rows, classes)."""
-    flat = labels.reshape(-1)
+    flat = labels.ravel()
     return np.add(_starts(flat.size, classes), flat, out=out)
 
 
 def row_sums(rows: Array, out: Array) -> Array:
-    """Return the sum of each row: (R, C) -> (R, 1)."""
-    rows.dot(ones(rows.shape[1], rows.dtype), out.reshape(-1))  # (R, C) @ (C,) -> (R,)
-    return out
+    """Return the sum of each row: (R, C) -> (R,)."""
+    return rows.dot(ones(rows.shape[1], rows.dtype), out)  # (R, C) @ (C,) -> (R,)
 
 
 def shift_rows(scores: Array, out: Array, best: Array, largest: Array) -> Array:
@@ -44,16 +43,16 @@ def shift_rows(scores: Array, out: Array, best: Array, largest: Array) -> Array:
     scores, out : (R, C)
     best : (R,), of type intp
         Memory for the place of the largest.
-    largest : (R, 1)
+    largest : (R,)
         Memory for the largest.
     """
     rows, classes = scores.shape
     np.add(scores.argmax(1, out=best), _starts(rows, classes), out=best)
-    scores.reshape(-1).take(best, out=largest.reshape(-1), mode="clip")  # "clip" writes straight to `out`
-    return np.subtract(scores, largest, out=out)
+    scores.take(best, out=largest, mode="clip")  # from the flat array; "clip" writes straight to `out`
+    return np.subtract(scores, largest[:, None], out=out)
 
 
 def exp_rows(shifted: Array, total: Array) -> Array:
-    """Take the exponential in place; `total` (R, 1) receives the sum of each row."""
+    """Take the exponential in place; `total` (R,) receives the sum of each row."""
     np.exp(shifted, out=shifted)
     return row_sums(shifted, total)

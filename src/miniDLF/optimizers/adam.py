@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from miniDLF.kernels.elementwise import constant
 from miniDLF.kernels.workspace import Array
 from miniDLF.optimizers.base import Scratch, State, UpdateRule
 
@@ -34,14 +35,14 @@ class _TwoMoments(UpdateRule):
     def _first(self, grad: Array, state: State) -> Array:
         """Bring the sum of gradients up to date (two calls)."""
         first = state["first_sum"]
-        np.multiply(first, self.beta_1, out=first)
+        np.multiply(first, constant(self.beta_1, first.dtype), out=first)
         return np.add(first, grad, out=first)
 
     def _second(self, grad: Array, state: State) -> Array:
         """Bring the sum of squares up to date (three calls); `grad` holds its own square afterwards."""
         second = state["second_sum"]
         np.multiply(grad, grad, out=grad)
-        np.multiply(second, self.beta_2, out=second)
+        np.multiply(second, constant(self.beta_2, second.dtype), out=second)
         return np.add(second, grad, out=second)
 
     def _root(self, step: int) -> float:

@@ -141,9 +141,9 @@ class Engine:
 
     def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
         self.loss_mean.count(total * rows, rows)
-        for head, mean, loss in zip(self.heads, self.head_means, losses, strict=False):
-            mean.count(loss / head.weight * rows if head.weight else 0.0, rows)
         for number, head in enumerate(self.heads):
+            if self.head_means:
+                self.head_means[number].count(losses[number] / head.weight * rows if head.weight else 0.0, rows)
             for metric in head.metrics:
                 for shard in self.executor.active():
                     weights = None

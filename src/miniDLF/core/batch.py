@@ -1,0 +1,85 @@
+"""A batch: which rows of which arrays; and how a shard gathers its part of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from miniDLF.kernels.workspace import Array, Workspace
+
+__all__ = ["Batch", "bounds"]
+
+
+@dataclass
+class Batch:
+    """Arrays of a batch, or whole data sets with the `rows` that make up the batch.
+
+    Gathering the rows is part of each shard's work, so it is spread over the threads.
+    """
+
+    inputs: Sequence[Array]
+    targets: Sequence[Array]
+    weights: Sequence[Array | None]
+    rows: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0]) if self.rows is None else len(self.rows)
+
+    def part(self, start: int, stop: int, lender: Workspace) -> tuple[list[Array], list[Array], list[Array]]:
+        """Return inputs, targets and weights of the rows from `start` to `stop`, gathered in lent memory.
+
+        Inputs, and targets that are not whole numbers, come in the type of the lender. The weights are those of a
+        mean over the whole batch: divided by the number of its rows.
+        """
+        rows = self.rows if self.rows is None else self.rows[start:stop]
+        total, dtype = len(self), lender.dtype
+        inputs, targets, weights = [], [], []
+        for number, array in enumerate(self.inputs):
+            inputs.append(_gather(array, rows, start, stop, f"x{number}", lender, dtype))
+        for number, array in enumerate(self.targets):
+            wanted = dtype if array.dtype.kind == "f" else array.dtype
+            targets.append(_gather(array, rows, start, stop, f"t{number}", lender, wanted))
+        for number, given in enumerate(self.weights):
+            if given is None:
+                weights.append(_even_weights(stop - start, total, dtype))
+            else:
+                weights.append(_gather(given, rows, start, stop, f"w{number}", lender, dtype) / total)
+        return inputs, targets, weights
+
+
+def _gather(
+    array: Array, rows: Array | None, start: int, stop: int, name: str, lender: Workspace, dtype: np.dtype[Any]
+) -> Array:
+    if rows is None:
+        part = array[start:stop]
+    else:
+        part = lender.empty(name, (stop - start, *array.shape[1:]), array.dtype)
+        # "clip" writes straight to `part`; the default mode would gather into a buffer of its own first.
+        array.take(rows, 0, part, "clip")
+    if part.dtype == dtype:
+        return part
+    converted = lender.empty(name + " cast", part.shape, dtype)
+    np.copyto(converted, part, casting="unsafe")
+    return converted
+
+
+@functools.lru_cache(maxsize=32)
+def _even_weights(rows: int, total: int, dtype: np.dtype[Any]) -> Array:
+    """Return `rows` weights of ``1 / total``: one number that is read again and again.
+
+    So a product with the weights of rows is one run over the memory: for (1500, 43) 6 us where it takes 17 with a
+    vector.
+    """
+    return np.broadcast_to(np.array(1.0 / total, dtype), (rows,))  # read-only
+
+
+@functools.lru_cache(maxsize=64)
+def bounds(count: int, parts: int) -> tuple[tuple[int, int], ...]:
+    """Cut `count` rows into `parts` runs whose lengths differ by one at the most; empty runs are left out."""
+    edges = [count * part // parts for part in range(parts + 1)]
+    return tuple((start, stop) for start, stop in pairwise(edges) if stop > start)
