@@ -102,7 +102,7 @@ class Program:
         readers.update(self.outputs)
         if in_place:
             steps = pooled_at_once(work_joined(chosen_first(steps, readers), readers), readers)
-        given_away = {s.target for s in steps if in_place and s.layer.gives_away and readers[s.target] == 1}
+        given_away = {s.target for s in steps if in_place and s.layers[-1].gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
