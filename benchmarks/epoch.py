@@ -22,15 +22,14 @@ def main() -> None:
 
 
 def ours(name: str, file: str) -> None:
-    """Do what the specification's example does."""
-    from miniDLF.cli.networks import NETWORKS
+    """Do what the specification's example does; the network is described as for the peers."""
+    from benchmarks import workloads
+    from benchmarks.peers.minidlf import network
     from miniDLF.datasets import MNIST
-    from miniDLF.models import Sequential
 
-    shape = (784,) if name == "mlp" else (1, 28, 28)
-    model = Sequential(NETWORKS[name].layers(shape), seed=0)
-    model.compile("cce", "adam")
-    model.fit(MNIST(file, n_classes=10, input_shape=shape), epochs=1, minibatch_size=512, early_stop_after=10)
+    workload = workloads.find(f"mnist_epoch_{name}")
+    data = MNIST(file, n_classes=10, input_shape=workload.input_shape)
+    network(workload).fit(data, epochs=1, minibatch_size=512, early_stop_after=10)
 
 
 def theirs(peer: str, name: str, file: Path) -> None:

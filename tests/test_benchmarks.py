@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from benchmarks import cliffs, driver, measure, peers, rendering, report, scaling, workloads
+from benchmarks import cliffs, driver, epoch, measure, peers, rendering, report, scaling, workloads
 from benchmarks.workloads.scaled import AXES, TITLES
+
+from miniDLF import layers
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are only forked on Linux")
 
@@ -196,6 +202,22 @@ def test_a_worker_has_fresh_processes_says_why_it_fails_and_is_replaced(
         assert again is not worker
         assert again.ask("load", name="mlp_tiny", variant="", seconds=0.01)["step_seconds"] > 0
     assert again.process.poll() is not None
+
+
+def test_a_checkout_gets_the_bytecode_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    measure.compile_checkout()
+    for module in (layers, workloads, epoch):
+        assert Path(importlib.util.cache_from_source(str(module.__file__))).is_file()
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_an_epoch_is_a_program_of_its_own(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    splits = [(rng.random((count, 784), np.float32), rng.integers(0, 10, count)) for count in (60, 10, 20)]
+    (tmp_path / "mnist.pkl").write_bytes(pickle.dumps(tuple(splits), protocol=2))
+    epoch.ours(name, str(tmp_path / "mnist.pkl"))
+    assert re.match(r"Epoch 01: =+> loss: \d\.\d+ train_acc = \d+\.\d+% test_acc = ", capsys.readouterr().out)
 
 
 def test_a_framework_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,32 @@ def idx_folder(tmp_path: Path) -> Path:
         else:
             (folder / name).write_bytes(content)
     return folder
+
+
+def same(a, b):
+    """Compare arrays in tuples or lists."""
+    if isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(a, b)
+    else:
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            same(left, right)
+
+
+def leaves(value):
+    """Yield the arrays in tuples."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def no_two_share_memory(result):
+    """Return whether every array in `result` can be written to without a change of another one."""
+    arrays = list(leaves(result))
+    for array in arrays:
+        assert array.flags.writeable
+        assert array.flags.aligned
+    return not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])

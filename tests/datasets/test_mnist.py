@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from miniDLF.datasets import MNIST
+from miniDLF.datasets.files import PIECE
 from miniDLF.datasets.idx import read_idx
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, FileFormatError
 from tests.datasets.conftest import idx_bytes
@@ -68,6 +69,23 @@ def test_train_is_the_first_test_the_last_validation_between(tmp_path, three_pai
         np.testing.assert_array_equal(split.x, x)
         np.testing.assert_array_equal(split.y, y)
         assert split.y.dtype == np.int64
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_the_images_can_be_written_to_and_no_split_sees_what_another_one_does(tmp_path, three_pairs, protocol):
+    (x, y), *_ = three_pairs
+    large, labels = np.tile(x, (10, 1)), np.tile(y, 10)
+    assert large.nbytes > 2 * PIECE  # read straight into the memory of the array
+    for images in (x, large, np.asfortranarray(large), large.astype(">f4"), large.astype(np.float64)):
+        pair = (images, labels[: len(images)])
+        mnist = MNIST(save_pickle(tmp_path / "mnist.pkl.gz", (pair, pair, pair), protocol))
+        for split in mnist.parts.values():
+            np.testing.assert_array_equal(split.x, images)
+            assert split.x.dtype == np.float32
+            assert split.x.flags.c_contiguous
+            assert split.x.flags.writeable
+            split.x[...] = 0
+            split.y[...] = 0
 
 
 def test_idx_files_compressed_or_not(idx_folder):
@@ -192,6 +210,9 @@ DAMAGED = {
     "long": (GOOD + b"\0", r"is longer than its header says \(10 bytes of numbers\)"),
     "gzip cut": (gzip.compress(GOOD)[:-9], r"is cut short: its compressed data end too early"),
     "gzip damaged": (gzip.compress(GOOD)[:-8] + bytes(8), r"compressed data are damaged"),
+    "gzip and rubbish": (gzip.compress(GOOD) + b"rubbish", r"compressed data are damaged \(Not a gzipped file"),
+    "second part cut": (gzip.compress(GOOD[:9]) + gzip.compress(GOOD[9:])[:-9], r"its compressed data end too early"),
+    "second part damaged": (gzip.compress(GOOD[:9]) + gzip.compress(GOOD[9:])[:-8] + bytes(8), r"data are damaged"),
     "too many": (
         b"\0\0\10\3" + struct.pack(">3I", 60_000, 2**16, 2**16),
         r"bytes; no more than 1,073,741,824 are read",
@@ -215,6 +236,21 @@ def test_a_damaged_idx_file_gives_one_clear_sentence(tmp_path, damage):
     with pytest.raises(FileFormatError, match=message) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_array_of_many_pieces(tmp_path, packed):
+    array = np.random.default_rng(0).integers(0, 256, (3, PIECE // 2 + 7, 2))
+    content = idx_bytes(array)
+    (tmp_path / "a").write_bytes(gzip.compress(content, 1) if packed else content)
+    np.testing.assert_array_equal(read_idx(tmp_path / "a"), array)
+
+
+def test_an_archive_of_several_parts_with_zeros_at_the_end(tmp_path):
+    array = np.arange(10)
+    content = idx_bytes(array)
+    (tmp_path / "a").write_bytes(gzip.compress(content[:7]) + gzip.compress(content[7:]) + bytes(20))
+    np.testing.assert_array_equal(read_idx(tmp_path / "a"), array)
 
 
 def test_no_memory_is_taken_on_the_word_of_a_header(tmp_path):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from miniDLF.datasets import files, pickle_reader
 from miniDLF.datasets.pickle_reader import read_pickle
 from miniDLF.errors import FileFormatError
+from tests.datasets.conftest import leaves, no_two_share_memory, same
 
 ARRAYS = (
     (np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(3)),
@@ -26,16 +27,6 @@ ARRAYS = (
     np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     np.arange(4, dtype=">i4"),
 )
-
-
-def same(a, b):
-    if isinstance(a, np.ndarray):
-        assert a.dtype == b.dtype.newbyteorder("=")
-        np.testing.assert_array_equal(a, b)
-    else:
-        assert len(a) == len(b)
-        for left, right in zip(a, b, strict=True):
-            same(left, right)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -158,13 +149,58 @@ def test_a_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
         read_pickle(path)
 
 
+def encoded_many_times(length):
+    text = b"X" + struct.pack("<I", length) + b"a" * length + b"q\x00X\x06\0\0\0latin1q\x01c_codecs\nencode\nq\x02"
+    return BYTES + text + b"h\x02h\x00h\x01\x86R" * 100 + b"."
+
+
 def test_the_same_text_cannot_be_encoded_for_ever(tmp_path, monkeypatch):
     """Few bytes, many calls: each result would take memory of its own."""
     monkeypatch.setattr(pickle_reader, "LARGEST_FILE", 1 << 20)
-    text = b"X" + struct.pack("<I", 1 << 19) + b"a" * (1 << 19) + b"q\x00X\x06\0\0\0latin1q\x01c_codecs\nencode\nq\x02"
-    (tmp_path / "a").write_bytes(BYTES + text + b"h\x02h\x00h\x01\x86R" * 100 + b".")
+    (tmp_path / "a").write_bytes(encoded_many_times(files.PIECE - 1))
     with pytest.raises(FileFormatError, match=r"asks for more than 1,048,576 bytes"):
         read_pickle(tmp_path / "a")
+
+
+def test_a_large_text_is_encoded_once(tmp_path):
+    (tmp_path / "a").write_bytes(encoded_many_times(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(FileFormatError, match=r"something that is no array"):
+        read_pickle(tmp_path / "a")
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+
+
+def over_the_same_bytes(arrays, length):
+    """Return the pickle of arrays that all are over the same bytes, which it holds once."""
+    function, data = np.zeros(1).__reduce_ex__(5)[0], b"\1" * length
+    return pickle.dumps([Call(function, data, np.dtype("u1"), (length,), "C") for _ in range(arrays)], protocol=4)
+
+
+def test_arrays_over_the_same_bytes_are_apart(tmp_path):
+    for length in (8, 2 * files.PIECE):
+        (tmp_path / "a").write_bytes(over_the_same_bytes(3, length))
+        result = read_pickle(tmp_path / "a")
+        same(result, (np.ones(length, np.uint8),) * 3)
+        assert no_two_share_memory(result)
+
+
+def test_the_bytes_of_many_arrays_are_counted_before_they_are_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickle_reader, "LARGEST_FILE", 1 << 20)
+    (tmp_path / "a").write_bytes(over_the_same_bytes(16, 1 << 20))
+    tracemalloc.start()
+    with pytest.raises(FileFormatError, match=r"asks for more than 1,048,576 bytes"):
+        read_pickle(tmp_path / "a")
+    assert tracemalloc.get_traced_memory()[1] < 2.5e6  # two of them
+    tracemalloc.stop()
+
+
+def test_lists_of_lists_cannot_grow_for_ever(tmp_path):
+    """Five kilobytes could ask for half a billion parts."""
+    for content, message in ((np.zeros(1), "16 arrays"), ([], "4096 parts")):
+        (tmp_path / "a").write_bytes(pickle.dumps([[[content] * 800] * 800] * 800, protocol=2))
+        with pytest.raises(FileFormatError, match=f"asks for more than {message}"):
+            read_pickle(tmp_path / "a")
 
 
 def test_a_truncated_archive(tmp_path):
@@ -197,7 +233,7 @@ def test_any_damage_gives_arrays_or_one_kind_of_error(tmp_path, place, value, cu
             result = read_pickle(tmp_path / "a")
         except FileFormatError:
             continue
-        for leaf in _leaves(result):
+        for leaf in leaves(result):
             assert isinstance(leaf, np.ndarray)
             assert leaf.dtype.kind in "iufb"
 
@@ -208,14 +244,6 @@ def test_any_bytes_give_one_kind_of_error(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(FileFormatError):
         read_pickle(tmp_path / "a")
-
-
-def _leaves(value):
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def test_the_standard_machine_reads_the_same(tmp_path):

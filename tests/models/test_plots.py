@@ -71,13 +71,14 @@ def test_confusion_and_predictions(tmp_path: Path) -> None:
 
 
 def test_the_graph_as_svg(tmp_path: Path) -> None:
-    x = Input((4,), name="start & end")
+    x = Input((4,), name="start & 'end' <1>")
     dense = Dense(4)
     model = Model(x, Add()([dense(x), dense(dense(x))]), seed=0)
     text = plot_model(model, tmp_path / "m.svg")
+    assert ">start &amp; 'end' &lt;1&gt;<" in text
     root = ElementTree.fromstring(text)
     words = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"start & end", "dense_1", "add_1"} <= set(words)
+    assert {"start & 'end' <1>", "dense_1", "add_1"} <= set(words)
     assert len(root.findall(".//{http://www.w3.org/2000/svg}g")) == 1 + len(model.graph.nodes)
     assert model._repr_html_().startswith("<svg")
     assert "empty" in Sequential()._repr_html_()

@@ -8,13 +8,13 @@ of its own: nothing is imported, called or allocated on the word of the file. Si
 from __future__ import annotations
 
 import math
-import pickletools
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from miniDLF.datasets.files import LARGEST_FILE, opened
+from miniDLF.datasets.pickle_instructions import LargeBytes, instructions
 from miniDLF.errors import FileFormatError
 
 __all__ = ["read_pickle"]
@@ -81,13 +81,7 @@ class _Array:
     """An array, while the file describes it."""
 
     value: np.ndarray | None = None
-
-    def set_state(self, state: Any) -> None:
-        """Take (version, shape, type, whether Fortran-ordered, bytes)."""
-        if not isinstance(state, tuple) or len(state) != 5 or self.value is not None:
-            raise _Refused("an array without shape, type and bytes")
-        _, shape, kind, fortran, data = state
-        self.value = _array(data, kind, shape, "F" if fortran is True else "C")
+    given = False  # whether it stands in the result already
 
 
 class _Refused(Exception):
@@ -97,6 +91,8 @@ class _Refused(Exception):
 def read_pickle(path: Path) -> Any:
     """Return the arrays in a pickle, compressed by gzip or not, in the tuples and lists it holds them in.
 
+    The arrays can be written to, and no two of them share memory.
+
     Raises
     ------
     FileFormatError
@@ -105,11 +101,11 @@ def read_pickle(path: Path) -> Any:
     with opened(path) as stream:
         machine = _Machine()
         try:
-            for count, (instruction, argument, _) in enumerate(pickletools.genops(cast(Any, stream))):
+            for count, (name, argument) in enumerate(instructions(stream)):
                 if count == MOST_INSTRUCTIONS:
                     raise _Refused(f"more than {MOST_INSTRUCTIONS} instructions")
-                machine.run(instruction.name, argument)
-            result = _finished(machine.result)
+                machine.run(name, argument)
+            result = machine.finished(machine.result)
             stream.read(1)  # lets gzip compare its checksum
         except _Refused as error:
             raise FileFormatError(
@@ -130,7 +126,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.result: Any = None
-        self.arrays = self.bytes = 0
+        self.arrays = self.bytes = self.parts = 0
 
     def run(self, name: str, argument: Any) -> None:
         """Obey one instruction."""
@@ -167,15 +163,27 @@ class _Machine:
             stack.append(self._call(stack.pop(), arguments))
         elif name == "BUILD":
             state = stack.pop()
-            if not isinstance(stack[-1], _Array | _Type):
-                raise _Refused("a change of something that is no array")
-            stack[-1].set_state(state)
-            if isinstance(stack[-1], _Array) and stack[-1].value is not None:
-                self._count_bytes(stack[-1].value.nbytes)
+            self._build(stack[-1], state)
         elif name == "STOP":
             self.result = stack.pop()
         else:
             raise _Refused(f"the instruction {name}")
+
+    def finished(self, value: Any, depth: int = 0) -> Any:
+        """Replace the descriptions of arrays by the arrays; one that is there twice is copied, and counts again."""
+        self.parts += 1
+        if self.parts > MOST_INSTRUCTIONS:  # lists of lists that stand for one another grow as a power of their depth
+            raise _Refused(f"more than {MOST_INSTRUCTIONS} parts")
+        if isinstance(value, _Array) and value.value is not None:
+            if not value.given:
+                value.given = True
+                return value.value
+            self._count_array()
+            self._count_bytes(value.value.nbytes)
+            return value.value.copy()
+        if isinstance(value, tuple | list) and depth < 4:
+            return tuple(self.finished(item, depth + 1) for item in value)
+        raise _Refused("something that is no array")
 
     def _since_mark(self) -> list[Any]:
         items: list[Any] = []
@@ -209,7 +217,7 @@ class _Machine:
         if meaning == FROM_BUFFER and len(arguments) == 4:
             self._count_array()
             array, (data, kind, shape, order) = _Array(), arguments
-            array.value = _array(data, kind, shape, "F" if order == "F" else "C")
+            array.value = self._array(data, kind, shape, "F" if order == "F" else "C")
             return array
         if meaning == DTYPE and arguments:
             code = _text(arguments[0])
@@ -218,13 +226,42 @@ class _Machine:
             return _Type(code)
         if meaning == ENCODE and len(arguments) == 2:  # how protocol 2 writes bytes
             text, coding = arguments
-            if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
+            if not isinstance(text, str | LargeBytes) or coding not in ("latin1", "latin-1"):
                 raise _Refused("an encoding other than latin1")
+            if isinstance(text, LargeBytes):  # decoded when it was read
+                return text
             self._count_bytes(len(text))
             return text.encode("latin1")
         if meaning == NO_BYTES and not arguments:
             return b""
         raise _Refused(f"a call of {meaning}")
+
+    def _build(self, target: Any, state: Any) -> None:
+        if isinstance(target, _Type):
+            target.set_state(state)
+            return
+        if not isinstance(target, _Array):
+            raise _Refused("a change of something that is no array")
+        if not isinstance(state, tuple) or len(state) != 5 or target.value is not None:
+            raise _Refused("an array without shape, type and bytes")
+        _, shape, kind, fortran, data = state  # the first is a version
+        target.value = self._array(data, kind, shape, "F" if fortran is True else "C")
+
+    def _array(self, data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+        """Return an array of `data` for itself, with a copy only where they are few, swapped, or taken already."""
+        if not isinstance(kind, _Type) or not isinstance(shape, tuple) or len(shape) > 4:
+            raise _Refused("an array without a plain type and shape")
+        if not all(type(length) is int and 0 <= length < 2**32 for length in shape):
+            raise _Refused("an array with axes of odd lengths")
+        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote bytes as text
+        needed = math.prod(shape) * kind.dtype.itemsize
+        if not isinstance(data, bytes | LargeBytes) or len(data) != needed:
+            found = f"{len(data):,}" if isinstance(data, bytes | LargeBytes) else "no"
+            raise _Refused(f"an array of shape {shape} and {needed:,} bytes, but gives {found} bytes")
+        self._count_bytes(needed)
+        memory = data.take() if isinstance(data, LargeBytes) else np.array(np.frombuffer(data, np.uint8))
+        array = memory.view(kind.dtype).reshape(shape, order=order)
+        return array.astype(kind.dtype.newbyteorder("="), copy=False)
 
     def _count_bytes(self, count: int) -> None:
         self.bytes += count
@@ -235,30 +272,6 @@ class _Machine:
         self.arrays += 1
         if self.arrays > MOST_ARRAYS:
             raise _Refused(f"more than {MOST_ARRAYS} arrays")
-
-
-def _array(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """Return an array over `data`, without a copy if its byte order is this machine's."""
-    if not isinstance(kind, _Type) or not isinstance(shape, tuple) or len(shape) > 4:
-        raise _Refused("an array without a plain type and shape")
-    if not all(type(length) is int and 0 <= length < 2**32 for length in shape):
-        raise _Refused("an array with axes of odd lengths")
-    data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote bytes as text
-    needed = math.prod(shape) * kind.dtype.itemsize
-    if not isinstance(data, bytes | bytearray) or len(data) != needed:
-        found = f"{len(data):,}" if isinstance(data, bytes | bytearray) else "no"
-        raise _Refused(f"an array of shape {shape} and {needed:,} bytes, but gives {found} bytes")
-    array = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
-    return array.astype(kind.dtype.newbyteorder("="), copy=False)
-
-
-def _finished(value: Any, depth: int = 0) -> Any:
-    """Replace the descriptions of arrays by the arrays."""
-    if isinstance(value, _Array) and value.value is not None:
-        return value.value
-    if isinstance(value, tuple | list) and depth < 4:
-        return tuple(_finished(item, depth + 1) for item in value)
-    raise _Refused("something that is no array")
 
 
 def _text(value: Any) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from miniDLF.core.graph import Graph, Node
 
@@ -158,9 +158,9 @@ def _box(graph: Graph, node: Node, place: _Place) -> str:
     x, y, width = place.x - place.width / 2, place.y, place.width
     return (
         f'<g><rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_HEIGHT}" rx="6" fill="{colour}" stroke="#888"/>'
-        f'<text x="{x + 8:.1f}" y="{y + 18}" font-weight="bold">{escape(title)}</text>'
-        f'<text x="{x + width - 8:.1f}" y="{y + 18}" text-anchor="end" fill="#333">{escape(shape)}</text>'
-        f'<text x="{x + 8:.1f}" y="{y + 35}" fill="#555">{escape(detail)}</text></g>'
+        f'<text x="{x + 8:.1f}" y="{y + 18}" font-weight="bold">{escape(title, quote=False)}</text>'
+        f'<text x="{x + width - 8:.1f}" y="{y + 18}" text-anchor="end" fill="#333">{escape(shape, quote=False)}</text>'
+        f'<text x="{x + 8:.1f}" y="{y + 35}" fill="#555">{escape(detail, quote=False)}</text></g>'
     )
 
 

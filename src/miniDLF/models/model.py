@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -315,7 +315,7 @@ class Model(Fitting, Measuring):
 
     def _repr_html_(self) -> str:
         """Show the graph in notebooks."""
-        return graph_svg(self._graph) if self._graph is not None else escape(repr(self))
+        return graph_svg(self._graph) if self._graph is not None else escape(repr(self), quote=False)
 
     def save(self, path: Any, *, include_optimizer: bool = False) -> None:
         """Save structure and weights to one safetensors file; on request the optimizer's state too."""
