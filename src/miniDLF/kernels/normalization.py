@@ -22,7 +22,7 @@ CHANNELS_LAST = (0, 2, 3, 1)
 BATCH_LAST = (2, 3, 1, 0)
 
 #: Elements of a block: three of them (values, centred values, gradient) fit a second-level cache of 1 MiB.
-BLOCK = 65_536
+BLOCK = 262_144
 #: Repeating coefficients makes inner loops at least this long.
 WIDE = 512
 
