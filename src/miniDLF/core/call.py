@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.core.parameter import Parameter
 from miniDLF.kernels.tiles import Pooling
-from miniDLF.kernels.workspace import Array, Shape, Workspace
+from miniDLF.kernels.workspace import Array, Once, Shape, Workspace
 
 __all__ = ["Call", "Clock", "Shared"]
 
@@ -112,7 +112,7 @@ class Call:
         self._clock = clock or Clock(0, 0)
         self._place = place
         self._drawn = -1
-        self._once: tuple[Any, Any] = (None, None)
+        self._once = Once()
         self._rng: np.random.Generator
 
     def __getattr__(self, name: str) -> Any:  # real attributes never come here
@@ -123,14 +123,8 @@ class Call:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def once(self, x: Array, make: Callable[[Array, Call], Any]) -> Any:
-        """Return ``make(x, call)``, made anew only where `x` is another array than the last time.
-
-        Values lie in the same memory step after step. Views of them, and whatever depends on their shapes, are made
-        once this way; what `make` returns must not depend on what `x` holds, nor on weights.
-        """
-        if self._once[0] is not x:
-            self._once = (x, make(x, self))
-        return self._once[1]
+        """Return ``make(x, call)``, made anew only where `x` lies elsewhere than the last time (see `Once`)."""
+        return self._once(x, make, self)
 
     def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:
         """Return memory that is yours only until this forward or backward returns; all layers share it."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from miniDLF.kernels.products import PIECE
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, inside
@@ -67,6 +68,7 @@ class BatchLast:
 
     def __init__(self, x: Array, outputs: Sequence[tuple[slice, Array]], window: Window, scratch: Scratch) -> None:
         self._scratch = scratch
+        self._gradients: list[tuple[Moves, list[tuple[Array, Array]]]] = []
         self.blocks: list[tuple[Moves, Array, Array, Array, Array]] = []
         for rows, out in outputs:
             _, columns, filters, count = out.shape
@@ -88,9 +90,13 @@ class BatchLast:
 
     def add_gradient(self, total: Array) -> None:
         """Add the gradient of the matrix, transposed, (K, F), where the outputs hold that of the result."""
-        for moves, patches, out, _, _ in self.blocks:
+        if not self._gradients:
+            self._gradients = [
+                (moves, _products_of(patches, out, total.nbytes)) for moves, patches, out, _, _ in self.blocks
+            ]
+        for moves, products in self._gradients:
             carry_out(moves)
-            _add_gradient(patches, out, total, self._scratch)
+            _add_products(products, total, self._scratch)
 
 
 def batch_last_backward(
@@ -192,6 +198,14 @@ def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scr
     height, width, channels, count = x.shape
     cut = (columns - 1) * across + kw
     stacked = scratch("stacked", (rows.stop - rows.start, cut, kh, channels, count))
+    line, column, _, depth, item = stacked.strides
+    shape = (len(stacked), columns, kw * kh * channels, count)
+    patches: Array = np.ndarray(shape, stacked.dtype, stacked, 0, (line, across * column, depth, item))
+    first, last = rows.start * down - top, (rows.stop - 1) * down - top + kh
+    if first >= 0 and last <= height and left <= 0 and cut - left <= width:  # all windows lie in the image
+        inner = x[first:last, -left : cut - left]
+        row, *rest = inner.strides
+        return [(stacked, as_strided(inner, stacked.shape, (down * row, rest[0], row, *rest[1:])))], patches
     moves: Moves = []
     within, from_columns = inside(slice(0, cut), -left, 1, width)
     if within.start:
@@ -206,9 +220,7 @@ def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scr
         if lines.stop < len(target):
             moves.append((target[lines.stop :], 0))
         moves.append((target[lines], x[from_rows, from_columns]))
-    line, column, _, depth, item = stacked.strides
-    shape = (len(stacked), columns, kw * kh * channels, count)
-    return moves, np.ndarray(shape, stacked.dtype, stacked, 0, (line, across * column, depth, item))
+    return moves, patches
 
 
 def _multiply(matrix: Array, patches: Array, out: Array) -> None:
@@ -225,12 +237,22 @@ def _cut_for(size: int, patches: Array, out: Array) -> tuple[Array, Array]:
 
 def _add_gradient(patches: Array, outputs: Array, total: Array, scratch: Scratch) -> None:
     """Add the sum of patch @ outputs^T over the positions, (K, N) @ (N, F) -> (K, F), to `total`."""
-    step = max(1, PARTS_BYTES // (len(patches) * total.nbytes))
+    _add_products(_products_of(patches, outputs, total.nbytes), total, scratch)
+
+
+def _products_of(patches: Array, outputs: Array, size: int) -> list[tuple[Array, Array]]:
+    """Cut patches (h, OW, K, N) and outputs (h, OW, F, N), transposed, so that the products of a cut fit the cache."""
+    step = max(1, PARTS_BYTES // (len(patches) * size))
+    columns = [slice(first, first + step) for first in range(0, patches.shape[1], step)]
+    return [(patches[:, c], outputs[:, c].transpose(0, 1, 3, 2)) for c in columns]
+
+
+def _add_products(products: list[tuple[Array, Array]], total: Array, scratch: Scratch) -> None:
+    """Add the sum of the products at all positions to `total`."""
     part = scratch("matrix part", total.shape)
-    for first in range(0, patches.shape[1], step):
-        columns = slice(first, min(first + step, patches.shape[1]))
-        parts = scratch("matrix parts", (len(patches), columns.stop - first, *total.shape))
-        np.matmul(patches[:, columns], outputs[:, columns].transpose(0, 1, 3, 2), out=parts)
+    for patches, outputs in products:
+        parts = scratch("matrix parts", (*patches.shape[:2], *total.shape))
+        np.matmul(patches, outputs, out=parts)
         np.add(total, np.add.reduce(parts, axis=(0, 1), out=part), out=total)
 
 

@@ -15,9 +15,9 @@ from miniDLF.kernels.batch_last import BatchLast, row_blocks, weight_gradient
 from miniDLF.kernels.convolution import Convolution, arranging, batched, conv2d_backward
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pool import Pool
-from miniDLF.kernels.tiles import Pooling, Tiles, tiles_backward
-from miniDLF.kernels.windows import Scratch, Window, carry_out
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.tiles import Pooling, Tiles, TilesBackward
+from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out
+from miniDLF.kernels.workspace import Array, Once, Shape
 
 __all__ = ["PooledConvolution"]
 
@@ -56,6 +56,7 @@ class PooledConvolution:
     ) -> None:
         self._window, self._pooling, self._empty, self._scratch = window, pooling, empty, scratch
         self._moves, self.x = arranging(x, empty)
+        self._once = Once()
         self._convolution: Convolution | None = None
         if not batched(self.x):
             self._convolution = Convolution(self.x, shape, method, window, empty, scratch)
@@ -99,32 +100,40 @@ class PooledConvolution:
         if self._convolution is not None:
             gradient = self._pool.backward(dy, overwrites=True)
             return conv2d_backward(self.x, gradient, weight, matrices, window, dweight, dbias, empty, scratch)
-        outputs = dy.transpose(2, 3, 1, 0)
-        if not outputs.flags.c_contiguous:
-            copy = scratch("batch last", outputs.shape)
-            np.copyto(copy, outputs)
-            outputs = copy
+        moves, pools = self._once(dy, self._backward)
+        carry_out(moves)
         if empty is not None and self._kept is not None:
-            for places, _, _, part in self._blocks:
-                self._pool_backward(places, outputs, part)
+            for pool in pools:
+                pool.run()
             kept = self._kept.transpose(3, 2, 0, 1)
             return conv2d_backward(self.x, kept, weight, matrices, window, dweight, dbias, empty, scratch)
         filters, channels, kh, kw = weight.shape
         total, lines = scratch("matrix gradient", (kw * kh * channels, filters)), scratch("lines", self._line)
         total.fill(0)
         lines.fill(0)
-        for places, convolution, _, part in self._blocks:
-            self._pool_backward(places, outputs, part)
+        for pool, (_, convolution, _, part) in zip(pools, self._blocks, strict=True):
+            pool.run()
             convolution.add_gradient(total)
             np.add(lines, np.add.reduce(part, axis=(0, 1), out=scratch("lines of a block", self._line)), out=lines)
         weight_gradient(total, dweight)
         np.add.reduce(lines, axis=1, out=dbias)
         return None
 
-    def _pool_backward(self, places: slice, outputs: Array, part: Array) -> None:
-        """Put the gradient of some rows of the convolution in their place."""
-        pooled, gradient, images = (_as_one(array) for array in (self._pooled[places], outputs[places], part))
-        tiles_backward(images, pooled, gradient, self._pooling, images, self._scratch)
+    def _backward(self, dy: Array) -> tuple[Moves, list[TilesBackward]]:
+        """Return the copy that brings dy (N, F, OH, OW) to batch-last memory, if need be, and the way through it.
+
+        The gradient of a block of rows of the convolution takes the place of these rows.
+        """
+        moves: Moves = []
+        outputs = dy.transpose(2, 3, 1, 0)
+        if not outputs.flags.c_contiguous:
+            copy = self._scratch("batch last", outputs.shape)
+            moves, outputs = [(copy, outputs)], copy
+        pools = []
+        for places, _, _, part in self._blocks:
+            pooled, gradient, images = (_as_one(array) for array in (self._pooled[places], outputs[places], part))
+            pools.append(TilesBackward(images, pooled, gradient, self._pooling, images, self._scratch))
+        return moves, pools
 
 
 def _as_one(images: Array) -> Array:

@@ -14,7 +14,7 @@ Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `window
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from miniDLF.kernels.elementwise import FEW, tiny
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["Pooling", "Tiles", "places", "tiles", "tiles_backward"]
+__all__ = ["Pooling", "Tiles", "TilesBackward", "places", "tiles", "tiles_backward"]
 
 #: Numbers of an input that are worked on at once: 1 MB, so that the passes find them in the cache. (A quarter of that
 #: takes a third longer on 32 images 32x32x32: more calls.)
@@ -111,41 +111,49 @@ def tiles_backward(x: Array, y: Array, dy: Array, pooling: Pooling, dx: Array, s
     x, y
         What `Tiles` had and gave.
     """
-    kh = pooling.window.kernel[0]
-    limit = BLOCK if pooling.rectifies is None else RECTIFIED_BLOCK
-    for images, rows in blocks(len(dy), dy.shape[1], kh * x.shape[2] * x.shape[3], limit):
-        lines = slice(rows.start * kh, rows.stop * kh)
-        part, gradient, target = x[images, lines], dy[images, rows], dx[images, lines]
-        if pooling.largest:
-            _largest_backward(part, y[images, rows], gradient, pooling.window, target, scratch)
-        elif pooling.rectifies is not None:
-            _rectified_backward(part, pooling.rectifies, gradient, pooling, target)
-        else:
-            for place in places(target, pooling.window):
-                np.multiply(gradient, pooling.scale, out=place)
+    TilesBackward(x, y, dy, pooling, dx, scratch).run()
 
 
-def _rectified_backward(x: Array, alpha: float, dy: Array, pooling: Pooling, dx: Array) -> None:
-    """Multiply the slope, 1 where ``x > 0`` and `alpha` elsewhere (see `elementwise.leaky_backward`), with dy."""
-    small = tiny(x.dtype)
-    slope = np.clip(x, alpha * small, small, out=dx)
-    np.multiply(slope, pooling.scale / small, out=slope)
-    for place in places(slope, pooling.window):
-        np.multiply(place, dy, out=place)
+class TilesBackward:
+    """`tiles_backward` between places in memory; the views it works on are made once."""
 
+    def __init__(self, x: Array, y: Array, dy: Array, pooling: Pooling, dx: Array, scratch: Scratch) -> None:
+        self.pooling, self.scratch, self.small = pooling, scratch, tiny(x.dtype)
+        window, height = pooling.window, pooling.window.kernel[0]
+        limit = BLOCK if pooling.rectifies is None else RECTIFIED_BLOCK
+        self.blocks: list[Any] = []
+        for images, rows in blocks(len(dy), dy.shape[1], height * x.shape[2] * x.shape[3], limit):
+            lines = slice(rows.start * height, rows.stop * height)
+            part, target = x[images, lines], dx[images, lines]
+            members = list(zip(places(part, window), places(target, window), strict=True))
+            self.blocks.append((part, y[images, rows], dy[images, rows], target, members))
 
-def _largest_backward(x: Array, y: Array, dy: Array, window: Window, dx: Array, scratch: Scratch) -> None:
-    """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
+    def run(self) -> None:
+        """Write dx."""
+        largest, scale, alpha = self.pooling[1:]
+        for x, y, dy, dx, members in self.blocks:
+            if largest:
+                self._to_the_largest(y, dy, members)
+                continue
+            if alpha is not None:  # the slope, 1 where x > 0 and alpha elsewhere (see `elementwise.leaky_backward`)
+                x.clip(alpha * self.small, self.small, out=dx)
+                np.multiply(dx, scale / self.small, out=dx)
+            for _, target in members:
+                np.multiply(dy, scale if alpha is None else target, out=target)
 
-    Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of 200 000
-    windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers, as in `pooling`, 110).
-    """
-    takes, free = (scratch(name, dy.shape, np.bool_) for name in ("takes", "free"))
-    free.fill(True)
-    *others, last = zip(places(x, window), places(dx, window), strict=True)
-    for values, target in others:
-        np.equal(values, y, out=takes)
-        np.logical_and(takes, free, out=takes)
-        np.logical_xor(free, takes, out=free)
-        np.multiply(dy, takes, out=target)
-    np.multiply(dy, free, out=last[1])
+    def _to_the_largest(self, y: Array, dy: Array, members: list[tuple[Array, Array]]) -> None:
+        """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
+
+        Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of
+        200 000 windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers, as in
+        `pooling`, 110).
+        """
+        takes, free = (self.scratch(name, dy.shape, np.bool_) for name in ("takes", "free"))
+        free.fill(True)
+        *others, last = members
+        for values, target in others:
+            np.equal(values, y, out=takes)
+            np.logical_and(takes, free, out=takes)
+            np.logical_xor(free, takes, out=free)
+            np.multiply(dy, takes, out=target)
+        np.multiply(dy, free, out=last[1])

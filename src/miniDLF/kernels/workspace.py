@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ Shape = tuple[int, ...]
 
 ALIGNMENT = 64  # bytes: one cache line, and the width of an AVX-512 register
 
-__all__ = ["ALIGNMENT", "Array", "Shape", "Workspace", "aligned_empty"]
+__all__ = ["ALIGNMENT", "Array", "Once", "Shape", "Workspace", "aligned_empty"]
 
 
 def aligned_empty(size: int, dtype: DTypeLike) -> Array:
@@ -21,6 +22,31 @@ def aligned_empty(size: int, dtype: DTypeLike) -> Array:
     raw = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * kind.itemsize].view(kind)
+
+
+class Once:
+    """Remembers what was made for an array, as long as the next one lies in the same place.
+
+    Values lie in the same memory step after step. Views of them, and whatever depends on their shapes, are made once
+    this way: `make` must not depend on what the array holds. Threads that run NumPy beside each other wait for the
+    interpreter's lock the longer, the more Python does between two calls.
+    """
+
+    __slots__ = ("_array", "_made", "_place")
+
+    def __init__(self) -> None:
+        self._array: Any = None
+        self._place: Any = None
+        self._made: Any = None
+
+    def __call__(self, array: Array, make: Callable[..., Any], *arguments: Any) -> Any:
+        """Return ``make(array, *arguments)``, new or known."""
+        if array is not self._array:
+            place = (array.__array_interface__["data"], array.shape, array.strides, array.dtype)
+            if place != self._place:
+                self._made, self._place = make(array, *arguments), place
+                self._array = array  # keeps the memory, so that nothing else can come to lie there
+        return self._made
 
 
 class Workspace:
