@@ -25,6 +25,7 @@ from miniDLF.kernels.workspace import Array, Shape
 __all__ = [
     "FEWEST_IMAGES",
     "BatchLast",
+    "BatchLastBackward",
     "batch_last",
     "batch_last_backward",
     "batch_last_weights",
@@ -103,64 +104,99 @@ def batch_last_backward(
     x: Array, dy: Array, weight: Array, dweight: Array, dx: Array | None, window: Window, scratch: Scratch
 ) -> None:
     """Fill dweight (F, C, kh, kw) and dx (H, W, C, N), C-contiguous, unless it is None, from dy (OH, OW, F, N)."""
-    if dx is None:
-        _backward_weight(x, dy, dweight, window, scratch)
-    elif window.stride == (1, 1):
-        _backward_mirrored(x, dy, weight, dweight, dx, window, scratch)
-    else:
-        _backward_weight(x, dy, dweight, window, scratch)
-        _backward_scattered(dy, weight, dx, window, scratch)
+    BatchLastBackward(x, dy, weight.shape, dx, window, scratch).run(weight, dweight)
 
 
-def _backward_weight(x: Array, dy: Array, dweight: Array, window: Window, scratch: Scratch) -> None:
-    """Sum patch @ dy^T over the positions."""
-    filters, channels, kh, kw = dweight.shape
-    total = scratch("matrix gradient", (kw * kh * channels, filters))
-    total.fill(0)
-    BatchLast(x, [(rows, dy[rows]) for rows in row_blocks(x, dy.shape, window)], window, scratch).add_gradient(total)
-    weight_gradient(total, dweight)
+class BatchLastBackward:
+    """`batch_last_backward` between places in memory; the views it works on are made once.
+
+    Parameters
+    ----------
+    shape
+        Of the weights, (F, C, kh, kw).
+    """
+
+    def __init__(self, x: Array, dy: Array, shape: Shape, dx: Array | None, window: Window, scratch: Scratch) -> None:
+        self._scratch, self._dx, self._shape = scratch, dx, shape
+        self._forward: BatchLast | None = None
+        self._mirrored: list[tuple[Moves, Array, Array, list[tuple[Array, Array]]]] = []
+        self._scattered: list[tuple[Array, Array, Moves]] = []
+        if dx is not None and window.stride == (1, 1):
+            self._mirror(x, dy, dx, window)
+            return
+        self._forward = BatchLast(x, [(rows, dy[rows]) for rows in row_blocks(x, dy.shape, window)], window, scratch)
+        if dx is not None:
+            self._scatter(dy, dx, window)
+
+    def run(self, weight: Array, dweight: Array) -> None:
+        """Write both gradients for what x and dy hold now."""
+        filters, channels, kh, kw = self._shape
+        if self._forward is None:
+            self._run_mirrored(weight, dweight)
+            return
+        total = self._scratch("matrix gradient", (kw * kh * channels, filters))
+        total.fill(0)
+        self._forward.add_gradient(total)
+        weight_gradient(total, dweight)
+        if self._dx is not None:
+            self._run_scattered(weight, self._dx)
+
+    # Stride 1: patches of dy are gathered once for both gradients ---------------------------------------------------
+
+    def _mirror(self, x: Array, dy: Array, dx: Array, window: Window) -> None:
+        filters, channels, kh, kw = self._shape
+        back = window.mirrored()
+        size = kw * kh * filters * channels
+        for rows in row_blocks(dy, dx.shape, back):
+            moves, patches = _gathering(dy, rows, dx.shape[1], back, self._scratch)
+            products = _products_of(patches, x[rows], size * dx.itemsize)
+            self._mirrored.append((moves, *_cut_for(size * dx.shape[3], patches, dx[rows]), products))
+
+    def _run_mirrored(self, weight: Array, dweight: Array) -> None:
+        """dx = mirrored kernels @ patch, dweight = sum of patch @ x^T."""
+        filters, channels, kh, kw = self._shape
+        matrix = self._scratch("mirrored", (channels, kw * kh * filters))
+        matrix.reshape(channels, kw, kh, filters)[...] = weight[:, :, ::-1, ::-1].transpose(1, 3, 2, 0)
+        total = self._scratch("matrix gradient", (kw * kh * filters, channels))
+        total.fill(0)
+        for moves, patches, out, products in self._mirrored:
+            carry_out(moves)
+            np.matmul(matrix, patches, out=out)
+            _add_products(products, total, self._scratch)
+        dweight[:, :, ::-1, ::-1] = total.reshape(kw, kh, filters, channels).transpose(2, 3, 1, 0)
+
+    # Other strides: ``weight^T @ dy`` of every place in the kernel is added to the inputs it touched (col2im) ---------
+
+    def _scatter(self, dy: Array, dx: Array, window: Window) -> None:
+        _, channels, kh, kw = self._shape
+        (down, across), (top, _, left, _) = window.stride, window.padding
+        height, width, _, count = dx.shape
+        for rows in row_blocks(dx, dy.shape, window):
+            patches = self._scratch("patches", (rows.stop - rows.start, dy.shape[1], kh, kw, channels, count))
+            flat = patches.reshape(*patches.shape[:2], -1, count)
+            touched: Moves = []
+            for i in range(kh):
+                lines, to_rows = inside(rows, i - top, down, height)
+                for j in range(kw):
+                    columns, to_columns = inside(slice(0, dy.shape[1]), j - left, across, width)
+                    touched.append((dx[to_rows, to_columns], patches[lines, columns, i, j]))
+            self._scattered.append((*_cut_for(kh * kw * channels * dy.shape[2] * count, dy[rows], flat), touched))
+
+    def _run_scattered(self, weight: Array, dx: Array) -> None:
+        filters, channels, kh, kw = self._shape
+        matrix = self._scratch("places", (kh * kw * channels, filters))
+        matrix.reshape(kh, kw, channels, filters)[...] = weight.transpose(2, 3, 1, 0)
+        dx.fill(0)
+        for outputs, patches, touched in self._scattered:
+            np.matmul(matrix, outputs, out=patches)
+            for target, source in touched:
+                np.add(target, source, out=target)
 
 
 def weight_gradient(total: Array, dweight: Array) -> None:
     """Bring the gradient (kw kh C, F) that `add_gradient` sums up to the shape of the weights (F, C, kh, kw)."""
     filters, channels, kh, kw = dweight.shape
     dweight[...] = total.reshape(kw, kh, channels, filters).transpose(3, 2, 1, 0)
-
-
-def _backward_mirrored(
-    x: Array, dy: Array, weight: Array, dweight: Array, dx: Array, window: Window, scratch: Scratch
-) -> None:
-    """Gather patches of dy once for both gradients: dx = mirrored kernels @ patch, dweight = sum of patch @ x^T."""
-    filters, channels, kh, kw = weight.shape
-    back = window.mirrored()
-    matrix = scratch("mirrored", (channels, kw * kh * filters))
-    matrix.reshape(channels, kw, kh, filters)[...] = weight[:, :, ::-1, ::-1].transpose(1, 3, 2, 0)
-    total = scratch("matrix gradient", (kw * kh * filters, channels))
-    total.fill(0)
-    for rows in row_blocks(dy, dx.shape, back):
-        patches = _patches(dy, rows, dx.shape[1], back, scratch)
-        _multiply(matrix, patches, dx[rows])
-        _add_gradient(patches, x[rows], total, scratch)
-    dweight[:, :, ::-1, ::-1] = total.reshape(kw, kh, filters, channels).transpose(2, 3, 1, 0)
-
-
-def _backward_scattered(dy: Array, weight: Array, dx: Array, window: Window, scratch: Scratch) -> None:
-    """Add ``weight^T @ dy`` of every place in the kernel to the inputs it touched (col2im)."""
-    filters, channels, kh, kw = weight.shape
-    (down, across), (top, _, left, _) = window.stride, window.padding
-    height, width, _, count = dx.shape
-    matrix = scratch("places", (kh * kw * channels, filters))
-    matrix.reshape(kh, kw, channels, filters)[...] = weight.transpose(2, 3, 1, 0)
-    dx.fill(0)
-    for rows in row_blocks(dx, dy.shape, window):
-        patches = scratch("patches", (rows.stop - rows.start, dy.shape[1], kh, kw, channels, count))
-        _multiply(matrix, dy[rows], patches.reshape(*patches.shape[:2], -1, count))
-        for i in range(kh):
-            lines, to_rows = inside(rows, i - top, down, height)
-            for j in range(kw):
-                columns, to_columns = inside(slice(0, dy.shape[1]), j - left, across, width)
-                target = dx[to_rows, to_columns]
-                np.add(target, patches[lines, columns, i, j], out=target)
 
 
 def row_blocks(x: Array, shape: Shape, window: Window, limit: int | None = None, unit: int = 1) -> Iterator[slice]:
@@ -182,17 +218,11 @@ def row_blocks(x: Array, shape: Shape, window: Window, limit: int | None = None,
         yield slice(first, min(first + step, height))
 
 
-def _patches(x: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> Array:
-    """Return the patches (h, OW, kw kh C, N) of the window positions in `rows` x `columns` of x (H, W, C, N)."""
-    moves, patches = _gathering(x, rows, columns, window, scratch)
-    carry_out(moves)
-    return patches
-
-
 def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scratch) -> tuple[Moves, Array]:
-    """Return the copies that gather the patches of `_patches`, and the patches.
+    """Return the copies that gather the patches of the window positions in `rows` x `columns` of x, and the patches.
 
-    The rows of a window are put next to each other, (h, W, kh, C, N); the columns of neighbours overlap there.
+    x (H, W, C, N); patches (h, OW, kw kh C, N). The rows of a window are put next to each other, (h, W, kh, C, N); the
+    columns of neighbours overlap there.
     """
     (kh, kw), (down, across), (top, _, left, _) = window.kernel, window.stride, window.padding
     height, width, channels, count = x.shape
@@ -223,21 +253,10 @@ def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scr
     return moves, patches
 
 
-def _multiply(matrix: Array, patches: Array, out: Array) -> None:
-    """Write matrix @ patch for each position, (F, K) @ (K, N) -> (F, N); `out` (h, OW, F, N)."""
-    patches, out = _cut_for(matrix.size * patches.shape[3], patches, out)
-    np.matmul(matrix, patches, out=out)
-
-
 def _cut_for(size: int, patches: Array, out: Array) -> tuple[Array, Array]:
     """View patches and results so that OpenBLAS need not pack for a product of m n k = `size` a position."""
     pieces = _pieces(patches.shape[3], size)
     return (patches, out) if pieces == 1 else (_cut(patches, pieces), _cut(out, pieces))
-
-
-def _add_gradient(patches: Array, outputs: Array, total: Array, scratch: Scratch) -> None:
-    """Add the sum of patch @ outputs^T over the positions, (K, N) @ (N, F) -> (K, F), to `total`."""
-    _add_products(_products_of(patches, outputs, total.nbytes), total, scratch)
 
 
 def _products_of(patches: Array, outputs: Array, size: int) -> list[tuple[Array, Array]]:

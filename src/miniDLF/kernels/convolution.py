@@ -11,7 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_backward, batch_last_weights, row_blocks
+from miniDLF.kernels.batch_last import (
+    FEWEST_IMAGES,
+    BatchLast,
+    batch_last_backward,
+    batch_last_weights,
+    row_blocks,
+)
+from miniDLF.kernels.direct import DirectBackward, batch_last_moves, sum_batch_last
 from miniDLF.kernels.enlarged import enlarged, enlarged_backward
 from miniDLF.kernels.few_filters import few_filters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
@@ -19,7 +26,7 @@ from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, is_batch_last
 from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array, Once, Shape
 
 __all__ = ["Convolution", "arranged", "arranging", "batched", "conv2d", "conv2d_backward"]
 
@@ -111,6 +118,7 @@ class Convolution:
         factors: tuple[int, int] = (1, 1),
     ) -> None:
         self._moves, self.x = arranging(x, empty)
+        self._with_dx, self._without_dx = Once(), Once()
         self._batched = batched(self.x)
         self._window, self._scratch, self._factors = window, scratch, factors
         count, _, height, width = x.shape
@@ -154,7 +162,12 @@ class Convolution:
     ) -> Array | None:
         """Write the gradients dweight (F, C, kh, kw) and dbias (F,); return dx unless `empty` is None (not needed)."""
         window, scratch, factors = self._window, self._scratch, self._factors
-        return conv2d_backward(self.x, dy, weight, matrices, window, dweight, dbias, empty, scratch, factors)
+        if not isinstance(self._direct, BatchLast):
+            return conv2d_backward(self.x, dy, weight, matrices, window, dweight, dbias, empty, scratch, factors)
+        once = self._without_dx if empty is None else self._with_dx
+        back = once(dy, DirectBackward, self.x, weight.shape, window, empty, scratch)
+        dx: Array | None = back.run(weight, dweight, dbias)
+        return dx
 
     def _matrix(self, weight: Array, matrices: Matrices) -> Array:
         """Return the weights in the order of a plain product, which is not there yet where tiles were expected."""
@@ -200,11 +213,9 @@ def conv2d_backward(
     if not batched(x):
         return _backward_channels_last(x, dy, weight, matrices, window, dweight, dbias, empty, scratch)
     count, channels, height, width = x.shape
-    inputs, outputs = x.transpose(2, 3, 1, 0), dy.transpose(2, 3, 1, 0)
-    if not outputs.flags.c_contiguous:
-        outputs = scratch("batch last", outputs.shape)
-        np.copyto(outputs, dy.transpose(2, 3, 1, 0))
-    _sum_batch_last(outputs, dbias, scratch)
+    inputs, (moves, outputs) = x.transpose(2, 3, 1, 0), batch_last_moves(dy, scratch)
+    carry_out(moves)
+    sum_batch_last(outputs, dbias, scratch)
     dx = None if empty is None else empty("dx", (height, width, channels, count))
     if factors != (1, 1):
         enlarged_backward(inputs, outputs, weight, dweight, dx, factors, window, scratch)
@@ -256,12 +267,6 @@ def _wasteful(size: tuple[int, int]) -> bool:
     height, width = size
     covered = -(-height // TILE) * -(-width // TILE) * TILE * TILE
     return covered > MOST_WASTE * height * width
-
-
-def _sum_batch_last(images: Array, out: Array, scratch: Scratch) -> None:
-    """Sum (H, W, F, N) over everything but the channels: first long lines, then those of the channels."""
-    lines = np.add.reduce(images, axis=(0, 1), out=scratch("channel lines", images.shape[2:]))
-    np.add.reduce(lines, axis=1, out=out)
 
 
 def _sum_channels(images: Array, out: Array) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.batch_last import BatchLast, row_blocks, weight_gradient
-from miniDLF.kernels.convolution import Convolution, arranging, batched, conv2d_backward
+from miniDLF.kernels.convolution import Convolution, arranging, batched
+from miniDLF.kernels.direct import DirectBackward, batch_last_moves
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pool import Pool
 from miniDLF.kernels.tiles import Pooling, Tiles, TilesBackward
@@ -56,7 +57,7 @@ class PooledConvolution:
     ) -> None:
         self._window, self._pooling, self._empty, self._scratch = window, pooling, empty, scratch
         self._moves, self.x = arranging(x, empty)
-        self._once = Once()
+        self._once, self._back = Once(), Once()
         self._convolution: Convolution | None = None
         if not batched(self.x):
             self._convolution = Convolution(self.x, shape, method, window, empty, scratch)
@@ -99,14 +100,16 @@ class PooledConvolution:
         scratch, window = self._scratch, self._window
         if self._convolution is not None:
             gradient = self._pool.backward(dy, overwrites=True)
-            return conv2d_backward(self.x, gradient, weight, matrices, window, dweight, dbias, empty, scratch)
+            return self._convolution.backward(gradient, weight, matrices, dweight, dbias, empty)
         moves, pools = self._once(dy, self._backward)
         carry_out(moves)
         if empty is not None and self._kept is not None:
             for pool in pools:
                 pool.run()
             kept = self._kept.transpose(3, 2, 0, 1)
-            return conv2d_backward(self.x, kept, weight, matrices, window, dweight, dbias, empty, scratch)
+            back = self._back(kept, DirectBackward, self.x, weight.shape, window, empty, scratch)
+            dx: Array = back.run(weight, dweight, dbias)
+            return dx
         filters, channels, kh, kw = weight.shape
         total, lines = scratch("matrix gradient", (kw * kh * channels, filters)), scratch("lines", self._line)
         total.fill(0)
@@ -124,11 +127,7 @@ class PooledConvolution:
 
         The gradient of a block of rows of the convolution takes the place of these rows.
         """
-        moves: Moves = []
-        outputs = dy.transpose(2, 3, 1, 0)
-        if not outputs.flags.c_contiguous:
-            copy = self._scratch("batch last", outputs.shape)
-            moves, outputs = [(copy, outputs)], copy
+        moves, outputs = batch_last_moves(dy, self._scratch)
         pools = []
         for places, _, _, part in self._blocks:
             pooled, gradient, images = (_as_one(array) for array in (self._pooled[places], outputs[places], part))
