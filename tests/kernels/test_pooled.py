@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniDLF.kernels import pooled
+from miniDLF.kernels.convolution import arranged
 from miniDLF.kernels.methods import choose_method, prepare_weights
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.windows import Window
@@ -59,7 +60,7 @@ def test_forward_and_backward(case, kind, block, needs_dx):
         patch.setattr(pooled, "BLOCK_BYTES", block)
         for keeps in (True, False):
             kernel = pooled.PooledConvolution(
-                x, weights, method, window, pooling, keeps, Workspace("float64").empty, scratch
+                arranged(x, lend), weights, method, window, pooling, keeps, Workspace("float64").empty, scratch
             )
             for _ in range(2):  # the views serve more than once
                 y = kernel.run(weight, bias, matrices)

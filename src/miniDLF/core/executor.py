@@ -182,7 +182,7 @@ class Executor:
                 rows = len(inputs[0])
                 context.prepare()
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.shard(0).forward(inputs)]
+                    return [np.array(output) for output in context.shard(0).forward_few(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         finally:
             self._idle.append(context)

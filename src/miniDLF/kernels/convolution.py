@@ -24,11 +24,11 @@ from miniDLF.kernels.few_filters import few_filters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
-from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, is_batch_last
+from miniDLF.kernels.windows import Scratch, Window, carry_out, is_batch_last
 from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
 from miniDLF.kernels.workspace import Array, Once, Shape
 
-__all__ = ["Convolution", "arranged", "arranging", "batched", "conv2d", "conv2d_backward"]
+__all__ = ["Convolution", "arranged", "batched", "conv2d", "conv2d_backward"]
 
 #: Batches of raw images with so many channels become batch-last.
 RAW_CHANNELS = 2
@@ -38,14 +38,7 @@ MOST_WASTE = 2.4
 
 
 def arranged(x: Array, empty: Lend) -> Array:
-    """Return x (N, C, H, W), or a copy, in the order of memory in which `conv2d` works."""
-    moves, images = arranging(x, empty)
-    carry_out(moves)
-    return images
-
-
-def arranging(x: Array, empty: Lend) -> tuple[Moves, Array]:
-    """Return the copies that `arranged` makes, none or one, and what it returns.
+    """Return x (N, C, H, W), or a copy, in the order of memory in which a `Convolution` works best.
 
     Images stay in the order in which they come, so that a network has one order throughout. Batches of raw images with
     one or two channels become batch-last: `im2col` spends more time on copying such patches than on the product. From
@@ -54,10 +47,11 @@ def arranging(x: Array, empty: Lend) -> tuple[Moves, Array]:
     products (64 -> 64 at 16x16 with Winograd's method: 8.5 ms, batch-last 9.1).
     """
     if len(x) < FEWEST_IMAGES or x.shape[1] > RAW_CHANNELS or is_batch_last(x):
-        return [], x
+        return x
     images = x.transpose(2, 3, 1, 0)
     copy = empty("batch last", images.shape)
-    return [(copy, images)], copy.transpose(3, 2, 0, 1)
+    np.copyto(copy, images)
+    return copy.transpose(3, 2, 0, 1)
 
 
 def batched(x: Array) -> bool:
@@ -75,7 +69,7 @@ def conv2d(
     scratch: Scratch,
     factors: tuple[int, int] = (1, 1),
 ) -> Array:
-    """Convolve x (N, C, H, W) with weight (F, C, kh, kw) and add bias (F,): (N, F, OH, OW)."""
+    """Convolve x (N, C, H, W), `arranged` or not, with weight (F, C, kh, kw) and add bias (F,): (N, F, OH, OW)."""
     return Convolution(x, weight.shape, matrices.method, window, empty, scratch, factors).run(weight, bias, matrices)
 
 
@@ -87,7 +81,7 @@ class Convolution:
     Parameters
     ----------
     x
-        (N, C, H, W).
+        (N, C, H, W), in any order of memory; see `arranged`.
     shape
         Of the weights, (F, C, kh, kw).
     method
@@ -101,8 +95,6 @@ class Convolution:
 
     Attributes
     ----------
-    x : (N, C, H, W)
-        The images in the order of memory in which they are worked on: backward wants them so.
     y : (N, F, OH, OW)
         The result of `run`.
     """
@@ -117,7 +109,7 @@ class Convolution:
         scratch: Scratch,
         factors: tuple[int, int] = (1, 1),
     ) -> None:
-        self._moves, self.x = arranging(x, empty)
+        self.x = x
         self._with_dx, self._without_dx = Once(), Once()
         self._batched = batched(self.x)
         self._window, self._scratch, self._factors = window, scratch, factors
@@ -141,7 +133,6 @@ class Convolution:
 
     def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
         """Convolve what x holds now with weight (F, C, kh, kw), ordered in `matrices`, and add bias (F,)."""
-        carry_out(self._moves)
         x, y, window, scratch, factors = self._inputs, self._outputs, self._window, self._scratch, self._factors
         if factors != (1, 1) and not self._batched:
             _enlarge(self.x, factors, scratch)

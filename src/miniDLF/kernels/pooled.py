@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.batch_last import BatchLast, row_blocks, weight_gradient
-from miniDLF.kernels.convolution import Convolution, arranging, batched
+from miniDLF.kernels.convolution import Convolution, batched
 from miniDLF.kernels.direct import DirectBackward, batch_last_moves
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pool import Pool
@@ -56,15 +56,15 @@ class PooledConvolution:
         scratch: Scratch,
     ) -> None:
         self._window, self._pooling, self._empty, self._scratch = window, pooling, empty, scratch
-        self._moves, self.x = arranging(x, empty)
+        self.x = x
         self._once, self._back = Once(), Once()
         self._convolution: Convolution | None = None
-        if not batched(self.x):
-            self._convolution = Convolution(self.x, shape, method, window, empty, scratch)
+        if not batched(x):
+            self._convolution = Convolution(x, shape, method, window, empty, scratch)
             self._pool = Pool(self._convolution.y, pooling, self._lend_pooled, scratch)
             self.y = self._pool.y
             return
-        inputs, unit = self.x.transpose(2, 3, 1, 0), pooling.window.kernel[0]
+        inputs, unit = x.transpose(2, 3, 1, 0), pooling.window.kernel[0]
         height, width = window.positions(*x.shape[2:])
         size = (height, width, shape[0], len(x))
         pooled = empty("pooled", (height // unit, width // pooling.window.kernel[1], shape[0], len(x)))
@@ -84,7 +84,6 @@ class PooledConvolution:
 
     def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
         """Convolve what x holds now and pool the result; return y."""
-        carry_out(self._moves)
         if self._convolution is not None:
             self._convolution.run(weight, bias, matrices)
             return self._pool.run()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
-from miniDLF.kernels.convolution import Convolution
+from miniDLF.kernels.convolution import Convolution, arranged
 from miniDLF.kernels.methods import choose_method, prepare_weights
 from miniDLF.kernels.pooled import PooledConvolution
 from miniDLF.kernels.windows import Window
@@ -137,7 +137,7 @@ class Conv2D(Layer):
         shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
-        convolution = call.convolution = call.once(x, self._convolution)
+        convolution = call.convolution = call.once(arranged(x, call.empty), self._convolution)
         bias = self.bias.value if self.bias is not None else call.zeros("bias", (self.filters,))
         y: Array = convolution.run(self.weight.value, bias, call.shared.matrices)
         return y  # (N, F, OH, OW)
