@@ -205,10 +205,14 @@ class Shard:
         return [values[place] for place in self.program.outputs]
 
     def forward_few(self, inputs: Sequence[Array]) -> list[Array]:
-        """Do the same for a few rows, from a copy of them: layers keep the views of what always lies in one place."""
-        own = [self.workspace.empty(f"x{number}", array.shape) for number, array in enumerate(inputs)]
-        for copy, array in zip(own, inputs, strict=True):
-            np.copyto(copy, array)
+        """Do the same for a few rows. Images are copied: layers keep the views of what always lies in one place."""
+        own = []
+        for number, array in enumerate(inputs):
+            if array.ndim > 3:
+                images = self.workspace.empty(f"x{number}", array.shape)
+                np.copyto(images, array)
+                array = images
+            own.append(array)
         return self.forward(own)
 
     def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[tuple[Any, Any], Any, None]:

@@ -26,8 +26,6 @@ __all__ = [
     "FEWEST_IMAGES",
     "BatchLast",
     "BatchLastBackward",
-    "batch_last",
-    "batch_last_backward",
     "batch_last_weights",
     "row_blocks",
     "weight_gradient",
@@ -45,19 +43,14 @@ PARTS_BYTES = 1 << 19
 
 
 def batch_last_weights(weight: Array, out: Array) -> Array:
-    """Order kernels (F, C, kh, kw) as the matrix of `batch_last`: `out` (F, kw kh C)."""
+    """Order kernels (F, C, kh, kw) as the matrix of `BatchLast`: `out` (F, kw kh C)."""
     filters, channels, kh, kw = weight.shape
     out.reshape(filters, kw, kh, channels)[...] = weight.transpose(0, 3, 2, 1)
     return out
 
 
-def batch_last(x: Array, matrix: Array, bias: Array | None, y: Array, window: Window, scratch: Scratch) -> None:
-    """Convolve: x (H, W, C, N), matrix (F, kw kh C), bias (F,), y (OH, OW, F, N) with contiguous positions."""
-    BatchLast(x, [(rows, y[rows]) for rows in row_blocks(x, y.shape, window)], window, scratch).run(matrix, bias)
-
-
 class BatchLast:
-    """`batch_last` between two places in memory; the views it works on are made once.
+    """Convolution between two places in memory; the views it works on are made once.
 
     Parameters
     ----------
@@ -100,18 +93,15 @@ class BatchLast:
             _add_products(products, total, self._scratch)
 
 
-def batch_last_backward(
-    x: Array, dy: Array, weight: Array, dweight: Array, dx: Array | None, window: Window, scratch: Scratch
-) -> None:
-    """Fill dweight (F, C, kh, kw) and dx (H, W, C, N), C-contiguous, unless it is None, from dy (OH, OW, F, N)."""
-    BatchLastBackward(x, dy, weight.shape, dx, window, scratch).run(weight, dweight)
-
-
 class BatchLastBackward:
-    """`batch_last_backward` between places in memory; the views it works on are made once.
+    """Gradients of weights and images, between places in memory; the views it works on are made once.
 
     Parameters
     ----------
+    x, dy
+        (H, W, C, N), and (OH, OW, F, N) with contiguous positions.
+    dx
+        (H, W, C, N), C-contiguous, or ``None`` where it is not needed.
     shape
         Of the weights, (F, C, kh, kw).
     """

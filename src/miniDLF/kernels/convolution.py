@@ -11,16 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from miniDLF.kernels.batch_last import (
-    FEWEST_IMAGES,
-    BatchLast,
-    batch_last_backward,
-    batch_last_weights,
-    row_blocks,
-)
+from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_weights, row_blocks
 from miniDLF.kernels.direct import DirectBackward, batch_last_moves, sum_batch_last
-from miniDLF.kernels.enlarged import enlarged, enlarged_backward
-from miniDLF.kernels.few_filters import few_filters
+from miniDLF.kernels.enlarged import Enlarged
+from miniDLF.kernels.few_filters import FewFilters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
@@ -124,12 +118,17 @@ class Convolution:
             self._inputs, self._outputs = images.transpose(0, 2, 3, 1), empty("y", (count, *size, filters))
             self.y = self._outputs.transpose(0, 3, 1, 2)
         self._tiled = method == "winograd" and not _wasteful(size)
-        self._direct: BatchLast | Im2col | None = None
+        x, y, few = self._inputs, self._outputs, method == "few_filters"
+        self._enlarged: Enlarged | None = None
+        self._direct: BatchLast | FewFilters | Im2col | None = None
         if not self._batched and not self._tiled:
-            self._direct = Im2col(self._inputs, self._outputs, window, depth, scratch)
-        elif factors == (1, 1) and not self._tiled and method != "few_filters":
-            rows = row_blocks(self._inputs, self._outputs.shape, window)
-            self._direct = BatchLast(self._inputs, [(r, self._outputs[r]) for r in rows], window, scratch)
+            self._direct = Im2col(x, y, window, depth, scratch)
+        elif factors != (1, 1):
+            self._enlarged = Enlarged(x, y, shape, factors, window, few, scratch)
+        elif few:
+            self._direct = FewFilters(x, y, window, filters * shape[2] * shape[3], scratch)
+        elif not self._tiled:
+            self._direct = BatchLast(x, [(rows, y[rows]) for rows in row_blocks(x, y.shape, window)], window, scratch)
 
     def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
         """Convolve what x holds now with weight (F, C, kh, kw), ordered in `matrices`, and add bias (F,)."""
@@ -138,14 +137,12 @@ class Convolution:
             _enlarge(self.x, factors, scratch)
         if self._direct is not None:
             self._direct.run(self._matrix(weight, matrices), bias)
-        elif self._tiled and self._batched:
+        elif self._enlarged is not None:
+            self._enlarged.run(weight, bias)
+        elif self._batched:
             winograd(_as_one(x), matrices.forward, bias, _as_one(y), window, scratch)
-        elif self._tiled:
-            winograd(x, matrices.forward, bias, y, window, scratch)
-        elif factors != (1, 1):
-            enlarged(x, weight, bias, y, factors, window, matrices.method == "few_filters", scratch)
         else:
-            few_filters(x, matrices.forward, bias, y, window, scratch)
+            winograd(x, matrices.forward, bias, y, window, scratch)
         return self.y
 
     def backward(
@@ -153,10 +150,10 @@ class Convolution:
     ) -> Array | None:
         """Write the gradients dweight (F, C, kh, kw) and dbias (F,); return dx unless `empty` is None (not needed)."""
         window, scratch, factors = self._window, self._scratch, self._factors
-        if not isinstance(self._direct, BatchLast):
+        if not _directly_back(self.x, matrices, empty):
             return conv2d_backward(self.x, dy, weight, matrices, window, dweight, dbias, empty, scratch, factors)
         once = self._without_dx if empty is None else self._with_dx
-        back = once(dy, DirectBackward, self.x, weight.shape, window, empty, scratch)
+        back = once(dy, DirectBackward, self.x, weight.shape, window, empty, scratch, factors)
         dx: Array | None = back.run(weight, dweight, dbias)
         return dx
 
@@ -203,19 +200,20 @@ def conv2d_backward(
         return small.transpose(0, 3, 1, 2)
     if not batched(x):
         return _backward_channels_last(x, dy, weight, matrices, window, dweight, dbias, empty, scratch)
-    count, channels, height, width = x.shape
+    if empty is None or matrices.backward is None or _directly_back(x, matrices, empty):
+        return DirectBackward(dy, x, weight.shape, window, empty, scratch, factors).run(weight, dweight, dbias)
     inputs, (moves, outputs) = x.transpose(2, 3, 1, 0), batch_last_moves(dy, scratch)
     carry_out(moves)
     sum_batch_last(outputs, dbias, scratch)
-    dx = None if empty is None else empty("dx", (height, width, channels, count))
-    if factors != (1, 1):
-        enlarged_backward(inputs, outputs, weight, dweight, dx, factors, window, scratch)
-    elif dx is None or matrices.backward is None or _wasteful((height, width)):
-        batch_last_backward(inputs, outputs, weight, dweight, dx, window, scratch)
-    else:
-        images, gradient, target = _as_one(inputs), _as_one(outputs), _as_one(dx)
-        winograd_backward(images, gradient, matrices.backward, dweight, target, window, scratch)
-    return None if dx is None else dx.transpose(3, 2, 0, 1)
+    dx = empty("dx", inputs.shape)
+    images, gradient, target = _as_one(inputs), _as_one(outputs), _as_one(dx)
+    winograd_backward(images, gradient, matrices.backward, dweight, target, window, scratch)
+    return dx.transpose(3, 2, 0, 1)
+
+
+def _directly_back(x: Array, matrices: Matrices, empty: Lend | None) -> bool:
+    """Say whether backward goes by the direct method, in batch-last memory."""
+    return batched(x) and (empty is None or matrices.backward is None or _wasteful(x.shape[2:]))
 
 
 def _backward_channels_last(
@@ -253,7 +251,7 @@ def _as_one(images: Array) -> Array:
     return images.reshape(1, *images.shape[:2], -1)
 
 
-def _wasteful(size: tuple[int, int]) -> bool:
+def _wasteful(size: Shape) -> bool:
     """Say whether Winograd's tiles would stick out of small images by more than they save."""
     height, width = size
     covered = -(-height // TILE) * -(-width // TILE) * TILE * TILE

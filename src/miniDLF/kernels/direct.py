@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from miniDLF.kernels.batch_last import BatchLastBackward
+from miniDLF.kernels.enlarged import EnlargedBackward
 from miniDLF.kernels.methods import Lend
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out
 from miniDLF.kernels.workspace import Array, Shape
@@ -23,15 +24,30 @@ class DirectBackward:
         Of the weights, (F, C, kh, kw).
     empty
         Lends the memory of the result, "dx"; ``None`` where dx is not needed.
+    factors
+        How often every row and every column of x was repeated first.
     """
 
-    def __init__(self, dy: Array, x: Array, shape: Shape, window: Window, empty: Lend | None, scratch: Scratch) -> None:
+    def __init__(
+        self,
+        dy: Array,
+        x: Array,
+        shape: Shape,
+        window: Window,
+        empty: Lend | None,
+        scratch: Scratch,
+        factors: tuple[int, int] = (1, 1),
+    ) -> None:
         self._moves, self._outputs = batch_last_moves(dy, scratch)
         self._scratch, self._dx = scratch, None
         inputs = x.transpose(2, 3, 1, 0)
         dx = None if empty is None else empty("dx", inputs.shape)
         self._dx = None if dx is None else dx.transpose(3, 2, 0, 1)
-        self._back = BatchLastBackward(inputs, self._outputs, shape, dx, window, scratch)
+        self._back: BatchLastBackward | EnlargedBackward
+        if factors == (1, 1):
+            self._back = BatchLastBackward(inputs, self._outputs, shape, dx, window, scratch)
+        else:
+            self._back = EnlargedBackward(inputs, self._outputs, shape, dx, factors, window, scratch)
 
     def run(self, weight: Array, dweight: Array, dbias: Array) -> Array | None:
         """Write dweight (F, C, kh, kw) and dbias (F,), return dx (N, C, H, W)."""

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miniDLF.kernels.batch_last import batch_last, batch_last_backward, batch_last_weights
-from miniDLF.kernels.few_filters import few_filters, few_filters_weights
+from miniDLF.kernels.batch_last import BatchLast, BatchLastBackward, batch_last_weights, row_blocks
+from miniDLF.kernels.few_filters import FewFilters, few_filters_weights
 from miniDLF.kernels.windows import Scratch, Window
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["enlarged", "enlarged_backward"]
+__all__ = ["Enlarged", "EnlargedBackward"]
 
 
 class Phase(NamedTuple):
@@ -32,58 +32,82 @@ class Phase(NamedTuple):
     sums: Array  # (places in the small window, kh kw): 1 where an element meets a place
 
 
-def enlarged(
-    x: Array,
-    weight: Array,
-    bias: Array,
-    y: Array,
-    factors: tuple[int, int],
-    window: Window,
-    few: bool,
-    scratch: Scratch,
-) -> None:
-    """Convolve x (H, W, C, N), enlarged by `factors`, with stride 1: weight (F, C, kh, kw), y (OH, OW, F, N).
+class Enlarged:
+    """Convolution, with stride 1, of images that are enlarged first, between places in memory.
 
     Parameters
     ----------
+    x, y
+        Images (H, W, C, N) before they are enlarged, and where the result goes, (OH, OW, F, N).
+    shape
+        Of the weights, (F, C, kh, kw).
+    factors
+        How often rows and columns are repeated.
     window
         On the large image.
     few
-        Whether the filters are so few that `few_filters` is the faster kernel.
+        Whether the filters are so few that `FewFilters` is the faster kernel.
     """
-    for phase in _phases(x.shape[:2], y.shape[:2], factors, window, weight.dtype.str):
-        kernel = _merged(weight, phase)
-        filters, channels, kh, kw = kernel.shape
-        out = y[phase.places]
-        if few:
-            matrix = few_filters_weights(kernel, scratch("matrix", (kh * kw * filters, channels)))
-            few_filters(x, matrix, bias, out, phase.window, scratch)
-        else:
-            matrix = batch_last_weights(kernel, scratch("matrix", (filters, kw * kh * channels)))
-            batch_last(x, matrix, bias, out, phase.window, scratch)
+
+    def __init__(
+        self, x: Array, y: Array, shape: Shape, factors: tuple[int, int], window: Window, few: bool, scratch: Scratch
+    ) -> None:
+        filters, channels = shape[:2]
+        self.few = few
+        self.parts: list[tuple[Phase, Array, BatchLast | FewFilters]] = []
+        for phase in _phases(x.shape[:2], y.shape[:2], factors, window, x.dtype.str):
+            (kh, kw), out = phase.window.kernel, y[phase.places]
+            if few:
+                matrix = scratch("matrix", (kh * kw * filters, channels))
+                self.parts.append((phase, matrix, FewFilters(x, out, phase.window, len(matrix), scratch)))
+            else:
+                matrix = scratch("matrix", (filters, kw * kh * channels))
+                rows = row_blocks(x, out.shape, phase.window)
+                self.parts.append((phase, matrix, BatchLast(x, [(r, out[r]) for r in rows], phase.window, scratch)))
+
+    def run(self, weight: Array, bias: Array) -> None:
+        """Convolve what x holds now with weight (F, C, kh, kw) and add bias (F,)."""
+        order = few_filters_weights if self.few else batch_last_weights
+        for phase, matrix, convolution in self.parts:
+            convolution.run(order(_merged(weight, phase), matrix), bias)
 
 
-def enlarged_backward(
-    x: Array,
-    dy: Array,
-    weight: Array,
-    dweight: Array,
-    dx: Array | None,
-    factors: tuple[int, int],
-    window: Window,
-    scratch: Scratch,
-) -> None:
-    """Fill dweight (F, C, kh, kw) and dx (H, W, C, N), C-contiguous, unless it is None, from dy (OH, OW, F, N)."""
-    dweight.fill(0)
-    for number, phase in enumerate(_phases(x.shape[:2], dy.shape[:2], factors, window, weight.dtype.str)):
-        part = dx if dx is None or number == 0 else scratch("dx of a phase", dx.shape)
-        kernel = _merged(weight, phase)
-        gradient = scratch("merged gradient", kernel.shape)
-        batch_last_backward(x, dy[phase.places], kernel, gradient, part, phase.window, scratch)
-        shares = gradient.reshape(-1, len(phase.sums)) @ phase.sums  # (F C, rows columns) @ (rows columns, kh kw)
-        np.add(dweight, shares.reshape(dweight.shape), out=dweight)
-        if dx is not None and part is not None and part is not dx:
-            np.add(dx, part, out=dx)
+class EnlargedBackward:
+    """Backward of `Enlarged` between places in memory.
+
+    Parameters
+    ----------
+    dy, dx
+        (OH, OW, F, N); and (H, W, C, N), C-contiguous, or ``None`` where it is not needed.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        dy: Array,
+        shape: Shape,
+        dx: Array | None,
+        factors: tuple[int, int],
+        window: Window,
+        scratch: Scratch,
+    ) -> None:
+        self.dx = dx
+        self.parts: list[tuple[Phase, Array, Array | None, BatchLastBackward]] = []
+        for number, phase in enumerate(_phases(x.shape[:2], dy.shape[:2], factors, window, x.dtype.str)):
+            part = dx if dx is None or number == 0 else scratch("dx of a phase", dx.shape)
+            gradient = scratch("merged gradient", (*shape[:2], *phase.window.kernel))
+            back = BatchLastBackward(x, dy[phase.places], gradient.shape, part, phase.window, scratch)
+            self.parts.append((phase, gradient, part, back))
+
+    def run(self, weight: Array, dweight: Array) -> None:
+        """Write dweight (F, C, kh, kw) and dx."""
+        dweight.fill(0)
+        for phase, gradient, part, back in self.parts:
+            back.run(_merged(weight, phase), gradient)
+            shares = gradient.reshape(-1, len(phase.sums)) @ phase.sums  # (F C, rows columns) @ (rows columns, kh kw)
+            np.add(dweight, shares.reshape(dweight.shape), out=dweight)
+            if self.dx is not None and part is not None and part is not self.dx:
+                np.add(self.dx, part, out=self.dx)
 
 
 def _merged(weight: Array, phase: Phase) -> Array:
