@@ -102,16 +102,19 @@ def padded(images: Array, top: int, rows: int, left: int, columns: int, scratch:
 
 
 def padding_moves(
-    images: Array, top: int, rows: int, left: int, columns: int, scratch: Scratch, *, axis: int = 1
+    images: Array, top: int, rows: int, left: int, columns: int, scratch: Scratch, name: str = "padded", axis: int = 1
 ) -> tuple[Moves, Array]:
-    """Return the copies that make the cut-out of `padded`, and the cut-out."""
+    """Return the copies that make the cut-out of `padded`, and the cut-out, in memory lent as `name`.
+
+    The zeros come first, and the copy of what lies in the images last.
+    """
     height, width = images.shape[axis : axis + 2]
     lead = (slice(None),) * axis
     if top >= 0 and top + rows <= height and left == 0 and columns == width:
         inside = images[(*lead, slice(top, top + rows))]
         if inside.flags.c_contiguous:
             return [], inside
-    out = scratch("padded", (*images.shape[:axis], rows, columns, *images.shape[axis + 2 :]))
+    out = scratch(name, (*images.shape[:axis], rows, columns, *images.shape[axis + 2 :]))
     first, last = min(max(-top, 0), rows), max(min(height - top, rows), 0)
     start, stop = min(max(-left, 0), columns), max(min(width - left, columns), 0)
     if first >= last or start >= stop:

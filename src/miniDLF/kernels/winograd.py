@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miniDLF.kernels.windows import Scratch, Window, blocks, padded
+from miniDLF.kernels.windows import Scratch, Window, blocks, carry_out, padded, padding_moves
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["TILE", "winograd", "winograd_backward", "winograd_weights", "winograd_weights_mirrored"]
@@ -110,8 +110,10 @@ def winograd(x: Array, weights: Array, bias: Array | None, y: Array, window: Win
     lines = x.shape[3] // weights.shape[1]
     if bias is not None:
         bias = np.repeat(bias, lines)
+    known = None
     for images, rows, columns in _blocks(x, y):
-        frequencies = _transform_inputs(x[images], rows, columns, window, scratch)  # (36, P, C)
+        size, known = known, (images.stop - images.start, rows, columns)
+        frequencies = _transform_inputs(x[images], rows, columns, window, scratch, size != known)  # (36, P, C)
         products = scratch("products", (*frequencies.shape[:2], y.shape[3]))
         _multiply(frequencies, weights, lines, products)  # (36, P, C) @ (36, C, F) -> (36, P, F)
         _transform_outputs(products, bias, y[images], rows, columns, scratch)
@@ -132,8 +134,10 @@ def winograd_backward(
     total = scratch("weight frequencies", (FREQUENCIES, filters, channels))
     part = scratch("weight part", total.shape)
     target = total
+    known = None
     for images, rows, columns in _blocks(dy, dx):
-        frequencies = _transform_inputs(dy[images], rows, columns, back, scratch)  # (36, P, F)
+        size, known = known, (images.stop - images.start, rows, columns)
+        frequencies = _transform_inputs(dy[images], rows, columns, back, scratch, size != known)  # (36, P, F)
         products = scratch("products", (*frequencies.shape[:2], dx.shape[3]))
         _multiply(frequencies, weights, lines, products)  # (36, P, F) @ (36, F, C) -> (36, P, C)
         _transform_outputs(products, None, dx[images], rows, columns, scratch)
@@ -180,13 +184,21 @@ def _blocks(inputs: Array, outputs: Array) -> Iterator[tuple[slice, slice, slice
             yield images, rows, slice(first, min(first + step, width))
 
 
-def _transform_inputs(images: Array, rows: slice, columns: slice, window: Window, scratch: Scratch) -> Array:
-    """Return ``B^T d B`` of the tiles of `images` (n, H, W, C) in `rows` x `columns`: (36, P, C)."""
+def _transform_inputs(
+    images: Array, rows: slice, columns: slice, window: Window, scratch: Scratch, borders: bool
+) -> Array:
+    """Return ``B^T d B`` of the tiles of `images` (n, H, W, C) in `rows` x `columns`: (36, P, C).
+
+    Without `borders` those zeros around the images are in place from the block before.
+    """
     matrix = transforms(images.dtype.str).inputs
     count, channels, height, width = len(images), images.shape[-1], rows.stop - rows.start, columns.stop - columns.start
     top, _, left, _ = window.padding
     first = TILE * columns.start - left
-    cut = padded(images, TILE * rows.start - top, TILE * height + 2, first, TILE * width + 2, scratch)
+    moves, cut = padding_moves(
+        images, TILE * rows.start - top, TILE * height + 2, first, TILE * width + 2, scratch, "padded inputs"
+    )
+    carry_out(moves if borders else moves[-1:])
     line = cut.shape[2] * channels
     item = cut.itemsize
     # Down: neighbouring tiles share two of their six rows, so the windows overlap in memory.
