@@ -28,9 +28,9 @@ __all__ = ["Batch", "Executor", "bounds", "tree"]
 SMALL_STEP = 100_000_000
 #: The same for a prediction, whose shards share nothing.
 SMALL_PREDICTION = 8_000_000
-#: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers: 10 000
-#: samples through the specified MLP take 75.7 ms in chunks of 256 rows, 73.4 in chunks of 1024; through the specified
-#: CNN, whose values are larger, 52.4 and 61.3.
+#: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
+#: 10 000 samples through the specified MLP take 75.7 ms in chunks of 256 rows, 73.4 in chunks of 1024; through the
+#: specified CNN, whose values are larger, 52.4 and 61.3.
 CHUNK_ROWS = 1024
 CHUNK_BYTES = 12 << 20
 CHUNK_UNIT = 16
