@@ -308,3 +308,32 @@ def test_a_prediction_notices_every_change_of_a_weight() -> None:
         fresh.set_weights(model.get_weights())
         np.testing.assert_array_equal(fresh.predict(images), after)
         before = after
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_inference_folds_a_normalisation_into_the_dense_layer_behind_it(use_bias: bool) -> None:
+    layers = [Dense(6, input_shape=(4,)), BatchNormalization(), Dense(3, use_bias=use_bias), BatchNormalization()]
+    model = Sequential(layers, seed=0, dtype="float64")
+    executor = model.executor()
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 4))
+    plain = Executor(executor.graph, executor.buffers, in_place=False)
+    assert [type(step.layer).__name__ for step in executor._inference.steps][1:] == [
+        "_NormalisedDense",
+        "BatchNormalization",
+    ]
+    for _ in range(2):  # the second time with other weights than those that were combined
+        model.set_weights([rng.uniform(0.5, 2, array.shape) for array in model.get_weights()])
+        np.testing.assert_allclose(executor.infer([x])[0], plain.infer([x])[0], rtol=1e-12)
+
+
+def test_a_layer_that_stands_at_two_places_is_not_folded() -> None:
+    image = Input((4,))
+    normal, dense = BatchNormalization(), Dense(4)
+    model = Model(image, dense(normal(dense(normal(image)))), seed=0)
+    assert [type(step.layer).__name__ for step in model.executor()._inference.steps] == [
+        "BatchNormalization",
+        "Dense",
+        "BatchNormalization",
+        "Dense",
+    ]

@@ -34,7 +34,8 @@ SMALL_PREDICTION = 8_000_000
 CHUNK_ROWS = 1024
 CHUNK_BYTES = 12 << 20
 CHUNK_UNIT = 16
-#: Models of at most so many weights keep what they have prepared from one prediction to the next.
+#: Models of at most so many weights keep what they have prepared from one prediction to the next, and combine weights
+#: of neighbours where that saves a layer.
 FEW_WEIGHTS = 65_536
 
 _DONE = object()
@@ -85,7 +86,8 @@ class Executor:
             for position, step in enumerate(self._training.steps if self._training else [])
             if type(step.layer).update_state is not Layer.update_state
         ]
-        self._inference = Program(graph, trained, None, in_place=in_place)
+        few = buffers.values.size + buffers.state.size <= FEW_WEIGHTS
+        self._inference = Program(graph, trained, None, in_place=in_place, folds=few)
         self._flops = graph.flops()
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []

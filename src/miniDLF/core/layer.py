@@ -153,6 +153,13 @@ class Layer(Configurable):
         """Return the layers that this one stands for: itself, and the activation that one of its fields names."""
         return (self,)
 
+    def folded(self, before: Layer) -> Layer | None:
+        """Return a layer that does in inference what `before` and then this one do, if their weights can become one.
+
+        It needs `prepare`, which combines the weights, and `forward`.
+        """
+        return None
+
     # What every layer has -------------------------------------------------------------------------------------------
 
     @property

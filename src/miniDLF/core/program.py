@@ -16,7 +16,7 @@ from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
-from miniDLF.core.rewriting import chosen_first, pooled_at_once, work_joined
+from miniDLF.core.rewriting import chosen_first, folded, pooled_at_once, work_joined
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Workspace
 
@@ -62,11 +62,17 @@ class Program:
 
     Training stops before an activation that the loss absorbs; inference passes over layers that only train. With
     `in_place` a layer may write its output over an input that nobody else reads, and neighbours may change places or
-    become one where the result is the same.
+    become one where the result is the same. With `folds` weights of neighbours become one (inference only).
     """
 
     def __init__(
-        self, graph: Graph, trained: set[Parameter], heads: Sequence[Head] | None, *, in_place: bool = True
+        self,
+        graph: Graph,
+        trained: set[Parameter],
+        heads: Sequence[Head] | None,
+        *,
+        in_place: bool = True,
+        folds: bool = False,
     ) -> None:
         self.graph = graph
         self.heads = list(heads or [])
@@ -102,6 +108,8 @@ class Program:
         readers.update(self.outputs)
         if in_place:
             steps = pooled_at_once(work_joined(chosen_first(steps, readers), readers), readers)
+        if in_place and folds:
+            steps = folded(steps, readers)
         given_away = {s.target for s in steps if in_place and s.layers[-1].gives_away and readers[s.target] == 1}
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
     from miniDLF.core.program import Step
 
-__all__ = ["chosen_first", "pooled_at_once", "work_joined"]
+__all__ = ["chosen_first", "folded", "pooled_at_once", "work_joined"]
 
 
 def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
@@ -52,6 +52,22 @@ def pooled_at_once(steps: list[Step], readers: Counter[int]) -> list[Step]:
         if before is not None and pools is not None and _can_pool(before) and _alone(before, step, readers):
             work = pools._replace(rectifies=step.rectifies)
             result[-1] = replace(before, target=step.target, pools=work, after=step.layers)
+        else:
+            result.append(step)
+    return result
+
+
+def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
+    """In inference, let layers whose weights can become one be one."""
+    uses = Counter(step.layer for step in steps)
+    result: list[Step] = []
+    for step in steps:
+        before = result[-1] if result else None
+        layer = None
+        if before is not None and uses[step.layer] == uses[before.layer] == 1 and _alone(before, step, readers):
+            layer = step.layer.folded(before.layer)
+        if before is not None and layer is not None and not (before.before or before.after):
+            result[-1] = replace(step, layer=layer, sources=before.sources, learns=False)
         else:
             result.append(step)
     return result

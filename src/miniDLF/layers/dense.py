@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from miniDLF.core.call import Call
+from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ShapeError
 from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
+from miniDLF.layers.normalization import BatchNormalization
 
 __all__ = ["Dense"]
 
@@ -93,5 +94,28 @@ class Dense(Layer):
             return None
         return dy.dot(self.weight.value.T, call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)
 
+    def folded(self, before: Layer) -> Layer | None:
+        return _NormalisedDense(before, self) if isinstance(before, BatchNormalization) else None
+
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return 2 * input_shape[0] * self.size
+
+
+class _NormalisedDense(Layer):
+    """A batch normalisation and a dense layer in inference, as one: ``(x s + t) W + b = x (s W) + (t W + b)``."""
+
+    gives_away = True
+
+    def __init__(self, normalisation: BatchNormalization, dense: Dense) -> None:
+        super().__init__(name=dense.name)
+        self._normalisation, self._dense = normalisation, dense
+
+    def prepare(self, shared: Shared) -> None:
+        weight, bias = self._dense.weight.value, self._dense.bias
+        scale, shift = self._normalisation.affine()
+        shared.weight = np.multiply(weight, scale[:, np.newaxis], out=shared.empty("weight", weight.shape))
+        shared.bias = shift @ weight if bias is None else shift @ weight + bias.value
+
+    def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
+        y = x.dot(call.shared.weight, call.empty("y", (len(x), self._dense.size)))  # (N, D) @ (D, U) -> (N, U)
+        return np.add(y, call.shared.bias, out=y)
