@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
-from miniDLF.layers import Activation, BatchNormalization, Dense, Dropout, Flatten
+from miniDLF.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Pooling2D
 from miniDLF.models import Input, Sequential
 from miniDLF.optimizers import SGD, Adam
 
@@ -283,3 +283,26 @@ def test_after_a_loss_that_is_not_finite_the_model_holds_the_weights_of_the_step
         model.train_on_batch(x, y)
     for held, known in zip(model.get_weights(), weights[8], strict=True):
         np.testing.assert_array_equal(held, known)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20, 700])
+def test_predictions_follow_what_the_arrays_hold(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    model = Sequential(
+        [
+            Conv2D(4, 3, input_shape=(1, 10, 10)),
+            Activation("relu"),
+            Pooling2D(2, 2, "avg"),
+            Flatten(),
+            BatchNormalization(),
+            Dense(3),
+        ],
+        seed=0,
+        dtype="float64",
+    )
+    x, other = rng.normal(size=(2, rows, 1, 10, 10))
+    before, expected = model.predict(x), model.predict(other)
+    x[...] = other  # the same place in memory holds something else
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.predict(x[::-1])[::-1], expected, rtol=1e-12)
+    assert not np.allclose(before, expected)

@@ -22,7 +22,8 @@ from miniDLF.kernels.workspace import Array, Once, Shape
 
 __all__ = ["PooledConvolution"]
 
-#: Bytes of window rows and results of a block.
+#: Bytes of window rows and results of a block. The specified CNN takes 3 % longer with 4 MB and 8 % with 8 MB; an
+#: autoencoder, whose convolutions are smaller, a few per cent less.
 BLOCK_BYTES = 2 << 20
 
 
