@@ -22,8 +22,8 @@ CHANNELS_LAST = (0, 2, 3, 1)
 BATCH_LAST = (2, 3, 1, 0)
 
 #: Elements of a block. Three blocks (values, centred values, gradient) of a quarter would fit a cache of the second
-#: level, but two threads that make short calls hinder each other at the interpreter's lock: a network for images 3x32x32
-#: takes 61.4 ms a step (batch 64) with a quarter, 58.4 with this.
+#: level, but two threads that make short calls hinder each other at the interpreter's lock: a network for images of
+#: 3x32x32 takes 61.4 ms a step (batch 64) with a quarter, 58.4 with this.
 BLOCK = 262_144
 #: Repeating coefficients makes inner loops at least this long.
 WIDE = 512
