@@ -123,7 +123,10 @@ class Call:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def once(self, x: Array, make: Callable[[Array, Call], Any]) -> Any:
-        """Return ``make(x, call)``, made anew only where `x` lies elsewhere than the last time (see `Once`)."""
+        """Return ``make(x, call)``, made anew only where `x` lies elsewhere than the last time (see `Once`).
+
+        A call remembers one such thing, so a layer has one `make`.
+        """
         return self._once(x, make, self)
 
     def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:

@@ -18,7 +18,7 @@ from miniDLF.kernels.few_filters import FewFilters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
-from miniDLF.kernels.windows import Scratch, Window, carry_out, is_batch_last
+from miniDLF.kernels.windows import Scratch, Window, as_one, carry_out, is_batch_last
 from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
 from miniDLF.kernels.workspace import Array, Once, Shape
 
@@ -140,7 +140,7 @@ class Convolution:
         elif self._enlarged is not None:
             self._enlarged.run(weight, bias)
         elif self._batched:
-            winograd(_as_one(x), matrices.forward, bias, _as_one(y), window, scratch)
+            winograd(as_one(x), matrices.forward, bias, as_one(y), window, scratch)
         else:
             winograd(x, matrices.forward, bias, y, window, scratch)
         return self.y
@@ -206,7 +206,7 @@ def conv2d_backward(
     carry_out(moves)
     sum_batch_last(outputs, dbias, scratch)
     dx = empty("dx", inputs.shape)
-    images, gradient, target = _as_one(inputs), _as_one(outputs), _as_one(dx)
+    images, gradient, target = as_one(inputs), as_one(outputs), as_one(dx)
     winograd_backward(images, gradient, matrices.backward, dweight, target, window, scratch)
     return dx.transpose(3, 2, 0, 1)
 
@@ -244,11 +244,6 @@ def _enlarge(x: Array, factors: tuple[int, int], scratch: Scratch) -> Array:
     large = scratch("enlarged", (count, height * factors[0], width * factors[1], channels))
     spread_windows(x.transpose(0, 2, 3, 1), Window(factors, factors), 1, large, scratch)
     return large.transpose(0, 3, 1, 2)
-
-
-def _as_one(images: Array) -> Array:
-    """View (H, W, C, N) as one image of C N channels, (1, H, W, C N)."""
-    return images.reshape(1, *images.shape[:2], -1)
 
 
 def _wasteful(size: Shape) -> bool:

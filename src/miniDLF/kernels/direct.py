@@ -39,7 +39,7 @@ class DirectBackward:
         factors: tuple[int, int] = (1, 1),
     ) -> None:
         self._moves, self._outputs = batch_last_moves(dy, scratch)
-        self._scratch, self._dx = scratch, None
+        self._scratch = scratch
         inputs = x.transpose(2, 3, 1, 0)
         dx = None if empty is None else empty("dx", inputs.shape)
         self._dx = None if dx is None else dx.transpose(3, 2, 0, 1)

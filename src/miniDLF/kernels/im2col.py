@@ -56,15 +56,16 @@ class Im2col:
         self.line = scratch("line", (columns, filters))
         self.flat_line = self.line.reshape(-1)
         self.blocks: list[tuple[Moves, list[tuple[Array, Array]], Array]] = []
-        known = None
+        last = None
         for images, rows in _blocks(y, size):
             moves, patches = _gathering(x[images], rows, columns, window, scratch)
-            same, known = known, (images.stop - images.start, rows)
-            if same == known:  # the zeros around the images are in place from the block before
+            block = images.stop - images.start, rows
+            if block == last:  # the zeros around the images are in place from the block before
                 moves = [(target, source) for target, source in moves if isinstance(source, np.ndarray)]
             out = y[images, rows]
             products = parts_of_product(patches, out.reshape(-1, filters))
             self.blocks.append((moves, products, out.reshape(-1, self.line.size)))
+            last = block
 
     def run(self, matrix: Array, bias: Array | None) -> None:
         """Multiply the patches with matrix (kh kw C, F) and add bias (F,)."""

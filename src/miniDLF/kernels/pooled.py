@@ -17,7 +17,7 @@ from miniDLF.kernels.direct import DirectBackward, batch_last_moves
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pool import Pool
 from miniDLF.kernels.tiles import Pooling, Tiles, TilesBackward
-from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out
+from miniDLF.kernels.windows import Moves, Scratch, Window, as_one, carry_out
 from miniDLF.kernels.workspace import Array, Once, Shape
 
 __all__ = ["PooledConvolution"]
@@ -76,7 +76,7 @@ class PooledConvolution:
             part = scratch("rows", (rows.stop - rows.start, *size[1:])) if self._kept is None else self._kept[rows]
             convolution = BatchLast(inputs, [(rows, part)], window, scratch)
             places = slice(rows.start // unit, rows.stop // unit)
-            tiles = Tiles(_as_one(part), _as_one(pooled[places]), pooling, scratch)
+            tiles = Tiles(as_one(part), as_one(pooled[places]), pooling, scratch)
             self._blocks.append((places, convolution, tiles, part))
 
     def _lend_pooled(self, name: str, *arguments: Any) -> Array:
@@ -130,11 +130,6 @@ class PooledConvolution:
         moves, outputs = batch_last_moves(dy, self._scratch)
         pools = []
         for places, _, _, part in self._blocks:
-            pooled, gradient, images = (_as_one(array) for array in (self._pooled[places], outputs[places], part))
+            pooled, gradient, images = (as_one(array) for array in (self._pooled[places], outputs[places], part))
             pools.append(TilesBackward(images, pooled, gradient, self._pooling, images, self._scratch))
         return moves, pools
-
-
-def _as_one(images: Array) -> Array:
-    """View (H, W, C, N) as one image of C N channels, (1, H, W, C N)."""
-    return images.reshape(1, *images.shape[:2], -1)

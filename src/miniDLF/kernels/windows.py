@@ -19,6 +19,7 @@ __all__ = [
     "Padding",
     "Scratch",
     "Window",
+    "as_one",
     "blocks",
     "carry_out",
     "from_lines",
@@ -80,7 +81,12 @@ def lines_like(x: Array, model: Array, scratch: Scratch) -> Array:
         copy = scratch("batch last", lines.shape)
         copy[...] = lines
         lines = copy
-    return lines.reshape(1, *lines.shape[:2], -1)
+    return as_one(lines)
+
+
+def as_one(images: Array) -> Array:
+    """View (H, W, C, N) as one image of C N channels, (1, H, W, C N)."""
+    return images.reshape(1, *images.shape[:2], -1)
 
 
 def from_lines(lines: Array, model: Array) -> Array:

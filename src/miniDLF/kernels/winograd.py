@@ -110,13 +110,14 @@ def winograd(x: Array, weights: Array, bias: Array | None, y: Array, window: Win
     lines = x.shape[3] // weights.shape[1]
     if bias is not None:
         bias = np.repeat(bias, lines)
-    known = None
+    last = None
     for images, rows, columns in _blocks(x, y):
-        size, known = known, (images.stop - images.start, rows, columns)
-        frequencies = _transform_inputs(x[images], rows, columns, window, scratch, size != known)  # (36, P, C)
+        size = images.stop - images.start, rows, columns
+        frequencies = _transform_inputs(x[images], rows, columns, window, scratch, size != last)  # (36, P, C)
         products = scratch("products", (*frequencies.shape[:2], y.shape[3]))
         _multiply(frequencies, weights, lines, products)  # (36, P, C) @ (36, C, F) -> (36, P, F)
         _transform_outputs(products, bias, y[images], rows, columns, scratch)
+        last = size
 
 
 def winograd_backward(
@@ -134,10 +135,10 @@ def winograd_backward(
     total = scratch("weight frequencies", (FREQUENCIES, filters, channels))
     part = scratch("weight part", total.shape)
     target = total
-    known = None
+    last = None
     for images, rows, columns in _blocks(dy, dx):
-        size, known = known, (images.stop - images.start, rows, columns)
-        frequencies = _transform_inputs(dy[images], rows, columns, back, scratch, size != known)  # (36, P, F)
+        size = images.stop - images.start, rows, columns
+        frequencies = _transform_inputs(dy[images], rows, columns, back, scratch, size != last)  # (36, P, F)
         products = scratch("products", (*frequencies.shape[:2], dx.shape[3]))
         _multiply(frequencies, weights, lines, products)  # (36, P, F) @ (36, F, C) -> (36, P, C)
         _transform_outputs(products, None, dx[images], rows, columns, scratch)
@@ -145,7 +146,7 @@ def winograd_backward(
         _gradient(frequencies, tiles, lines, target, scratch)  # (36, F, P) @ (36, P, C) -> (36, F, C)
         if target is part:
             np.add(total, part, out=total)
-        target = part
+        target, last = part, size
     kernels = transforms(x.dtype.str).mirrored
     np.matmul(total.reshape(FREQUENCIES, -1).T, kernels, out=dweight.reshape(-1, 9))  # (F C, 36) @ (36, 9)
 

@@ -112,9 +112,9 @@ class _NormalisedDense(Layer):
 
     def prepare(self, shared: Shared) -> None:
         weight, bias = self._dense.weight.value, self._dense.bias
-        scale, shift = self._normalisation.affine()
-        shared.weight = np.multiply(weight, scale[:, np.newaxis], out=shared.empty("weight", weight.shape))
-        shared.bias = shift @ weight if bias is None else shift @ weight + bias.value
+        self._normalisation.prepare(shared)  # leaves scale and shift
+        shared.weight = np.multiply(weight, shared.scale[:, np.newaxis], out=shared.empty("weight", weight.shape))
+        shared.bias = shared.shift @ weight if bias is None else shared.shift @ weight + bias.value
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         y = x.dot(call.shared.weight, call.empty("y", (len(x), self._dense.size)))  # (N, D) @ (D, U) -> (N, U)

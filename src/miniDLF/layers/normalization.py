@@ -116,10 +116,6 @@ class BatchNormalization(Layer):
         record.inverse = 1.0 / np.sqrt(self.running_var.value + self.epsilon)
         record.scale, record.shift = self._scale_shift(record.inverse, record.offset)
 
-    def affine(self) -> tuple[Array, Array]:
-        """Return scale and shift of each feature, (features,), to which the layer comes down in inference."""
-        return self._scale_shift(1.0 / np.sqrt(self.running_var.value + self.epsilon), -self.running_mean.value)
-
     def _scale_shift(self, inverse: Array, offset: Array) -> tuple[Array, Array]:
         """Return scale and shift of ``(x + offset) * inverse * gamma + beta = x * scale + shift``."""
         scale = inverse if self.gamma is None else inverse * self.gamma.value

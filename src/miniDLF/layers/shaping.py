@@ -65,14 +65,14 @@ class Reshape(Layer):
 def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
     """Return a view where memory allows it, else a copy in lent memory (channels-last images)."""
 
-    def views(x: Array, call: Call) -> tuple[Array, Array]:
-        y = x if x.flags.c_contiguous else call.empty("y", x.shape)
-        return y, y.reshape(shape)
+    def views(x: Array, call: Call) -> tuple[Array | None, Array]:
+        copy = None if x.flags.c_contiguous else call.empty("y", x.shape)
+        return copy, (x if copy is None else copy).reshape(shape)
 
     call.shape = x.shape
-    y, result = call.once(x, views)
-    if y is not x:
-        np.copyto(y, x)
+    copy, result = call.once(x, views)
+    if copy is not None:
+        np.copyto(copy, x)
     return result
 
 
