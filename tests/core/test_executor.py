@@ -116,6 +116,26 @@ def test_neighbours_that_change_places_or_join_give_the_same(rows: int) -> None:
     np.testing.assert_allclose(joined[3], plain[3], rtol=1e-12)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "clipped_relu"])
+def test_dropout_rectifies_what_it_reads(name: str, training: bool) -> None:
+    layers = [Dense(30, input_shape=(6,)), Activation(name, alpha=0.1), Dropout(0.4), Dense(20), Activation(name)]
+    model = Sequential([*layers, Dropout(0.0), Dense(3), Activation("softmax")], seed=0, dtype="float64")
+    model.compile("cce", "adam")
+    engine = model.engine()
+    rng = np.random.default_rng(0)
+    batch = model.converter().batch(rng.normal(size=(9, 6)), rng.integers(0, 3, 9))
+    results = []
+    for in_place in (False, True):
+        executor = Executor(engine.graph, engine.buffers, heads=engine.heads, shards=1, in_place=in_place)
+        losses = executor.step(batch, 5, training=training)
+        kinds = [type(step.layer).__name__ for step in executor.active()[0].program.steps]
+        assert kinds.count("Activation") == (0 if in_place and name != "clipped_relu" else 2)
+        results.append([*losses, engine.buffers.gradients.copy()])
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-14)
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-13, atol=1e-16)
+
+
 def test_a_value_that_two_layers_read_is_not_passed_over() -> None:
     image = Input((1, 8, 8))
     shown = Activation("relu")(Conv2D(2, 3, padding=1)(image))

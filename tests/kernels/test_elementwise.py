@@ -13,6 +13,7 @@ from miniDLF.kernels.elementwise import (
     leaky,
     leaky_backward,
     pieces,
+    rectified_dropout,
     sigmoid,
     softmax,
 )
@@ -75,6 +76,30 @@ def test_dropout(p: float, size: int) -> None:
             assert np.corrcoef(kept[later:], kept[:-later])[0, 1] == pytest.approx(0, abs=0.02)
     dy = np.random.default_rng(0).normal(size=size)
     np.testing.assert_array_equal(dropout_backward(dy.copy(), p, kept, lend), dy * mask)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "turned"), [((7,), False), ((40, 50), True), ((300, 1000), False)])
+def test_rectified_dropout_is_dropout_of_the_rectified(
+    alpha: float, dtype: type, shape: tuple[int, ...], turned: bool
+) -> None:
+    def streams() -> np.random.Generator:
+        return np.random.Generator(np.random.SFC64([5]))
+
+    lend = Workspace(dtype).empty
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    x.ravel()[::5] = 0
+    x = x.T if turned else x
+    slope, y = np.empty_like(x), np.empty_like(x)
+    apart = np.where(x > 0, x, dtype(alpha) * x)
+    apart = dropout(apart, 0.3, streams(), np.empty_like(x, bool), np.empty_like(x), lend)
+    rectified_dropout(x, alpha, 0.3, streams(), slope, y, lend)
+    exact = {"rtol": 4 * np.finfo(dtype).eps, "atol": 0}
+    np.testing.assert_allclose(y, apart, **exact)
+    kept = dropout(np.ones_like(x), 0.3, streams(), np.empty_like(x, bool), np.empty_like(x), lend)
+    np.testing.assert_allclose(slope, kept * np.where(x > 0, 1, dtype(alpha)), **exact)
+    np.testing.assert_array_equal(rectified_dropout(x, alpha, 0.3, streams(), slope, x, lend), y)
 
 
 def test_dropout_in_any_order_of_axes() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
-from miniDLF.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Pooling2D
+from miniDLF.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer, Pooling2D
 from miniDLF.models import Input, Sequential
-from miniDLF.optimizers import SGD, Adam
+from miniDLF.optimizers import SGD, Accumulate, Adam, ClipGlobalNorm
 
 
 def blobs(rows: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -283,6 +286,49 @@ def test_after_a_loss_that_is_not_finite_the_model_holds_the_weights_of_the_step
         model.train_on_batch(x, y)
     for held, known in zip(model.get_weights(), weights[8], strict=True):
         np.testing.assert_array_equal(held, known)
+
+
+class Spoiled(Layer):
+    """Passes everything on; once it is spoiled the gradient becomes infinite."""
+
+    spoiled: ClassVar = False
+
+    def forward(self, x: np.ndarray, call: Any) -> np.ndarray:
+        return x
+
+    def backward(self, dy: np.ndarray, call: Any) -> np.ndarray:
+        return dy * np.float32(np.inf) if self.spoiled else dy
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", [Adam(), ClipGlobalNorm(Adam(), 1.0), Accumulate(Adam(), 2)], ids=repr)
+@pytest.mark.parametrize("good", [0, 7, 8, 12])
+def test_after_a_gradient_that_is_not_finite_the_model_holds_the_weights_of_the_step_it_names(
+    good: int, optimizer: Any, shards: int
+) -> None:
+    from miniDLF.errors import DivergedError
+
+    layer = Spoiled()
+    model = Sequential([Dense(500, input_shape=(300,)), layer, Dense(1)], seed=0, shards=shards)
+    model.compile("mse", optimizer)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 300)).astype(np.float32), rng.normal(size=(6, 1)).astype(np.float32)
+
+    def held() -> list[np.ndarray]:
+        return [array.copy() for array in model.get_weights()]
+
+    weights = [held()]
+    for _ in range(good):
+        model.train_on_batch(x, y)
+        weights.append(held())
+    layer.spoiled = True  # type: ignore[misc]
+    with pytest.raises(DivergedError, match=rf"step {good + 1}: a gradient is not finite; it began in .*dense_1") as e:
+        model.train_on_batch(x, y)
+    named = int(re.search(r"weights after step (\d+)", str(e.value))[1])  # type: ignore[index]
+    assert named == good // 8 * 8
+    for array, known in zip(model.get_weights(), weights[named], strict=True):
+        np.testing.assert_array_equal(array, known)
+    assert all(np.isfinite(array).all() for array in model.engine().updater.state.values())
 
 
 @pytest.mark.parametrize("rows", [1, 3, 20, 700])

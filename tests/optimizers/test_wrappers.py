@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from miniDLF.errors import ArgumentError, NotReadyError
+from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.optimizers import (
     LBFGS,
     SGD,
@@ -59,16 +60,23 @@ def test_clip_global_norm_keeps_the_direction() -> None:
 
 @pytest.mark.parametrize("wrapper", [ClipNorm, ClipGlobalNorm])
 def test_norms_whose_square_overflows(wrapper: Any) -> None:
-    weight, bias = arrived(wrapper(plain(), 1.0), [GRADIENTS[0] * 1e30, GRADIENTS[1]], np.float32)
+    with quiet_arithmetic():  # as the engine has it
+        weight, bias = arrived(wrapper(plain(), 1.0), [GRADIENTS[0] * 1e30, GRADIENTS[1]], np.float32)
     np.testing.assert_allclose(weight, [[0.6, -0.8], [0, 0]], rtol=1e-6)
     assert np.isfinite(bias).all()
 
 
 @pytest.mark.parametrize("wrapper", [ClipNorm, ClipGlobalNorm])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_gradient_that_is_not_finite_is_passed_on(wrapper: Any, value: float) -> None:
-    weight, _ = arrived(wrapper(plain(), 1.0), [np.array([[value, 1.0], [1.0, 1.0]]), GRADIENTS[1]])
-    np.testing.assert_array_equal(weight, [[value, 1.0], [1.0, 1.0]])
+def test_a_gradient_that_is_not_finite_is_left_alone(wrapper: Any, value: float) -> None:
+    updater = make_updater(wrapper(plain(), 1.0), SHAPES)
+    gradient = np.array([[value, 1.0], [1.0, 1.0]])
+    slots = updater.buffers.slots
+    slots[0].parameter.grad[...] = gradient  # type: ignore[index]
+    assert updater.optimizer.before(updater.buffers, updater.state, 1)
+    np.testing.assert_array_equal(slots[0].parameter.grad, gradient)
+    assert not updater.apply(1)
+    assert not any(slot.parameter.value.any() for slot in slots)
 
 
 def test_norm_of_many_values_and_of_parameters_only() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniDLF.core.parameter import Parameter
+from miniDLF.core.streams import Stream
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Once, Shape, Workspace
 
@@ -113,7 +114,7 @@ class Call:
         self._place = place
         self._drawn = -1
         self._once = Once()
-        self._rng: np.random.Generator
+        self._stream: Stream | None = None
 
     def __getattr__(self, name: str) -> Any:  # real attributes never come here
         raise AttributeError(f"forward() left no {name!r} for backward()")
@@ -158,12 +159,15 @@ class Call:
         self._clock = Clock(seed, step)
         self._place = (node, shard)
         self._drawn = -1
+        self._stream = None
 
     @property
     def rng(self) -> np.random.Generator:
         """The random stream of this call: a pure function of (seed, step, layer, shard)."""
         clock = self._clock
+        if self._stream is None:
+            self._stream = Stream(clock.seed, *self._place)
         if self._drawn != clock.tick:
             self._drawn = clock.tick
-            self._rng = np.random.Generator(np.random.SFC64([clock.seed, clock.step, *self._place]))
-        return self._rng
+            self._stream.begin(clock.step)
+        return self._stream.generator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -151,13 +150,6 @@ class Executor:
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
         return [shard.gradients for shard in self._active if shard.gradients is not None]
-
-    def finite(self) -> bool:
-        """Say whether all gradients of the last step are finite."""
-        if math.isfinite(sum([shard.square for shard in self._active])):
-            return True
-        # A square may overflow where the gradient does not.
-        return all(np.isfinite(gradient).all() for gradient in self.gradient_parts())
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""

@@ -152,8 +152,6 @@ class Shard:
         self.targets: list[Array] = []
         self.weights: list[Array] = []
         self.losses: list[float] = []
-        #: The sum of the squares of the gradient: not finite where any of it is not.
-        self.square = 0.0
         views = buffers.views(gradients) if gradients is not None else {}
         self.calls: list[Call] = []
         self._collected: list[tuple[Array, list[tuple[int, Array]]]] = []
@@ -256,8 +254,6 @@ class Shard:
             elif step.needs_dx[0]:
                 _put(pending, step.sources[0], dx)
         self._collect(reached)
-        if self.gradients is not None:
-            self.square = float(self.gradients.dot(self.gradients))
 
     def _take_losses(self, pending: list[Any]) -> None:
         empty = self.workspace.empty

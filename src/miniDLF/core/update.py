@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,11 +59,11 @@ class Updater:
     def join(self, parts: Sequence[Array]) -> None:
         """Sum the shards' gradients into the first of them, ``buffers.gradients``, in a fixed tree."""
         if len(parts) > 1:
-            self._share(partial(self._join, parts))
+            self._share(partial(self._join, parts, False))
 
-    def _join(self, parts: Sequence[Array], numbers: range, _: Workspace) -> None:
-        for number in numbers:
-            _sum_of(parts, self._cuts[number])
+    def _join(self, parts: Sequence[Array], checks: bool, numbers: range, _: Workspace) -> bool:
+        sums = [_sum_of(parts, self._cuts[number]) for number in numbers]
+        return not checks or all(map(_finite, sums))
 
     def penalties(self) -> float:
         """Add the gradients of the regularizers; return what they add to the loss."""
@@ -71,26 +72,34 @@ class Updater:
             total += slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
         return total
 
-    def apply(self, step: int, parts: Sequence[Array] | None = None) -> None:
+    def apply(self, step: int, parts: Sequence[Array] | None = None) -> bool:
         """Update the values by the shards' gradients (without any, by ``buffers.gradients``). `step` counts from 1.
 
         Gradients that nobody looks at before the update are summed slice by slice on the way: one wait for the threads
-        less, and they need not be written and read again.
+        less, and they need not be written and read again. There they are also checked. Returns whether all were finite;
+        where they were not the update is not complete, and `restore` has to follow.
         """
         optimizer, parts = self.optimizer, parts or [self.buffers.gradients]
+        keeps = (step - 1) % SNAPSHOT == 0
         if optimizer.uses_before:
-            self.join(parts)
+            if keeps:  # here, because `before` may skip the update
+                np.copyto(self.previous, self.buffers.values)
+                keeps = False
+            if not self._share(partial(self._join, parts, True)):
+                return False
             parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
-            return
-        self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step))
+            return True
+        finite = self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps))
         optimizer.after(self.buffers, self.state, step)
         for slot in self._constrained:
             slot.parameter.constraint.apply(slot.parameter.value)
+        return finite
 
-    def _apply(self, parts: Sequence[Array], rate: float, step: int, numbers: range, workspace: Workspace) -> None:
-        update, lend = self.optimizer.update, workspace.empty
-        keeps = (step - 1) % SNAPSHOT == 0
+    def _apply(
+        self, parts: Sequence[Array], rate: float, step: int, keeps: bool, numbers: range, workspace: Workspace
+    ) -> bool:
+        update, lend, finite = self.optimizer.update, workspace.empty, True
 
         def scratch(name: str, size: int) -> Array:
             return lend(name, (size,))
@@ -105,7 +114,11 @@ class Updater:
                 gradient = np.add(parts[0][cut], parts[1][cut], out=scratch("gradient", value.size))
             else:
                 gradient = _sum_of(parts, cut)
-            update(value, gradient, self._local[number], rate, step, scratch)
+            if _finite(gradient):
+                update(value, gradient, self._local[number], rate, step, scratch)
+            else:
+                finite = False
+        return finite
 
     def restore(self, step: int) -> int:
         """After update number `step`, put back values that are known to give a finite loss; return their number."""
@@ -117,16 +130,26 @@ class Updater:
         for name, array in self.state.items():
             np.copyto(array, np.asarray(state[name], dtype=array.dtype).reshape(array.shape))
 
-    def _share(self, work: Any) -> None:
-        """Run `work` over all slices: consecutive runs of them on the threads."""
+    def _share(self, work: Callable[[range, Workspace], bool]) -> bool:
+        """Run `work` over all slices, consecutive runs of them on the threads; return whether it was true of all."""
         threads = min(POOL.threads, len(self._cuts))
         if threads <= 1:
-            work(range(len(self._cuts)), self._scratch[0])
-            return
+            return work(range(len(self._cuts)), self._scratch[0])
         while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
-        cuts = bounds(len(self._cuts), threads)
-        POOL.run([partial(work, range(*cut), self._scratch[number]) for number, cut in enumerate(cuts)])
+        cuts, good = bounds(len(self._cuts), threads), [True] * threads
+
+        def run(number: int) -> None:
+            good[number] = work(range(*cuts[number]), self._scratch[number])
+
+        POOL.run([partial(run, number) for number in range(threads)])
+        return all(good)
+
+
+def _finite(gradient: Array) -> bool:
+    """Say whether all of `gradient`, which is in the cache, is finite."""
+    # The sum of the squares is one pass, but may overflow where the gradient does not.
+    return math.isfinite(gradient.dot(gradient)) or bool(np.isfinite(gradient).all())
 
 
 def _sum_of(parts: Sequence[Array], cut: slice) -> Array:

@@ -11,7 +11,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
-from miniDLF.kernels.elementwise import dropout, dropout_backward
+from miniDLF.kernels.elementwise import dropout, dropout_backward, leaky, leaky_backward, rectified_dropout
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Dropout", "Flatten", "Reshape"]
@@ -85,6 +85,7 @@ class Dropout(Layer):
     p_dropout: float
     aliases: ClassVar = {"rate": "p_dropout"}
     only_trains: ClassVar = True
+    absorbs_rectifier = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.p_dropout < 1:
@@ -93,12 +94,20 @@ class Dropout(Layer):
             )
 
     def forward(self, x: Array, call: Call) -> Array:
-        if not call.training or self.p_dropout == 0:
-            return x
-        kept = call.kept = call.empty_like("kept", x, bool)
-        return dropout(x, self.p_dropout, call.rng, kept, call.output_like(x), call.scratch)
+        drops, alpha = call.training and self.p_dropout > 0, call.rectifies
+        if not drops:
+            call.y = y = x if alpha is None else leaky(x, alpha, np.inf, call.output_like(x), call.scratch)
+            return y
+        if alpha is None:
+            kept = call.kept = call.empty_like("kept", x, bool)
+            return dropout(x, self.p_dropout, call.rng, kept, call.output_like(x), call.scratch)
+        slope = call.slope = call.empty_like("slope", x)
+        return rectified_dropout(x, alpha, self.p_dropout, call.rng, slope, call.output_like(x), call.scratch)
 
     def backward(self, dy: Array, call: Call) -> Array:
-        if not call.training or self.p_dropout == 0:
-            return dy
-        return dropout_backward(dy, self.p_dropout, call.kept, call.scratch)
+        drops, alpha = call.training and self.p_dropout > 0, call.rectifies
+        if not drops:
+            return dy if alpha is None else leaky_backward(dy, call.y, alpha, np.inf, call.scratch)
+        if alpha is None:
+            return dropout_backward(dy, self.p_dropout, call.kept, call.scratch)
+        return np.multiply(dy, call.slope, out=dy)

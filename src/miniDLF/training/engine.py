@@ -96,12 +96,13 @@ class Engine:
         executor, updater = self.executor, self.updater
         with single_threaded_blas, quiet_arithmetic():
             losses = executor.step(batch, self.steps)
-            if not math.isfinite(sum(losses)) or not executor.finite():
-                updater.join(executor.gradient_parts())
-                raise self._diverged(losses)
+            parts = executor.gradient_parts()
+            if not math.isfinite(sum(losses)):
+                raise self._diverged(losses, parts)
             total = sum(losses) + updater.penalties()
+            if not updater.apply(self.steps + 1, parts):
+                raise self._diverged(losses, parts)
             self.steps += 1
-            updater.apply(self.steps, executor.gradient_parts())
             executor.update_states()
         self._measure(losses, total, len(batch))
         return total
@@ -187,15 +188,16 @@ class Engine:
                 )
         self.loss_mean.count(total * (stop - start), stop - start)
 
-    def _diverged(self, losses: Sequence[float]) -> DivergedError:
+    def _diverged(self, losses: Sequence[float], parts: Sequence[Array]) -> DivergedError:
         """Find where the trouble began, and put good weights back."""
+        self.updater.join(parts)
         where = self._first_not_finite()
-        good = self.steps
         if not math.isfinite(sum(losses)):
             what = f"the loss is {sum(losses)}"
             good = self.updater.restore(self.steps)
         else:
             what = "a gradient is not finite"
+            good = self.updater.restore(self.steps + 1)  # which has begun
         self.buffers.gradients.fill(0)
         return DivergedError(
             f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
