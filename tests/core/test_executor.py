@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
 import miniDLF
+import miniDLF.core.executor as executor_module
+import miniDLF.core.program as program_module
 import miniDLF.kernels.threads as threads_module
-from miniDLF.core.executor import Batch, Executor, bounds, tree
+from miniDLF.core.executor import Batch, Executor, bounds
+from miniDLF.core.meetings import Drive, Meeting, tree
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import POOL, ThreadPool, single_threaded_blas
 from miniDLF.kernels.workspace import Workspace
@@ -267,6 +272,61 @@ def test_every_caller_takes_the_place_of_a_helper() -> None:
         done.set()
         other.join()
     assert single_threaded_blas.others() == 0
+
+
+def _shard(number: int, ends: list[tuple[int, Any]], at: int = -1, error: type[BaseException] = ValueError) -> Any:
+    """Meets three times, alone between the first and the last, and notes what the others brought."""
+    for meeting, alone in enumerate((True, None, False)):
+        if meeting == at:
+            raise error(f"shard {number}")
+        total = yield Meeting(operator.add, [number], alone)
+        ends.append((number, (meeting, total, threading.get_ident() if meeting < 2 else None)))
+
+
+@pytest.mark.parametrize("shards", [2, 3, 5])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_shards_meet_on_any_number_of_threads(shards: int, threads: int) -> None:
+    ends: list[tuple[int, Any]] = []
+    drive = Drive([_shard(number, ends) for number in range(shards)])
+    pool = ThreadPool()
+    pool.threads = threads
+    pool.run([drive.work] * shards)
+    everybody = list(range(shards))
+    assert len({who for _, (meeting, _, who) in ends if meeting < 2}) == 1  # one thread for all
+    for number in everybody:
+        assert [total for shard, (_, total, _) in ends if shard == number] == [everybody] * 3
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_nobody_waits_for_a_shard_that_has_failed(at: int, error: type[BaseException]) -> None:
+    ends: list[tuple[int, Any]] = []
+    drive = Drive([_shard(0, ends), _shard(1, ends, at, error), _shard(2, ends)])
+    pool = ThreadPool()
+    pool.threads = 3
+    with pytest.raises(error, match="shard 1"):
+        pool.run([drive.work] * 3)
+
+
+def test_one_thread_takes_a_small_tail_of_all_shards_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = [Flatten(), Dense(20), BatchNormalization(), Activation("relu"), Dense(10), Activation("softmax")]
+    model = Sequential([Conv2D(8, 3, input_shape=(1, 40, 40)), *head], seed=0, shards=3)
+    model.compile("cce", "adam")
+    engine = model.engine()
+    rng = np.random.default_rng(0)
+    batch = model.converter().batch(rng.normal(size=(50, 1, 40, 40)), rng.integers(0, 10, 50))
+    monkeypatch.setattr(executor_module, "SMALL_STEP", 0)
+    results = []
+    for flops in (0, 10_000_000):
+        monkeypatch.setattr(program_module, "TAIL_FLOPS", flops)
+        executor = Executor(engine.graph, engine.buffers, heads=engine.heads, shards=3)
+        losses = executor.step(batch, 0)
+        program = executor.active()[0].program
+        assert program.tail(50) == (3 if flops else len(program.steps))
+        assert program.tail(1_000_000) == len(program.steps)
+        results.append([losses[0], *(part.copy() for part in executor.gradient_parts())])
+    for apart, together in zip(*results, strict=True):
+        np.testing.assert_array_equal(apart, together)
 
 
 def test_small_work_is_one_shard_and_large_work_one_a_thread() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,12 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
+from miniDLF.core.meetings import Drive, drive_one, tree
 from miniDLF.core.program import Head, Program, Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
-__all__ = ["Batch", "Executor", "bounds", "tree"]
+__all__ = ["Batch", "Executor", "bounds"]
 
 #: A training step with fewer floating-point operations than this, and as many again for every time that its shards have
 #: to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the interpreter's lock,
@@ -36,17 +36,6 @@ CHUNK_UNIT = 16
 #: Models of at most so many weights keep what they have prepared from one prediction to the next, and combine weights
 #: of neighbours where that saves a layer.
 FEW_WEIGHTS = 65_536
-
-_DONE = object()
-
-
-def tree(merge: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
-    """Join `values` pairwise in a fixed binary tree, so that the result does not depend on who was ready first."""
-    level = list(values)
-    while len(level) > 1:
-        level = [merge(level[i], level[i + 1]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
-    return level[0]
-
 
 class Executor:
     """Forward, backward and inference of one graph.
@@ -130,11 +119,14 @@ class Executor:
         cuts = bounds(total, self.shards_for(total))
         shards = self._ready(program, len(cuts), training)
         if len(shards) == 1:
-            _drive_one(shards[0].run(batch, *cuts[0], backward))
+            drive_one(shards[0].run(batch, *cuts[0], backward))
             return list(shards[0].losses)
-        runs = [shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)]
+        drive = Drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
         with single_threaded_blas:
-            _drive(runs, _in_turn if self._small(total) else POOL.run)
+            if self._small(total):
+                drive.work()
+            else:
+                POOL.run([drive.work] * len(shards))
         return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
@@ -235,40 +227,6 @@ class _Inference:
 
 def _differ(a: Array, b: Array) -> bool:
     return bool(np.count_nonzero(a != b))  # a method like `all` goes through Python: 1 us more
-
-
-def _drive_one(run: Iterator[Any]) -> None:
-    """Run the only shard: its statistics are those of the whole batch."""
-    met = next(run, None)
-    try:
-        while met is not None:
-            met = run.send(met[1])  # type: ignore[attr-defined]
-    except StopIteration:
-        return
-
-
-def _drive(runs: Sequence[Any], run_all: Callable[[Sequence[Callable[[], None]]], None]) -> None:
-    """Run the shards to their next meeting point, merge what they bring, and go on, until they are done."""
-    brought: list[Any] = [None] * len(runs)
-    merged: Any = None
-
-    def advance(number: int) -> None:
-        try:
-            brought[number] = runs[number].send(merged)
-        except StopIteration:
-            brought[number] = _DONE
-
-    tasks = [partial(advance, number) for number in range(len(runs))]
-    while True:
-        run_all(tasks)
-        if brought[0] is _DONE:
-            return
-        merged = tree(brought[0][0], [statistics for _, statistics in brought])
-
-
-def _in_turn(tasks: Sequence[Callable[[], None]]) -> None:
-    for task in tasks:
-        task()
 
 
 def _plus(a: float, b: float) -> float:

@@ -39,6 +39,13 @@ class Node:
     ) -> None:
         self.layer, self.inputs, self.shape, self.name, self.scope = layer, inputs, shape, name, tuple(scope)
 
+    def flops(self) -> int:
+        """Return the floating-point operations of the layer forward for one sample."""
+        if self.layer is None:
+            return 0
+        received = tuple(source.shape for source in self.inputs)
+        return self.layer.flops(received if self.layer.takes_many else received[0], self.shape)
+
     def __repr__(self) -> str:
         what = "Input" if self.layer is None else type(self.layer).__name__
         return f"<Node {what} (N{''.join(f', {length}' for length in self.shape)})>"
@@ -184,12 +191,7 @@ class Graph:
 
     def flops(self) -> int:
         """Return the floating-point operations of one forward pass of one sample."""
-        total = 0
-        for node in self.nodes:
-            if node.layer is not None:
-                received = tuple(n.shape for n in node.inputs)
-                total += node.layer.flops(received if node.layer.takes_many else received[0], node.shape)
-        return total
+        return sum(node.flops() for node in self.nodes)
 
 
 def _numbered(class_name: str, prefix: str, counts: Counter[str]) -> str:

@@ -15,12 +15,17 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Call, Clock, Shared
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
+from miniDLF.core.meetings import Meeting
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.rewriting import chosen_first, folded, pooled_at_once, work_joined
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Shard", "Step"]
+
+#: What a tail may hold for all shards together: floating-point operations forward, and values.
+TAIL_FLOPS = 10_000_000
+TAIL_VALUES = 262_144
 
 
 @dataclass
@@ -114,7 +119,29 @@ class Program:
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
+        self._tails: dict[int, int] = {}
         self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
+
+    def tail(self, rows: int) -> int:
+        """Return from which step on a batch of so many rows is little work, up to the loss and back.
+
+        Where shards meet there anyway, one thread does it for all of them: short calls on two threads hinder each other
+        at the interpreter's lock (the specified CNN: 6.35 ms a step with its head on two threads, 6.12 on one). Without
+        a meeting the tail is empty: two more would cost as much as they save.
+        """
+        known = self._tails.get(rows)
+        if known is None:
+            known, flops, values = len(self.steps), 0, 0
+            for position, step in reversed(list(enumerate(self.steps))):
+                flops += step.node.flops()
+                values += int(np.prod(step.node.shape))
+                if rows * flops > TAIL_FLOPS or rows * values > TAIL_VALUES:
+                    break
+                known = position
+            if not any(step.layer.synchronises for step in self.steps[known:]):
+                known = len(self.steps)
+            self._tails[rows] = known
+        return known
 
     def share(self, workspace: Callable[[], Workspace], training: bool) -> dict[Layer, Shared]:
         """Make the records that `prepare` fills."""
@@ -221,19 +248,22 @@ class Shard:
             own.append(array)
         return self.forward(own)
 
-    def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[tuple[Any, Any], Any, None]:
+    def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[Meeting, Any, None]:
         """Gather the rows from `start` to `stop`, go forward, take the losses, and go back.
 
-        Where a layer needs statistics of the whole batch the generator yields ``(merge, statistics of this shard)`` and
+        Where a layer needs statistics of the whole batch the generator yields those of this shard in a `Meeting`, and
         is sent the merged ones; the executor joins the shards there.
         """
         program, values = self.program, self.values
         inputs, self.targets, self.weights = batch.part(start, stop, self.workspace)
         values[: len(inputs)] = inputs
-        for forward, call, sources, target, meets in self._forward:
+        tail = program.tail(len(batch))
+        for position, (forward, call, sources, target, meets) in enumerate(self._forward):
+            if position == tail:
+                yield Meeting(alone=True)
             x = sources(values)
             if meets is not None and call.training:
-                call.total = yield meets.merge, meets.partial(x, call)
+                call.total = yield Meeting(meets.merge, meets.partial(x, call))
             values[target] = forward(x, call)
         pending: list[Any] = [None] * program.size
         self._take_losses(pending)
@@ -244,10 +274,13 @@ class Shard:
             dy = pending[step.target]
             if dy is None:
                 continue
+            if position < tail < len(program.steps):
+                tail = len(program.steps)
+                yield Meeting(alone=False)
             pending[step.target] = None
             reached.add(position)
             if meets is not None and call.training:
-                call.backward_total = yield _add, meets.backward_partial(dy, call)
+                call.backward_total = yield Meeting(_add, meets.backward_partial(dy, call))
             dx = backward_of(dy, call)
             if step.layer.takes_many:
                 self._hand_back(step, dx, pending)

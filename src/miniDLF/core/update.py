@@ -11,7 +11,7 @@ import numpy as np
 
 from miniDLF.core.batch import bounds
 from miniDLF.core.buffers import Buffers
-from miniDLF.core.executor import tree
+from miniDLF.core.meetings import tree
 from miniDLF.kernels.threads import POOL
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
