@@ -37,6 +37,7 @@ CHUNK_UNIT = 16
 #: of neighbours where that saves a layer.
 FEW_WEIGHTS = 65_536
 
+
 class Executor:
     """Forward, backward and inference of one graph.
 
