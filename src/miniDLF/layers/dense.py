@@ -84,7 +84,7 @@ class Dense(Layer):
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
         y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
-        return y if self.bias is None else np.add(y, self.bias.value, out=y)
+        return y if self.bias is None else np.add(y, self.bias.value, y)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
         call.x.T.dot(dy, call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)

@@ -107,22 +107,22 @@ class CategoricalCrossentropy(ClassLoss):
         if target.ndim == logits.ndim:
             return self._fused_soft(rows, target, share, prediction, grad, total, empty)
         index = label_index(target, classes, places)
-        score = rows.take(index, out=empty("loss score", (count,)), mode="clip")
+        score = rows.take(index, None, empty("loss score", (count,)), "clip")
         a = self.label_smoothing
         if a:
             even = row_sums(rows, empty("loss even", (count,)))
             np.multiply(score, 1.0 - a, out=score)
             np.add(score, np.multiply(even, a / classes, out=even), out=score)
         exp_rows(rows, total)
-        np.divide(rows, total[:, None], out=rows)  # softmax
-        np.log(total, out=total)
-        np.subtract(total, score, out=score)  # log sum exp(z) - z_label
+        np.divide(rows, total[:, None], rows)  # softmax
+        np.log(total, total)
+        np.subtract(total, score, score)  # log sum exp(z) - z_label
         if a:
             np.subtract(prediction, a / classes, out=grad)
             np.multiply(grad, per_row(share, grad), out=grad)
             np.subtract.at(grad.reshape(-1), index, spread_over((1.0 - a) * share, count, empty))
         else:
-            np.multiply(prediction, per_row(share, grad), out=grad)
+            np.multiply(prediction, per_row(share, grad), grad)
             np.subtract.at(grad.reshape(-1), index, spread_over(share, count, empty))
         return total_of(score, share), grad, prediction
 

@@ -1,5 +1,7 @@
 """Rows of class scores: where the label of each row lies, the softmax of rows, the sums of rows.
 
+Results are given by position: for a few rows NumPy takes 0.2 us of 1.2 to read ``out=``.
+
 Measured on rows (780, 43) / (256, 10), float32, one core with AVX-512, in microseconds. The largest of each row by
 `np.max` 37 / 11, by `argmax` and a gather 16 / 2. Row sums by `np.sum` 15 / 4, by a product with ones 3 / 1.
 """
@@ -47,12 +49,12 @@ def shift_rows(scores: Array, out: Array, best: Array, largest: Array) -> Array:
         Memory for the largest.
     """
     rows, classes = scores.shape
-    np.add(scores.argmax(1, out=best), _starts(rows, classes), out=best)
-    scores.take(best, out=largest, mode="clip")  # from the flat array; "clip" writes straight to `out`
-    return np.subtract(scores, largest[:, None], out=out)
+    np.add(scores.argmax(1, best), _starts(rows, classes), best)
+    scores.take(best, None, largest, "clip")  # from the flat array; "clip" writes straight to `largest`
+    return np.subtract(scores, largest[:, None], out)
 
 
 def exp_rows(shifted: Array, total: Array) -> Array:
     """Take the exponential in place; `total` (R,) receives the sum of each row."""
-    np.exp(shifted, out=shifted)
+    np.exp(shifted, shifted)
     return row_sums(shifted, total)

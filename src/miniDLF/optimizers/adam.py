@@ -35,15 +35,15 @@ class _TwoMoments(UpdateRule):
     def _first(self, grad: Array, state: State) -> Array:
         """Bring the sum of gradients up to date (two calls)."""
         first = state["first_sum"]
-        np.multiply(first, constant(self.beta_1, first.dtype), out=first)
-        return np.add(first, grad, out=first)
+        np.multiply(first, constant(self.beta_1, first.dtype), first)
+        return np.add(first, grad, first)
 
     def _second(self, grad: Array, state: State) -> Array:
         """Bring the sum of squares up to date (three calls); `grad` holds its own square afterwards."""
         second = state["second_sum"]
-        np.multiply(grad, grad, out=grad)
-        np.multiply(second, constant(self.beta_2, second.dtype), out=second)
-        return np.add(second, grad, out=second)
+        np.multiply(grad, grad, grad)
+        np.multiply(second, constant(self.beta_2, second.dtype), second)
+        return np.add(second, grad, second)
 
     def _root(self, step: int) -> float:
         """Return sqrt(second_sum / corrected second moment)."""
@@ -52,12 +52,12 @@ class _TwoMoments(UpdateRule):
     def _descend(self, value: Array, first: Array, second: Array, work: Array, learning_rate: float, step: int) -> None:
         """``value -= lr * first_moment' / (sqrt(second_moment') + epsilon)`` from the sums (five calls)."""
         root = self._root(step)
-        np.sqrt(second, out=work)
-        np.add(work, self.epsilon * root, out=work)
-        np.divide(first, work, out=work)
+        np.sqrt(second, work)
+        np.add(work, self.epsilon * root, work)
+        np.divide(first, work, work)
         scale = learning_rate * root * (1.0 - self.beta_1) / (1.0 - self.beta_1**step)
-        np.multiply(work, scale, out=work)
-        np.subtract(value, work, out=value)
+        np.multiply(work, scale, work)
+        np.subtract(value, work, value)
 
 
 class Adam(_TwoMoments):
