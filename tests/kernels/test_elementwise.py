@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +17,8 @@ from miniDLF.kernels.elementwise import (
     pieces,
     rectified_dropout,
     sigmoid,
-    softmax,
 )
+from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Workspace
 
 
@@ -48,9 +50,20 @@ def test_sigmoid_and_softmax_neither_overflow_nor_lose_accuracy() -> None:
     with np.errstate(over="ignore"):
         expected = 1 / (1 + np.exp(-x))
     np.testing.assert_allclose(sigmoid(x, np.empty_like(x)), expected, atol=1e-15)
-    y = softmax(x, np.empty_like(x))
+    lend = Workspace(float).empty
+    y = softmax(x, np.empty_like(x), lend)
     assert y.sum() == pytest.approx(1.0)
-    assert np.isfinite(softmax(np.full((2, 3), 1e300), np.empty((2, 3)))).all()
+    assert np.isfinite(softmax(np.full((2, 3), 1e300), np.empty((2, 3)), lend)).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (4, 6, 7), (0, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_softmax_of_rows(shape: tuple[int, ...], order: Any, in_place: bool) -> None:
+    x = np.asarray(np.random.default_rng(0).normal(size=shape), order=order)
+    powers = np.exp(x)
+    expected = powers / powers.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(softmax(x, x if in_place else np.empty_like(x), Workspace(float).empty), expected)
 
 
 @given(st.floats(0, 1), st.sampled_from([0.5, np.inf]), st.integers(1, 50), st.integers(0, 2**32 - 1), st.booleans())

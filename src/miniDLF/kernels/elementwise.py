@@ -22,7 +22,6 @@ __all__ = [
     "pieces",
     "rectified_dropout",
     "sigmoid",
-    "softmax",
     "tiny",
 ]
 
@@ -80,8 +79,11 @@ def _places(array: Array) -> list[int]:
 
 def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:
     """Write ``min(max(x, alpha x), limit)`` to `y`, which may be `x` itself."""
-    if not alpha and x.size <= FEW and limit == np.inf:
-        return np.maximum(x, constant(0.0, x.dtype), out=y)
+    if x.size <= FEW and limit == np.inf:
+        low = constant(0.0, x.dtype)
+        if alpha:
+            low = np.multiply(x, constant(alpha, x.dtype), lend("low", x.shape))
+        return np.maximum(x, low, out=y)
     for values, out in pieces(x, y):
         if alpha:
             low = lend("low", values.shape)
@@ -129,13 +131,6 @@ def sigmoid(x: Array, out: Array) -> Array:
     np.tanh(out, out=out)
     np.multiply(out, 0.5, out=out)
     return np.add(out, 0.5, out=out)
-
-
-def softmax(x: Array, out: Array) -> Array:
-    """Return ``exp(x) / sum(exp(x))`` over the last axis; the maximum is taken off first, so nothing overflows."""
-    np.subtract(x, np.maximum.reduce(x, -1, keepdims=True), out=out)
-    np.exp(out, out=out)
-    return np.divide(out, np.add.reduce(out, -1, keepdims=True), out=out)
 
 
 def dropout(x: Array, p: float, rng: np.random.Generator, kept: Array, y: Array, lend: Lend) -> Array:

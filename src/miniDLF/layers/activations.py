@@ -9,7 +9,8 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, UnknownNameError, nearest
-from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid, softmax
+from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid
+from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
@@ -120,7 +121,7 @@ class Softmax(Layer):
     absorbable = "Softmax"
 
     def forward(self, x: Array, call: Call) -> Array:
-        call.y = y = softmax(x, call.output_like(x))
+        call.y = y = softmax(x, call.output_like(x), call.scratch)
         return y
 
     def backward(self, dy: Array, call: Call) -> Array:

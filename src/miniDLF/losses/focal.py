@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from miniDLF.core.ranges import require
+from miniDLF.kernels.rows import exp_rows, row_sums, shift_rows
 from miniDLF.kernels.workspace import Array
 from miniDLF.losses.base import Empty, per_row
 from miniDLF.losses.crossentropy import ClassLoss, total_of
-from miniDLF.losses.indexing import exp_rows, row_sums, shift_rows
 
 __all__ = ["CategoricalFocalCrossentropy"]
 

@@ -12,10 +12,10 @@ import functools
 
 import numpy as np
 
-from miniDLF.kernels.elementwise import ones
+from miniDLF.kernels.elementwise import Lend, ones
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["exp_rows", "label_index", "row_sums", "shift_rows"]
+__all__ = ["exp_rows", "label_index", "row_sums", "shift_rows", "softmax"]
 
 
 @functools.lru_cache(maxsize=32)
@@ -58,3 +58,21 @@ def exp_rows(shifted: Array, total: Array) -> Array:
     """Take the exponential in place; `total` (R,) receives the sum of each row."""
     np.exp(shifted, shifted)
     return row_sums(shifted, total)
+
+
+def softmax(x: Array, out: Array, lend: Lend) -> Array:
+    """Return ``exp(x) / sum(exp(x))`` over the last axis; the largest is taken off first, so nothing overflows.
+
+    `lend` lends memory until the call is over; `out` may be `x` itself.
+    """
+    if not (x.flags.c_contiguous and out.flags.c_contiguous):
+        np.subtract(x, np.maximum.reduce(x, -1, keepdims=True), out)
+        np.exp(out, out)
+        return np.divide(out, np.add.reduce(out, -1, keepdims=True), out)
+    classes = x.shape[-1]
+    count = x.size // classes
+    scores, rows, total = x.reshape(count, classes), out.reshape(count, classes), lend("row totals", (count,))
+    shift_rows(scores, rows, lend("row places", (count,), np.intp), total)
+    exp_rows(rows, total)
+    np.divide(rows, total[:, None], rows)
+    return out
