@@ -238,6 +238,12 @@ def test_any_damage_gives_arrays_or_one_kind_of_error(tmp_path, place, value, cu
             assert leaf.dtype.kind in "iufb"
 
 
+def test_a_wrong_escape_sequence_is_an_error_and_no_warning(tmp_path):
+    (tmp_path / "a").write_bytes(b"S'a\\_b'\n.")
+    with pytest.raises(FileFormatError, match="escape"):
+        read_pickle(tmp_path / "a")
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_give_one_kind_of_error(tmp_path, content):

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import codecs
 import pickletools
+import warnings
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,18 @@ def instructions(stream: LimitedReader) -> Iterator[tuple[str, Any]]:
         if name in COUNTED:
             yield name, _counted(stream, *COUNTED[name])
         else:
-            yield name, None if opcode.arg is None else opcode.arg.reader(cast(Any, stream))
+            yield name, None if opcode.arg is None else _argument(stream, opcode.arg)
+
+
+def _argument(stream: LimitedReader, kind: Any) -> Any:
+    if kind.n != pickletools.UP_TO_NEWLINE:
+        return kind.reader(stream)
+    with warnings.catch_warnings():  # a line of text with a wrong escape sequence only warns
+        warnings.simplefilter("error")
+        try:
+            return kind.reader(stream)
+        except Warning as warning:
+            raise ValueError(str(warning)) from None
 
 
 def _counted(stream: LimitedReader, read_count: Any, coding: str | None) -> str | bytes | LargeBytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from miniDLF.kernels.elementwise import leaky, leaky_backward
-from miniDLF.kernels.pooling import max_windows, max_windows_backward, spread_windows, sum_windows
+from miniDLF.kernels.pooling import lend_beats, max_windows, max_windows_backward, spread_windows, sum_windows
 from miniDLF.kernels.tiles import Pooling, Tiles, tiles, tiles_backward
 from miniDLF.kernels.windows import Scratch, from_lines, lines_like
 from miniDLF.kernels.workspace import Array
@@ -18,11 +18,13 @@ class Pool:
 
     Parameters
     ----------
+    keeps
+        Whether backward may come.
     empty
         Lends the memory of the results, "y" and "dx", and of what backward needs.
     """
 
-    def __init__(self, x: Array, pooling: Pooling, empty: Scratch, scratch: Scratch) -> None:
+    def __init__(self, x: Array, pooling: Pooling, keeps: bool, empty: Scratch, scratch: Scratch) -> None:
         self.x, self.pooling, self._empty, self._scratch = x, pooling, empty, scratch
         images = self._images = lines_like(x, x, scratch)
         count, height, width, channels = images.shape
@@ -31,6 +33,9 @@ class Pool:
         self._tiled = (
             Tiles(images, self._lines, pooling, scratch) if tiles(images, self._lines, pooling.window) else None
         )
+        self._beats = None
+        if pooling.largest and keeps and self._tiled is None:
+            self._beats = lend_beats(images, self._lines, pooling.window, empty)
 
     def run(self) -> Array:
         """Pool what x holds now; return y."""
@@ -38,7 +43,7 @@ class Pool:
         if self._tiled is not None:
             self._tiled.run()
         elif largest:
-            self._largest = max_windows(images, window, self._lines, self._empty, self._scratch)
+            max_windows(images, window, self._lines, self._scratch, self._beats)
         else:
             if alpha is not None:
                 images = leaky(images, alpha, np.inf, self._empty("rectified", images.shape), self._scratch)
@@ -47,13 +52,13 @@ class Pool:
 
     def backward(self, dy: Array, *, overwrites: bool) -> Array:
         """Return the gradient with respect to x, from that with respect to y; perhaps in place of x."""
-        images, scratch, (window, largest, scale, alpha) = self._images, self._scratch, self.pooling
+        images, scratch, (window, _, scale, alpha) = self._images, self._scratch, self.pooling
         gradient = lines_like(dy, self.x, scratch)
         dx = images if overwrites and self._tiled is not None else self._empty("dx", images.shape)
         if self._tiled is not None:
             tiles_backward(images, self._lines, gradient, self.pooling, dx, scratch)
-        elif largest:
-            max_windows_backward(images, self._lines, self._largest, gradient, window, dx, scratch)
+        elif self._beats is not None:
+            max_windows_backward(gradient, self._beats, window, dx, scratch)
         else:
             spread_windows(gradient, window, scale, dx, scratch)
             if alpha is not None:

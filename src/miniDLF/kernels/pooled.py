@@ -62,7 +62,7 @@ class PooledConvolution:
         self._convolution: Convolution | None = None
         if not batched(x):
             self._convolution = Convolution(x, shape, method, window, empty, scratch)
-            self._pool = Pool(self._convolution.y, pooling, self._lend_pooled, scratch)
+            self._pool = Pool(self._convolution.y, pooling, keeps, self._lend_pooled, scratch)
             self.y = self._pool.y
             return
         inputs, unit = x.transpose(2, 3, 1, 0), pooling.window.kernel[0]

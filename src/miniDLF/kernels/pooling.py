@@ -13,6 +13,7 @@ Images have the axes (N, H, W, C), channels last, or (1, H, W, C N) (see `window
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from miniDLF.kernels.tiles import BLOCK, Pooling, Tiles, tiles, tiles_backward
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["max_windows", "max_windows_backward", "spread_windows", "sum_windows"]
+__all__ = ["Beats", "lend_beats", "max_windows", "max_windows_backward", "spread_windows", "sum_windows"]
 
 
 def sum_windows(x: Array, window: Window, scale: float, y: Array, scratch: Scratch) -> None:
@@ -70,18 +71,13 @@ def spread_windows(dy: Array, window: Window, scale: float, dx: Array, scratch: 
                 np.copyto(places, lines)
 
 
-def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scratch) -> Array:
-    """Write the largest of every window: x (N, H, W, C) -> y (N, OH, OW, C).
-
-    The largest within each line of a window is returned for backward, (N, H, OW, C), in memory that `empty` lends as
-    "largest".
-    """
+def max_windows(x: Array, window: Window, y: Array, scratch: Scratch, beats: Beats | None = None) -> None:
+    """Write the largest of every window: x (N, H, W, C) -> y (N, OH, OW, C); fill `beats` for backward."""
     (kh, kw), (down, across) = window.kernel, window.stride
-    largest = empty("largest", (*x.shape[:2], *y.shape[2:]))
     for images, rows in _blocks(x, y, window):
         part = _lines(x, images, rows, window, scratch)
-        height = rows.stop - rows.start
-        lines = largest[images, rows.start * down : (rows.stop - 1) * down + kh]
+        height, covered = rows.stop - rows.start, slice(rows.start * down, (rows.stop - 1) * down + kh)
+        lines = scratch("largest", (*part.shape[:2], *y.shape[2:]))
         for j in range(kw):
             pixels = part[:, :, _every(j, across, y.shape[2])]
             if j == 0:
@@ -89,66 +85,76 @@ def max_windows(x: Array, window: Window, y: Array, empty: Scratch, scratch: Scr
                 continue
             moved = scratch("moved", lines.shape)
             _put(pixels, moved)
+            if beats is not None:
+                np.greater(moved, lines, out=beats.across[j - 1, images, covered])
             np.maximum(lines, moved, out=lines)
         out = y[images, rows]
+        largest = lines[:, _every(0, down, height)]
         if kh == 1:
-            np.copyto(out, lines[:, _every(0, down, height)])
+            np.copyto(out, largest)
         for i in range(1, kh):
-            np.maximum(lines[:, _every(0, down, height)] if i == 1 else out, lines[:, _every(i, down, height)], out=out)
-    return largest
+            values = lines[:, _every(i, down, height)]
+            if beats is not None:
+                np.greater(values, largest, out=beats.down[i - 1, images, rows])
+            largest = np.maximum(largest, values, out=out)
 
 
-def max_windows_backward(
-    x: Array, y: Array, largest: Array, dy: Array, window: Window, dx: Array, scratch: Scratch
-) -> None:
-    """Give each gradient to the first of the largest inputs of its window, line by line (as PyTorch does)."""
+class Beats(NamedTuple):
+    """Where a number is larger than all before it in its window: what backward has to know, a byte each.
+
+    Attributes
+    ----------
+    across : (kw - 1, N, H, OW, C), bool
+        Within each line of a window, from the second column on.
+    down : (kh - 1, N, OH, OW, C), bool
+        Of the largest of each line, from the second line on.
+    """
+
+    across: Array
+    down: Array
+
+
+def lend_beats(x: Array, y: Array, window: Window, empty: Scratch) -> Beats:
+    """Lend the memory of `Beats` for x (N, H, W, C) and y (N, OH, OW, C)."""
+    kh, kw = window.kernel
+    return Beats(
+        empty("beats across", (kw - 1, *x.shape[:2], *y.shape[2:]), np.bool_),
+        empty("beats down", (kh - 1, *y.shape), np.bool_),
+    )
+
+
+def max_windows_backward(dy: Array, beats: Beats, window: Window, dx: Array, scratch: Scratch) -> None:
+    """Give each gradient to the first of the largest inputs of its window, line by line (as PyTorch does).
+
+    The last line that beats all before it takes the gradient, and in it the last such pixel. 2x2 windows of 32 images
+    of 32 channels and 32 x 32 pixels take 1.1 ms forward and back; comparing the inputs with the largest again, 1.6.
+    """
     (kh, kw), (down, across) = window.kernel, window.stride
     _clear_rest(dx, dy, window)
     for images, rows in _blocks(dx, dy, window, backward=True):
-        height = rows.stop - rows.start
-        first, last = rows.start * down, (rows.stop - 1) * down + kh
-        lines = largest[images, first:last]
-        # Down: the gradient of each window to the first of its lines that holds the maximum ...
-        gradient = scratch("line gradient", lines.shape)
-        rest, spare = (scratch(name, dy[images, rows].shape) for name in ("rest", "spare"))
+        height, covered = rows.stop - rows.start, slice(rows.start * down, (rows.stop - 1) * down + kh)
+        gradient = scratch("line gradient", (images.stop - images.start, covered.stop - covered.start, *dy.shape[2:]))
+        rest, taken = (scratch(name, dy[images, rows].shape) for name in ("rest", "taken"))
         np.copyto(rest, dy[images, rows])
         _clear_rest(gradient, rest, Window((kh, 1), (down, 1)))
-        for i in range(kh):
-            values = lines[:, _every(i, down, height)]
-            taken = rest
-            if i < kh - 1:
-                _take(rest, values, y[images, rows], spare)
-                rest, spare = spare, rest
+        for i in reversed(range(kh)):
+            part = _take(rest, beats.down[i - 1, images, rows], taken) if i else rest
             target = gradient[:, _every(i, down, height)]
             if down < kh:
-                np.add(target, taken, out=target)
+                np.add(target, part, out=target)
             else:
-                np.copyto(target, taken)
-        # ... and across: from there to the first of its pixels.
-        part = _lines(x, images, rows, window, scratch)
-        moved, spare = (scratch(name, lines.shape) for name in ("moved", "spare"))
-        for j in range(kw):
-            taken, places = gradient, _every(j, across, y.shape[2])
-            if j < kw - 1:
-                _put(part[:, :, places], moved)
-                _take(gradient, moved, lines, spare)
-                gradient, spare = spare, gradient
-            _put(taken, dx[images, first:last, places], adds=across < kw or down < kh)
+                np.copyto(target, part)
+        taken = scratch("moved", gradient.shape)
+        for j in reversed(range(kw)):
+            part = _take(gradient, beats.across[j - 1, images, covered], taken) if j else gradient
+            _put(part, dx[images, covered, _every(j, across, dy.shape[2])], adds=across < kw or down < kh)
 
 
-def _take(rest: Array, values: Array, largest: Array, kept: Array) -> None:
-    """Split `rest`: where ``values == largest`` it stays in `rest`, elsewhere it goes to `kept`; the others are 0.
-
-    ``values - largest`` is negative wherever the value is not the largest; its sign bit, smeared over the number, is
-    the mask. Five passes over plain vectors; a boolean mask would be converted number by number.
-    """
-    integer = np.dtype(f"i{rest.itemsize}")
-    np.subtract(values, largest, out=kept)
-    np.add(kept, 0.0, out=kept)  # -0.0 becomes 0.0: both zeros are equal
-    mask, bits = kept.view(integer), rest.view(integer)
-    np.right_shift(mask, 8 * rest.itemsize - 1, out=mask)
-    np.bitwise_and(mask, bits, out=mask)
-    np.bitwise_xor(mask, bits, out=bits)
+def _take(rest: Array, wanted: Array, taken: Array) -> Array:
+    """Move `rest` to `taken` where it is wanted; the others are 0."""
+    np.multiply(rest, wanted, out=taken)
+    np.subtract(rest, taken, out=rest)
+    return taken
 
 
 def _add_pixels(lines: Array, kw: int, across: int, out: Array, scratch: Scratch) -> None:

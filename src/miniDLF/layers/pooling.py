@@ -86,7 +86,7 @@ class Pooling2D(Layer):
         return dx
 
     def _pool(self, x: Array, call: Call) -> Pool:
-        return Pool(x, self._pooling._replace(rectifies=call.rectifies), call.empty, call.scratch)
+        return Pool(x, self._pooling._replace(rectifies=call.rectifies), call.keeps, call.empty, call.scratch)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
