@@ -85,7 +85,7 @@ class Drive:
     def _arrive(self, number: int, met: Any) -> None:
         self._brought[number] = met
         self._missing -= 1
-        if self._missing:
+        if self._missing or self._over:  # over: another thread has failed
             return
         self._missing = len(self._runs)
         self._over = met is None
