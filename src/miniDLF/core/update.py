@@ -90,11 +90,12 @@ class Updater:
             parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
             return True
-        finite = self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps))
+        if not self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps)):
+            return False
         optimizer.after(self.buffers, self.state, step)
         for slot in self._constrained:
             slot.parameter.constraint.apply(slot.parameter.value)
-        return finite
+        return True
 
     def _apply(
         self, parts: Sequence[Array], rate: float, step: int, keeps: bool, numbers: range, workspace: Workspace
