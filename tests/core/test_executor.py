@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 import tracemalloc
 from typing import Any
@@ -229,6 +230,30 @@ def test_an_interrupt_between_two_tasks_waits_for_those_that_have_begun(monkeypa
     with pytest.raises(KeyboardInterrupt):
         pool.run([long, long])
     assert done == ["long", "long"]
+
+
+@pytest.mark.parametrize("own", [5e-3, 2e-5])
+def test_the_switch_interval_is_short_while_helpers_work_and_then_what_it_was(own: float) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(own)
+    own = sys.getswitchinterval()  # whole microseconds
+    pool = ThreadPool()
+    pool.threads = 2
+    seen: list[float] = []
+
+    def task() -> None:
+        seen.append(sys.getswitchinterval())
+        raise ValueError("a task fails")
+
+    try:
+        with pytest.raises(ValueError, match="a task fails"):
+            pool.run([task, task])
+        assert sys.getswitchinterval() == own
+        assert seen[0] == pytest.approx(min(own, threads_module.SWITCH_INTERVAL))
+        pool.run([lambda: None])  # nobody helps
+        assert sys.getswitchinterval() == own
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_no_more_threads_run_than_the_caller_has_room_for() -> None:
