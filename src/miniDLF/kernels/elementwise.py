@@ -25,7 +25,6 @@ __all__ = [
     "tiny",
 ]
 
-
 Lend = Callable[..., Array]
 
 #: Elements of a piece. Smaller ones fit a cache of the second level, but two threads that make short calls hinder each

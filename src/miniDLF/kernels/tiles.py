@@ -145,8 +145,8 @@ class TilesBackward:
         """Offer the gradient of each window to one place after another: the first that has the maximum takes it.
 
         Booleans are a quarter of the numbers' bytes; only the product with the gradient converts them (one place of
-        200 000 windows: comparison 23 us, what is still free 10, product 49; with masks of whole numbers
-        110).
+        200 000 windows: comparison 23 us, what is still free 10, product 49; with masks of whole
+        numbers 110).
         """
         takes, free = (self.scratch(name, dy.shape, np.bool_) for name in ("takes", "free"))
         free.fill(True)

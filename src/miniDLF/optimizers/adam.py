@@ -2,7 +2,7 @@
 
 Both means are kept as sums, ``first_sum = first_moment / (1 - beta_1)`` and
 ``second_sum = second_moment / (1 - beta_2)``, which saves two passes; the constants go into the length of the step and
-into epsilon. Adam is then ten NumPy calls a slice.
+into epsilon. Adam is then ten NumPy calls a slice. Results are given by position, as in `kernels.rows`.
 """
 
 from __future__ import annotations
