@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import sys
 import threading
 import tracemalloc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import miniDLF.core.executor as executor_module
 import miniDLF.core.program as program_module
 import miniDLF.kernels.threads as threads_module
 from miniDLF.core.executor import Batch, Executor, bounds
+from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, Meeting, tree
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import POOL, ThreadPool, single_threaded_blas
@@ -184,6 +187,50 @@ def test_workspace_lends_the_same_memory() -> None:
     assert first.ctypes.data % 64 == 0
     images = np.empty((2, 5, 6, 3)).transpose(0, 3, 1, 2)
     assert space.empty_like("b", images).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_a_workspace_lets_go_of_what_it_replaces_and_of_all_when_it_goes() -> None:
+    space = Workspace()
+    small = weakref.ref(space.empty("a", (4, 5)).base)
+    other = space.empty("b", (2,))
+    larger = space.empty("a", (5, 5))
+    assert small() is None
+    assert np.shares_memory(space.empty("a", (4, 5)), larger)
+    assert np.shares_memory(space.empty("b", (2,)), other)
+    assert space.nbytes == 4 * (25 + 2)
+    memory = weakref.ref(larger.base)
+    gc.disable()  # not even a cycle may hold it
+    try:
+        del space, larger
+        assert memory() is None
+    finally:
+        gc.enable()
+
+
+class _Forgetful(Layer):
+    """Reads in backward what forward has not left."""
+
+    where: str = "forward"
+
+    def prepare(self, shared: Any) -> None:
+        pass
+
+    def forward(self, x: Any, call: Any) -> Any:
+        return x * call.shared.scale if self.where == "prepare" else x * 2
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        return dy * call.x
+
+
+@pytest.mark.parametrize(("where", "expected"), [("forward", "forward.*left no 'x'"), ("prepare", "not set 'scale'")])
+def test_a_layer_that_reads_what_nobody_left_is_told_so(where: str, expected: str) -> None:
+    model = Sequential([Dense(3, input_shape=(2,)), _Forgetful(where), Dense(1)])
+    model.compile("mse")
+    if where == "prepare":
+        with pytest.raises(AttributeError, match=expected):
+            model.predict(np.ones((4, 2), np.float32))
+    with pytest.raises(AttributeError, match=expected):
+        model.train_on_batch(np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
 
 
 def test_an_error_on_a_thread_reaches_the_caller() -> None:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from miniDLF.kernels import batch_last, few_filters, im2col, winograd
 from miniDLF.kernels.convolution import arranged, conv2d, conv2d_backward
 from miniDLF.kernels.methods import choose_method, prepare_weights
-from miniDLF.kernels.products import PIECE, gradient_product, product
+from miniDLF.kernels.products import gradient_product, product
 from miniDLF.kernels.windows import Window, blocks, padded
 from miniDLF.kernels.workspace import Workspace
 from tests import reference
+
+pytestmark = pytest.mark.usefixtures("either_blas")
 
 TOLERANCE = {"float64": 1e-11, "float32": 2e-5}
 
@@ -173,13 +175,12 @@ def test_products_in_pieces(length, depth, width, turned):
     b, out = rng.normal(size=(depth, width)), np.empty((length, width))
     dy, gradient = rng.normal(size=(length, width)), np.empty((depth, width))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("miniDLF.kernels.products.PIECE", 20_000)
+        patch.setattr("miniDLF.kernels.products.largest_piece", lambda: 20_000)
         patch.setattr("miniDLF.kernels.products.FEWEST_ROWS", 2)
         product(a, b, out)
         gradient_product(a, dy, gradient)
     np.testing.assert_allclose(out, a @ b, atol=1e-12)
     np.testing.assert_allclose(gradient, a.T @ dy, atol=1e-12)
-    assert PIECE == 1_000_000
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 200))

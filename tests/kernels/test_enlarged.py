@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Workspace
 from tests import reference
 from tests.kernels.test_convolution import ORDERS, TOLERANCE, arrays
+
+pytestmark = pytest.mark.usefixtures("either_blas")
 
 
 def repeated(x, factors):

@@ -15,6 +15,8 @@ from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Workspace
 from tests import reference
 
+pytestmark = pytest.mark.usefixtures("either_blas")
+
 
 @st.composite
 def cases(draw):

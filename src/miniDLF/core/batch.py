@@ -36,8 +36,9 @@ class Batch:
         Inputs, and targets that are not whole numbers, come in the type of the lender. The weights are those of a
         mean over the whole batch: divided by the number of its rows.
         """
-        rows = self.rows if self.rows is None else self.rows[start:stop]
-        total, dtype = len(self), lender.dtype
+        rows, total, dtype = self.rows, len(self), lender.dtype
+        if rows is not None and stop - start < total:
+            rows = rows[start:stop]
         inputs, targets, weights = [], [], []
         for number, array in enumerate(self.inputs):
             inputs.append(_gather(array, rows, start, stop, f"x{number}", lender, dtype))

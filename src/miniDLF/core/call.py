@@ -10,9 +10,9 @@ import numpy as np
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
 from miniDLF.kernels.tiles import Pooling
-from miniDLF.kernels.workspace import Array, Once, Shape, Workspace
+from miniDLF.kernels.workspace import Array, Once, Workspace
 
-__all__ = ["Call", "Clock", "Shared"]
+__all__ = ["Call", "Clock", "Shared", "explained"]
 
 
 class Clock:
@@ -45,10 +45,9 @@ class Shared:
         self.empty = workspace.empty
         self.zeros = workspace.zeros
 
-    def __getattr__(self, name: str) -> Any:  # real attributes never come here
-        raise AttributeError(f"prepare() has not set {name!r}")
+    if TYPE_CHECKING:  # no `__getattr__` at run time: with one, every access takes twice as long
 
-    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
@@ -107,7 +106,7 @@ class Call:
         self.empty_like = workspace.empty_like
         self.zeros = workspace.zeros
         self.dtype = workspace.dtype
-        self._scratch = scratch
+        self.scratch = scratch.empty
         self._gradients = gradients
         self.workspace = workspace
         self._clock = clock or Clock(0, 0)
@@ -116,10 +115,9 @@ class Call:
         self._once = Once()
         self._stream: Stream | None = None
 
-    def __getattr__(self, name: str) -> Any:  # real attributes never come here
-        raise AttributeError(f"forward() left no {name!r} for backward()")
-
     if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
@@ -129,10 +127,6 @@ class Call:
         A call remembers one such thing, so a layer has one `make`.
         """
         return self._once(x, make, self)
-
-    def scratch(self, name: str, shape: Shape, dtype: Any = None) -> Array:
-        """Return memory that is yours only until this forward or backward returns; all layers share it."""
-        return self._scratch.empty(name, shape, dtype)
 
     def output_like(self, x: Array) -> Array:
         """Return memory for an output of the shape and order of `x`: that of `x` itself where nobody reads it again.
@@ -146,7 +140,7 @@ class Call:
         """Return the array that backward must fill with the gradient of `parameter` (overwrite, do not add)."""
         gradient = self._gradients.get(parameter)
         if gradient is None:  # frozen: the gradient goes nowhere
-            return self._scratch.empty("frozen " + parameter.name, parameter.shape)
+            return self.scratch("frozen " + parameter.name, parameter.shape)
         return gradient
 
     def wants(self, parameter: Parameter) -> bool:
@@ -171,3 +165,12 @@ class Call:
             self._drawn = clock.tick
             self._stream.begin(clock.step)
         return self._stream.generator
+
+
+def explained(error: AttributeError) -> AttributeError:
+    """Return `error`, or where a layer read what nobody had left for it, one that says so."""
+    if isinstance(error.obj, Shared):
+        return AttributeError(f"prepare() has not set {error.name!r}")
+    if isinstance(error.obj, Call):
+        return AttributeError(f"forward() left no {error.name!r} for backward()")
+    return error

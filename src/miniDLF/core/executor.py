@@ -10,7 +10,7 @@ import numpy as np
 
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
-from miniDLF.core.call import Clock, Shared
+from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, drive_one, tree
@@ -119,15 +119,18 @@ class Executor:
         total = len(batch)
         cuts = bounds(total, self.shards_for(total))
         shards = self._ready(program, len(cuts), training)
-        if len(shards) == 1:
-            drive_one(shards[0].run(batch, *cuts[0], backward))
-            return list(shards[0].losses)
-        drive = Drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
-        with single_threaded_blas:
-            if self._small(total):
-                drive.work()
-            else:
-                POOL.run([drive.work] * len(shards))
+        try:
+            if len(shards) == 1:
+                drive_one(shards[0].run(batch, 0, total, backward))
+                return shards[0].losses.copy()
+            drive = Drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
+            with single_threaded_blas:
+                if self._small(total):
+                    drive.work()
+                else:
+                    POOL.run([drive.work] * len(shards))
+        except AttributeError as error:
+            raise explained(error) from error
         return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
@@ -173,6 +176,8 @@ class Executor:
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
                     return [np.array(output) for output in context.shard(0).forward_few(inputs)]
                 return self._infer_chunks(context, inputs, rows)
+        except AttributeError as error:
+            raise explained(error) from error
         finally:
             self._idle.append(context)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from miniDLF.kernels.products import PIECE
+from miniDLF.kernels.products import largest_piece
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, inside
 from miniDLF.kernels.workspace import Array, Shape
 
@@ -267,8 +267,8 @@ def _add_products(products: list[tuple[Array, Array]], total: Array, scratch: Sc
 
 def _pieces(length: int, size: int) -> int:
     """Return into how many equal pieces to cut `length`, so that OpenBLAS need not pack (see `products`)."""
-    most = range(2, length // FEWEST_IMAGES + 1)
-    return 1 if size <= PIECE else next((n for n in most if length % n == 0 and size <= n * PIECE), 1)
+    largest, most = largest_piece(), range(2, length // FEWEST_IMAGES + 1)
+    return 1 if size <= largest else next((n for n in most if length % n == 0 and size <= n * largest), 1)
 
 
 def _cut(array: Array, pieces: int) -> Array:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.blocked import blocked
 from miniDLF.kernels.recurrent import Recurrence, flat, put_inputs
 from miniDLF.kernels.workspace import Array
 
@@ -32,8 +31,8 @@ class GRURecurrence(Recurrence):
         self.states = self.lend_steps("states", (5, rows, units), steps)  # z, r, n, h_{t-1} - n, z * (h_{t-1} - n)
         half = np.array(0.5, self.h.dtype)
         return (
-            *self.lend_gates("z, r", 2),
-            *self.lend_gates("n", 1),
+            *self.lend_gates("z, r", 2, self.width),
+            *self.lend_gates("n", 1, self.width),
             half,
             [
                 (joined, joined[:, :units], reset, reset[:, :units], s[:2], s[1], s[2], s[3], s[0], s[4], h)
@@ -63,17 +62,15 @@ class GRURecurrence(Recurrence):
     def backward_views(self) -> Any:
         rows, steps, _ = self.shape
         slopes = self.scratch("slopes", (5, steps, rows, self.units))
-        dh_gates, d_reset, dh_later = (
-            self.scratch(name, (count, rows, self.units))
-            for name, count in (("dh of gates", 3), ("d reset", 1), ("dh later", 1))
-        )
+        dh_gates, dh_blocks = self.lend_gates("dh of gates", 3, self.back_width)
+        d_reset, reset_blocks = self.lend_gates("d reset", 1, self.back_width)
+        dh_later = self.scratch("dh later", (rows, self.units))
         by_step = slopes.transpose(1, 0, 2, 3)
         views = [
             (s[::2], s[1::2], s[2:3, np.newaxis], s[:2, np.newaxis], s[3], s[4], dh)
             for s, dh in zip(by_step, self.dh, strict=True)
         ]
-        blocks = [blocked(array, self.back_width) for array in (dh_gates[:2], d_reset)]
-        return slopes, dh_gates, d_reset[0], dh_later[0], *blocks, views[::-1]
+        return slopes, dh_gates, d_reset[0], dh_later, dh_blocks[:2], reset_blocks, views[::-1]
 
     def slopes(self, out: Array) -> None:
         """Write the local derivatives of all steps: those of h by z_z, of r * h by z_r, of h by z_n; then r, and z."""

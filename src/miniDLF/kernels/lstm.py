@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.blocked import blocked
 from miniDLF.kernels.recurrent import Recurrence
 from miniDLF.kernels.workspace import Array
 
@@ -34,7 +33,7 @@ class LSTMRecurrence(Recurrence):
         self.parts = parts = self.lend_steps("parts", (2, rows, self.units), steps)  # i * g, f * c
         half = np.array(0.5, self.h.dtype)
         return (
-            *self.lend_gates("z", 4),
+            *self.lend_gates("z", 4, self.width),
             half,
             [
                 (joined, s[:4], s[:3], s[:2], s[3:5], p, p[0], p[1], later[4], s[5], s[2], h)
@@ -58,11 +57,11 @@ class LSTMRecurrence(Recurrence):
     def backward_views(self) -> Any:
         rows, steps, _ = self.shape
         slopes = self.scratch("slopes", (6, steps, rows, self.units))
-        dh_gates = self.scratch("dh of gates", (4, rows, self.units))
+        dh_gates = self.lend_gates("dh of gates", 4, self.back_width)
         dc, dh_later = (self.scratch(name, (rows, self.units)) for name in ("dc", "dh later"))
         by_step = slopes.transpose(1, 0, 2, 3)
         views = [(s[4:], s[5], s[:4], s[0], s[1:5, np.newaxis], dh) for s, dh in zip(by_step, self.dh, strict=True)]
-        return slopes, dh_gates, blocked(dh_gates, self.back_width), dh_later, dc, views[::-1]
+        return slopes, *dh_gates, dh_later, dc, views[::-1]
 
     def slopes(self, out: Array) -> None:
         """Write the local derivatives of all steps: f, those of c by z_i, z_f, z_g, that of h by z_o, that of h by c.

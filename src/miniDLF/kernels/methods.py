@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 from miniDLF.kernels.batch_last import batch_last_weights
 from miniDLF.kernels.few_filters import few_filters_weights
 from miniDLF.kernels.im2col import im2col_weights
+from miniDLF.kernels.threads import multiplies_in_place
 from miniDLF.kernels.winograd import winograd_weights, winograd_weights_mirrored
 from miniDLF.kernels.workspace import Array, Shape
 
@@ -14,6 +15,8 @@ __all__ = ["Lend", "Matrices", "Method", "choose_method", "prepare_weights"]
 
 #: Up to so many filters `few_filters` is faster than `batch_last`.
 FEW_FILTERS = 4
+#: Winograd's method takes at least so many channels and filters; and where BLAS packs small matrices.
+FEWEST_CHANNELS, FEWEST_CHANNELS_PACKED = 16, 32
 
 Method = Literal["winograd", "few_filters", "direct"]
 
@@ -41,9 +44,11 @@ def choose_method(kernel: tuple[int, int], stride: tuple[int, int], channels: in
 
     Winograd's transforms are products with blocks of (6, channels), too small for BLAS below 16 channels: forward and
     backward of 64 images 28x28, 16 -> 16: 5.2 ms, im2col 5.9; 14x14, 16 -> 8: 1.34 and 0.87; 32 images 32 -> 32 at
-    32x32: 5.7 and 10.5; 64 -> 128 at 8x8: 1.6 and 4.5.
+    32x32: 5.7 and 10.5; 64 -> 128 at 8x8: 1.6 and 4.5. Where BLAS packs, below 32: 32 images 28x28, 16 -> 16: 22.6 ms,
+    im2col 12.3; 32 -> 64 at 16x16: 11.6 and 18.6.
     """
-    if kernel == (3, 3) and stride == (1, 1) and min(channels, filters) >= 16:
+    fewest = FEWEST_CHANNELS if multiplies_in_place() else FEWEST_CHANNELS_PACKED
+    if kernel == (3, 3) and stride == (1, 1) and min(channels, filters) >= fewest:
         return "winograd"
     return "few_filters" if filters <= FEW_FILTERS and stride == (1, 1) and kernel != (1, 1) else "direct"
 

@@ -4,20 +4,30 @@ Below about m n k = 10^6 OpenBLAS works on the operands where they lie; above, i
 which costs a fifth to a third of the time when one side is only 8 to 128 wide, as in convolutions. Measured on one
 thread (AVX-512), Gflop/s whole / in pieces: (1024, 288) @ (288, 32) 211 / 256; (1024, 576) @ (576, 64) 225 / 252;
 (288, 1024) @ (1024, 32) 184 / 250; (576, 1024) @ (1024, 64) 218 / 264. A batched `np.matmul` runs over the pieces.
+
+Where BLAS packs always, products stay whole: convolutions of 8 to 32 channels take up to 10 % less that way.
 """
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
+from miniDLF.kernels.threads import multiplies_in_place
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["PIECE", "gradient_product", "parts_of_product", "product"]
+__all__ = ["PIECE", "gradient_product", "largest_piece", "parts_of_product", "product"]
 
 #: m n k of a piece.
 PIECE = 1_000_000
 #: Pieces with fewer rows are no faster than the whole.
 FEWEST_ROWS = 24
+
+
+def largest_piece() -> int:
+    """Return the largest m n k that is not to be cut."""
+    return PIECE if multiplies_in_place() else sys.maxsize
 
 
 def product(a: Array, b: Array, out: Array) -> None:
@@ -30,7 +40,7 @@ def parts_of_product(a: Array, out: Array) -> list[tuple[Array, Array]]:
     """Return views of `a` (P, K) and `out` (P, F) whose products with one (K, F) make up the whole product."""
     length, depth = a.shape
     width = out.shape[1]
-    most = PIECE // (depth * width)
+    most = largest_piece() // (depth * width)
     if length <= most or most < FEWEST_ROWS:
         return [(a, out)]
     pieces = -(-length // most)
@@ -44,7 +54,7 @@ def gradient_product(a: Array, b: Array, out: Array) -> None:
     """Write a^T @ b: (P, K)^T @ (P, F) -> (K, F), with P the long side; the pieces are rows of the result."""
     length, depth = a.shape
     width = b.shape[1]
-    pieces = -(-depth * width * length // PIECE)
+    pieces = -(-depth * width * length // largest_piece())
     while depth % pieces and pieces < depth:
         pieces += 1
     if pieces == 1 or depth // pieces < 8:

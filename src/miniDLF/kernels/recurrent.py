@@ -140,10 +140,10 @@ class Recurrence(ABC):
         np.add.reduce(parts.transpose(0, 2, 1, 3), axis=0, out=out)
         return out
 
-    def lend_gates(self, name: str, count: int) -> tuple[Array, Array]:
-        """Lend memory for `count` gates of one step, (count, N, H), and a view of it as column blocks."""
+    def lend_gates(self, name: str, count: int, width: int) -> tuple[Array, Array]:
+        """Lend memory for `count` gates of one step, (count, N, H), and a view of it as blocks of `width` columns."""
         gates = self.scratch(name, (count, self.shape[0], self.units))
-        return gates, blocked(gates, self.width)
+        return gates, blocked(gates, width)
 
     def lend_steps(self, name: str, shape: Shape, steps: int) -> Any:
         """Lend an array of `shape` for each of `steps` steps; the same one for all, if nothing is kept."""

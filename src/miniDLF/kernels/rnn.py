@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.blocked import blocked
 from miniDLF.kernels.recurrent import Recurrence
 from miniDLF.kernels.workspace import Array
 
@@ -21,7 +20,7 @@ class SimpleRecurrence(Recurrence):
     scales: ClassVar = (1.0,)
 
     def forward_views(self) -> Any:
-        z, z_blocks = self.lend_gates("z", 1)
+        z, z_blocks = self.lend_gates("z", 1, self.width)
         return z[0], z_blocks, list(zip(self.joined[:-1], self.h, strict=True))
 
     def run(self, weights: Array, views: Any) -> None:
@@ -33,8 +32,7 @@ class SimpleRecurrence(Recurrence):
     def backward_views(self) -> Any:
         rows, steps, _ = self.shape
         dz = self.scratch("dz", (1, steps, rows, self.units))
-        dh_later = self.scratch("dh later", (1, rows, self.units))
-        return dz, dh_later, blocked(dh_later, self.back_width), list(zip(dz[0], self.dh, strict=True))[::-1]
+        return dz, *self.lend_gates("dh later", 1, self.back_width), list(zip(dz[0], self.dh, strict=True))[::-1]
 
     def run_back(self, transposed: Array, views: Any) -> Array:
         dz, dh_later, later_blocks, steps = views

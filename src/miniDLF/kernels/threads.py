@@ -8,6 +8,7 @@ the same, because shards define the arithmetic.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -20,7 +21,15 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError
 
-__all__ = ["POOL", "ThreadPool", "get_threads", "quiet_arithmetic", "set_threads", "single_threaded_blas"]
+__all__ = [
+    "POOL",
+    "ThreadPool",
+    "get_threads",
+    "multiplies_in_place",
+    "quiet_arithmetic",
+    "set_threads",
+    "single_threaded_blas",
+]
 
 Task = Callable[[], None]
 
@@ -29,6 +38,8 @@ Task = Callable[[], None]
 #: between, but taken again before the waiting one is awake. Shorter, in pairs in one process: a GRU's step takes 7 %
 #: less, an autoencoder's 6 %, LSTM, MLP and a convolutional network for 3x32x32 2 %.
 SWITCH_INTERVAL = 1e-4
+#: How OpenBLAS calls its kernels with a path for small matrices.
+AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
 
 
 def _default_threads() -> int:
@@ -152,6 +163,26 @@ def quiet_arithmetic() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
+@functools.cache
+def _blas_libraries() -> list[Any]:
+    """Return threadpoolctl's controllers of the BLAS libraries that this process has loaded."""
+    from threadpoolctl import ThreadpoolController  # 10 ms that `import miniDLF` need not spend
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@functools.cache
+def multiplies_in_place() -> bool:
+    """Say whether BLAS multiplies small matrices where they lie, without packing them into an order of its own first.
+
+    OpenBLAS does so with AVX-512. Its kernels for other processors pack always, as is assumed of other libraries.
+    """
+    return any(
+        library.internal_api == "openblas" and str(library.architecture).lower() in AVX512_KERNELS
+        for library in _blas_libraries()
+    )
+
+
 class _BlasLimit:
     """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last.
 
@@ -177,10 +208,7 @@ class _BlasLimit:
             if len(self._inside) > 1:
                 return
             if self._libraries is None:
-                from threadpoolctl import ThreadpoolController  # 10 ms that `import miniDLF` need not spend
-
-                found = ThreadpoolController().select(user_api="blas")
-                self._libraries = list(found.lib_controllers)
+                self._libraries = _blas_libraries()
                 self._ones = [1] * len(self._libraries)
                 # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives.
                 # Here the first to enter and the last to leave decide, on whatever threads they are.
