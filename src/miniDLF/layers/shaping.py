@@ -12,6 +12,8 @@ from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.elementwise import dropout, dropout_backward, leaky, leaky_backward, rectified_dropout
+from miniDLF.kernels.flattening import rows_of_images, rows_to_images
+from miniDLF.kernels.windows import Moves, carry_out, is_batch_last
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Dropout", "Flatten", "Reshape"]
@@ -27,7 +29,7 @@ class Flatten(Layer):
         return _reshaped(x, (len(x), math.prod(x.shape[1:])), call)
 
     def backward(self, dy: Array, call: Call) -> Array:
-        return dy.reshape(call.shape)
+        return _restored(dy, call)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return 0
@@ -56,24 +58,46 @@ class Reshape(Layer):
         return _reshaped(x, (len(x), *self.output_shape), call)
 
     def backward(self, dy: Array, call: Call) -> Array:
-        return dy.reshape(call.shape)
+        return _restored(dy, call)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return 0
 
 
 def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
-    """Return a view where memory allows it, else a copy in lent memory (channels-last images)."""
+    """Return a view where memory allows it, else a copy in lent memory (channels-last and batch-last images)."""
 
-    def views(x: Array, call: Call) -> tuple[Array | None, Array]:
-        copy = None if x.flags.c_contiguous else call.empty("y", x.shape)
-        return copy, (x if copy is None else copy).reshape(shape)
+    def views(x: Array, call: Call) -> tuple[Moves, Array]:
+        moves, rows = _rows(x, "y", call)
+        return moves, rows.reshape(shape)
 
-    call.shape = x.shape
-    copy, result = call.once(x, views)
-    if copy is not None:
-        np.copyto(copy, x)
+    call.x = x
+    moves, result = call.once(x, views)
+    carry_out(moves)
     return result
+
+
+def _restored(dy: Array, call: Call) -> Array:
+    """Return dy in the shape of the input, and in its order of memory where that is batch-last."""
+    moves, rows = _rows(dy, "dy", call)
+    dx, x = rows.reshape(call.x.shape), call.x
+    if _are_batch_last(x):
+        rows, dx = dx, call.empty_like("dx", x)
+        moves = [*moves, *rows_to_images(rows, dx, call.scratch)]
+    carry_out(moves)
+    return dx
+
+
+def _rows(x: Array, name: str, call: Call) -> tuple[Moves, Array]:
+    """Return the copies that put `x` in the order of its axes, and where it lies then."""
+    if x.flags.c_contiguous:
+        return [], x
+    copy = call.empty(name, x.shape)
+    return rows_of_images(x, copy, call.scratch) if _are_batch_last(x) else [(copy, x)], copy
+
+
+def _are_batch_last(x: Array) -> bool:
+    return x.ndim == 4 and not x.flags.c_contiguous and is_batch_last(x)
 
 
 class Dropout(Layer):
