@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miniDLF.core.capture import Notes, TracingWorkspace
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
 from miniDLF.kernels.tiles import Pooling
@@ -102,17 +103,13 @@ class Call:
         self.enlarges = (1, 1)
         self.rectifies = self.pools = None
         self.keeps = True
-        self.empty = workspace.empty
-        self.empty_like = workspace.empty_like
-        self.zeros = workspace.zeros
         self.dtype = workspace.dtype
-        self.scratch = scratch.empty
+        self.workspace, self._scratch = workspace, scratch
+        self.trace(None)
         self._gradients = gradients
-        self.workspace = workspace
         self._clock = clock or Clock(0, 0)
         self._place = place
         self._drawn = -1
-        self._once = Once()
         self._stream: Stream | None = None
 
     if TYPE_CHECKING:
@@ -120,6 +117,14 @@ class Call:
         def __getattr__(self, name: str) -> Any: ...
 
         def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def trace(self, notes: Notes | None) -> None:
+        """From now on, lend arrays that note what is done with them; or, without notes, plain ones again."""
+        workspace: Any = TracingWorkspace(self.workspace, notes) if notes else self.workspace
+        scratch: Any = TracingWorkspace(self._scratch, notes) if notes else self._scratch
+        self.empty, self.empty_like, self.zeros = workspace.empty, workspace.empty_like, workspace.zeros
+        self.scratch = scratch.empty
+        self._once = Once()
 
     def once(self, x: Array, make: Callable[[Array, Call], Any]) -> Any:
         """Return ``make(x, call)``, made anew only where `x` lies elsewhere than the last time (see `Once`).

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from miniDLF.core.alone import Alone
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
-from miniDLF.core.meetings import Drive, drive_one, tree
+from miniDLF.core.meetings import Drive, tree
 from miniDLF.core.program import Head, Program, Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
@@ -81,6 +83,7 @@ class Executor:
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
         self._active: list[Shard] = []
+        self._alone: Any = None
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
@@ -121,8 +124,8 @@ class Executor:
         shards = self._ready(program, len(cuts), training)
         try:
             if len(shards) == 1:
-                drive_one(shards[0].run(batch, 0, total, backward))
-                return shards[0].losses.copy()
+                self._alone.train(batch, backward)
+                return list(map(float, shards[0].losses))
             drive = Drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
             with single_threaded_blas:
                 if self._small(total):
@@ -131,12 +134,13 @@ class Executor:
                     POOL.run([drive.work] * len(shards))
         except AttributeError as error:
             raise explained(error) from error
-        return [tree(_plus, [shard.losses[head] for shard in shards]) for head in range(len(self.heads))]
+        return [float(tree(_plus, [shard.losses[head] for shard in shards])) for head in range(len(self.heads))]
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
         """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
+            self._alone = self._alone or Alone(self._shards[0])
             self._active = self._shards[:count]
         for shard in self._active:
             if shard.training != training:
@@ -174,7 +178,7 @@ class Executor:
                 rows = len(inputs[0])
                 context.prepare()
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.shard(0).forward_few(inputs)]
+                    return [np.array(output) for output in context.predict(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
@@ -211,6 +215,7 @@ class _Inference:
         numbers = np.dtype(f"u{buffers.dtype.itemsize}")  # compared as they lie: also NaN is what it was
         self._weights = [buffers.values.view(numbers), buffers.state.view(numbers)]
         self._known: list[Array] | None = None
+        self._alone: Alone | None = None
 
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
@@ -224,6 +229,12 @@ class _Inference:
             layer.prepare(shared)
         if sum(array.size for array in self._weights) <= FEW_WEIGHTS:
             self._known = [array.copy() for array in self._weights]
+
+    def predict(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Return the outputs for a few rows, in memory that is lent."""
+        if self._alone is None:
+            self._alone = Alone(self.shard(0))
+        return self._alone.predict(inputs)
 
     def shard(self, number: int) -> Shard:
         while len(self._shards) <= number:

@@ -120,6 +120,12 @@ class Program:
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
         self._tails: dict[int, int] = {}
+        #: Whether the calls of small steps can be noted and made again.
+        self.captures = not self.shared_layers and all(
+            _captures(used, "forward", "backward") and type(used).prepare is Layer.prepare and step.layers == (used,)
+            for step, used in zip(self.steps, uses, strict=True)
+        )
+        self.captures = self.captures and all(_captures(head.loss) for head in self.heads)
         self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
 
     def tail(self, rows: int) -> int:
@@ -199,6 +205,7 @@ class Shard:
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
         self._heads = list(enumerate(zip(program.heads, program.outputs, program.fused, strict=False)))
+        self.lender: Any = self.workspace
         self._line_up()
 
     def _line_up(self) -> None:
@@ -221,6 +228,7 @@ class Shard:
         self.program.steps = [
             replace(step, layer=layer) for step, layer in zip(self.program.steps, layers, strict=True)
         ]
+        self.program.captures = False
         self._line_up()
 
     def set_training(self, training: bool) -> None:
@@ -237,27 +245,23 @@ class Shard:
             values[target] = forward(sources(values), call)
         return [values[place] for place in self.program.outputs]
 
-    def forward_few(self, inputs: Sequence[Array]) -> list[Array]:
-        """Do the same for a few rows. Images are copied: layers keep the views of what always lies in one place."""
-        own = []
-        for number, array in enumerate(inputs):
-            if array.ndim > 3:
-                images = self.workspace.empty(f"x{number}", array.shape)
-                np.copyto(images, array)
-                array = images
-            own.append(array)
-        return self.forward(own)
-
     def run(self, batch: Batch, start: int, stop: int, backward: bool = True) -> Generator[Meeting, Any, None]:
         """Gather the rows from `start` to `stop`, go forward, take the losses, and go back.
 
         Where a layer needs statistics of the whole batch the generator yields those of this shard in a `Meeting`, and
         is sent the merged ones; the executor joins the shards there.
         """
-        program, values = self.program, self.values
+        self.gather(batch, start, stop)
+        yield from self.run_gathered(self.program.tail(len(batch)), backward)
+
+    def gather(self, batch: Batch, start: int, stop: int) -> None:
+        """Put the rows from `start` to `stop` in their places."""
         inputs, self.targets, self.weights = batch.part(start, stop, self.workspace)
-        values[: len(inputs)] = inputs
-        tail = program.tail(len(batch))
+        self.values[: len(inputs)] = inputs
+
+    def run_gathered(self, tail: int, backward: bool) -> Generator[Meeting, Any, None]:
+        """Do the rest of `run`; one thread may take all shards from step `tail` on."""
+        program, values = self.program, self.values
         for position, (forward, call, sources, target, meets) in enumerate(self._forward):
             if position == tail:
                 yield Meeting(alone=True)
@@ -289,7 +293,7 @@ class Shard:
         self._collect(reached)
 
     def _take_losses(self, pending: list[Any]) -> None:
-        empty = self.workspace.empty
+        empty = self.lender.empty
         self.losses.clear()
         self.predictions.clear()
         for number, (head, place, fused) in self._heads:
@@ -327,6 +331,11 @@ class Shard:
             for position, part in parts:
                 if position in reached:
                     np.add(total, part, out=total)
+
+
+def _captures(part: Any, *methods: str) -> bool:
+    """Say whether the class of a layer or loss, and not only its base, says that it can be captured."""
+    return bool(vars(type(part)).get("captures")) and not any(name in vars(part) for name in methods)
 
 
 def _meets(layer: Layer) -> Layer | None:

@@ -72,7 +72,7 @@ def softmax(x: Array, out: Array, lend: Lend) -> Array:
     classes = x.shape[-1]
     count = x.size // classes
     if count == 1:  # plain numbers: 2 us less than columns
-        np.subtract(x, x.item(x.argmax()), out)
+        np.subtract(x, x.take(x.argmax()), out)
         np.exp(out, out)
         return np.multiply(out, 1.0 / out.ravel().dot(ones(classes, out.dtype)), out)
     scores, rows, total = x.reshape(count, classes), out.reshape(count, classes), lend("row totals", (count,))

@@ -22,6 +22,7 @@ class ReLU(Layer):
     ``alpha > 0`` makes it leaky (Maas et al. 2013), a finite `max_value` clips it.
     """
 
+    captures = True
     alpha: float = 0.0
     max_value: float = np.inf
     rises = True
@@ -48,6 +49,7 @@ class ELU(Layer):
     `max_value` clips the output.
     """
 
+    captures = True
     alpha: float = 1.0
     max_value: float = np.inf
     scale: float = 1.0
@@ -85,6 +87,7 @@ class ELU(Layer):
 class Sigmoid(Layer):
     """Logistic: ``y = 1 / (1 + exp(-x))``; ``dx = dy y (1 - y)``."""
 
+    captures = True
     absorbable = "Sigmoid"
     rises = True
 
@@ -102,6 +105,7 @@ class Sigmoid(Layer):
 class Tanh(Layer):
     """Hyperbolic tangent: ``y = tanh(x)``; ``dx = dy (1 - y^2)``."""
 
+    captures = True
     rises = True
 
     def forward(self, x: Array, call: Call) -> Array:
@@ -118,6 +122,7 @@ class Tanh(Layer):
 class Softmax(Layer):
     """``y_i = exp(x_i) / sum_j exp(x_j)`` over the last axis, with its full Jacobian: ``dx = y (dy - sum(dy y))``."""
 
+    captures = True
     absorbable = "Softmax"
 
     def forward(self, x: Array, call: Call) -> Array:
@@ -134,6 +139,8 @@ class Softmax(Layer):
 class Softplus(Layer):
     """``y = log(1 + exp(x))``; ``dx = dy sigmoid(x)``."""
 
+    captures = True
+
     def forward(self, x: Array, call: Call) -> Array:
         call.x = x
         return np.logaddexp(x, 0, out=call.empty_like("y", x))
@@ -144,6 +151,8 @@ class Softplus(Layer):
 
 class Swish(Layer):
     """``y = x sigmoid(x)``, also called SiLU (Elfwing et al. 2018); ``dx = dy (s + y (1 - s))``, s = sigmoid(x)."""
+
+    captures = True
 
     def forward(self, x: Array, call: Call) -> Array:
         call.s = sigmoid(x, call.empty_like("s", x))
@@ -159,6 +168,8 @@ class Swish(Layer):
 
 class GELU(Layer):
     """``y = x (1 + tanh(u)) / 2``, ``u = sqrt(2/pi) (x + 0.044715 x^3)``: Hendrycks & Gimpel 2016, the tanh form."""
+
+    captures = True
 
     def forward(self, x: Array, call: Call) -> Array:
         t = call.empty_like("t", x)
@@ -195,6 +206,8 @@ _GELU_SCALE = float(np.sqrt(2 / np.pi))
 class Linear(Layer):
     """``y = x``."""
 
+    captures = True
+
     def forward(self, x: Array, call: Call) -> Array:
         return x
 
@@ -221,6 +234,7 @@ class Activation(Layer):
         Factor of 'elu'.
     """
 
+    captures = True
     activation: str
     alpha: float = 0.0001
     max_value: float = _DEFAULT_MAX

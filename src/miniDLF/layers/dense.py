@@ -43,6 +43,7 @@ class Dense(Layer):
     bias_constraint: Any = None
 
     gives_away = True
+    captures = True
     aliases: ClassVar = {
         "units": "size",
         "kernel_initializer": "weight_initializer",
@@ -89,7 +90,7 @@ class Dense(Layer):
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
         call.x.T.dot(dy, call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
         if self.bias is not None:
-            ones(len(dy), dy.dtype).dot(dy, call.grad(self.bias))  # (N,) @ (N, U) -> (U,)
+            dy.T.dot(ones(len(dy), dy.dtype), call.grad(self.bias))  # (U, N) @ (N,) -> (U,)
         if not call.needs_dx:
             return None
         return dy.dot(self.weight.value.T, call.empty("dx", call.x.shape))  # (N, U) @ (U, D) -> (N, D)

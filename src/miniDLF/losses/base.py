@@ -26,6 +26,8 @@ class Loss(Configurable):
 
     #: The activation that the loss can absorb: "Softmax" or "Sigmoid"; then it gives `fused_value_and_grad`.
     absorbs = None  # type: str | None
+    #: Whether this very class does nothing but call NumPy on what it is lent (see `core.capture`). Not inherited.
+    captures = False
     #: What the outputs are: "categorical" (one class of several), "binary" (each by itself yes or no), or "" (numbers).
     classifies = ""
     #: The interval in which targets lie, both ends included.
@@ -125,10 +127,13 @@ def per_row(weights: Array, array: Array) -> Array:
     return weights.reshape((-1,) + (1,) * (array.ndim - 1))
 
 
-def weighted_sum(each: Array, weights: Array) -> float:
-    """Return ``sum_i weights_i sum_j each_ij``; rows are summed pairwise, then all of them in double precision."""
+def weighted_sum(each: Array, weights: Array) -> Any:
+    """Return ``sum_i weights_i sum_j each_ij``; rows are summed pairwise, then all of them in double precision.
+
+    The number stays NumPy's, which can be captured.
+    """
     rows = each if each.ndim == 1 else np.add.reduce(each, axis=tuple(range(1, each.ndim)))
-    return float(np.add.reduce(np.multiply(rows, weights), dtype=np.float64))
+    return np.add.reduce(np.multiply(rows, weights), dtype=np.float64)
 
 
 def as_float(target: Array, prediction: Array, empty: Empty) -> Array:

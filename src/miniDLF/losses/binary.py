@@ -33,6 +33,7 @@ class BinaryCrossentropy(ElementwiseLoss):
     absorbs = "Sigmoid"
     classifies = "binary"
     target_range = (0.0, 1.0)
+    captures = True
 
     def __post_init__(self) -> None:
         require(self, label_smoothing="[0, 1)")

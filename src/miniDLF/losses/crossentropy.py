@@ -92,6 +92,8 @@ class CategoricalCrossentropy(ClassLoss):
     divides rows by their sum first, which is 1 after a softmax anyway.
     """
 
+    captures = True
+
     def fused_value_and_grad(
         self, logits: Array, target: Array, weights: Array, empty: Empty
     ) -> tuple[float, Array, Array]:
@@ -177,6 +179,8 @@ class CategoricalCrossentropy(ClassLoss):
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     """`CategoricalCrossentropy` for integer labels (N, ...) only: one-hot targets are refused."""
 
+    captures = True
+
     def encode(self, target: Any, output_shape: Shape) -> Array:
         return encode_classes(self, check_numbers(self, target), output_shape, one_hot=False)
 
@@ -221,10 +225,10 @@ def spread_over(share: Array, count: int, empty: Empty) -> Array:
     return spread.reshape(-1)
 
 
-def total_of(rows: Array, share: Array) -> float:
-    """Return the weighted sum of the rows' losses, in double precision."""
+def total_of(rows: Array, share: Array) -> Any:
+    """Return the weighted sum of the rows' losses, in double precision (as NumPy's number, which can be captured)."""
     if rows.size == share.size:
         samples = rows.astype(np.float64)
     else:
         samples = np.add.reduce(rows.reshape(len(share), -1), axis=1, dtype=np.float64)
-    return float(samples.dot(share))
+    return samples.dot(share)

@@ -29,6 +29,8 @@ EPSILON = 1e-7
 class MeanSquaredError(ElementwiseLoss):
     """``mean((p - t)^2)`` over the elements of a sample; any shape."""
 
+    captures = True
+
     def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         np.subtract(prediction, target, out=grad)
         each = np.multiply(grad, grad, out=lend_like(empty, "loss each", grad))
@@ -41,6 +43,8 @@ class MeanSquaredError(ElementwiseLoss):
 
 class MeanAbsoluteError(ElementwiseLoss):
     """``mean(|p - t|)``; the derivative is 0 where both are equal."""
+
+    captures = True
 
     def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         np.subtract(prediction, target, out=grad)

@@ -1,0 +1,120 @@
+"""Takes a shard that is the only one through its program: nobody has to be waited for, so its calls can be captured."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.batch import Batch
+from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
+from miniDLF.core.meetings import drive_one
+from miniDLF.core.program import Shard
+from miniDLF.kernels.workspace import Array
+
+__all__ = ["Alone"]
+
+
+class _Work(Capture):
+    """A way through the program for inputs in these places; `values` is where it leaves those of the steps."""
+
+    def __init__(self, places: Sequence[Array], work: Callable[[Notes | None], Sequence[Any]]) -> None:
+        super().__init__(work)
+        self.places = places
+        self.values: list[Any] = []
+
+
+class Alone:
+    """The way of the only shard; for a program that `captures`, its NumPy calls are noted and made again."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._no_weights = [None] * len(shard.program.heads)
+        self._known: dict[Any, _Work] = {}
+
+    def train(self, batch: Batch, backward: bool = True) -> None:
+        """Gather the batch, go forward, take the losses, and go back."""
+        shard = self._shard
+        n = len(shard.program.graph.inputs)
+        shard.gather(batch, 0, len(batch))
+        # Rows that are gathered come to lie in the same place every time; arrays that are handed in need not.
+        if batch.rows is None or not shard.program.captures or not _same(batch.weights, self._no_weights):
+            drive_one(shard.run_gathered(len(shard.program.steps), backward))
+            return
+        places = (*shard.values[:n], *shard.targets, *shard.weights)
+        key = (len(batch), backward, shard.training)
+        known = self._known.get(key)
+        if known is None or not _same(known.places, places):
+            known = self._known[key] = _Work(places, partial(self._train, places[:n], shard.targets, backward))
+        results, heads = known.run(), len(self._no_weights)
+        shard.losses, shard.predictions = list(results[:heads]), list(results[heads : 2 * heads])
+        if known.ready:
+            shard.values[:] = known.values
+        else:
+            shard.values[:] = known.values = list(map(plain, shard.values))
+
+    def _train(
+        self, inputs: Sequence[Array], targets: list[Array], backward: bool, notes: Notes | None
+    ) -> Sequence[Any]:
+        shard = self._shard
+        shard.values[: len(inputs)] = _traced(inputs, notes)
+        shard.targets = _traced(targets, notes)
+        try:
+            with self._tracing(notes):
+                drive_one(shard.run_gathered(len(shard.program.steps), backward))
+        finally:
+            shard.targets = targets
+        return [*shard.losses, *shard.predictions, *([shard.gradients] if backward else [])]
+
+    def predict(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Return the outputs for a few rows, in memory that the next prediction overwrites.
+
+        Inputs are copied where something is made for the place where they lie: layers keep their views of images.
+        """
+        shard, captures, own = self._shard, self._shard.program.captures, []
+        for number, array in enumerate(inputs):
+            if captures or array.ndim > 3:
+                copy = shard.workspace.empty(f"x{number}", array.shape)
+                np.copyto(copy, array)
+                array = copy
+            own.append(array)
+        if not captures:
+            return shard.forward(own)
+        known = self._known.get(len(own[0]))
+        if known is None or not _same(known.places, own):
+            known = self._known[len(own[0])] = _Work(own, partial(self._predict, own))
+        return known.run()
+
+    def _predict(self, inputs: Sequence[Array], notes: Notes | None) -> Sequence[Array]:
+        with self._tracing(notes):
+            return self._shard.forward(_traced(inputs, notes))
+
+    @contextmanager
+    def _tracing(self, notes: Notes | None) -> Iterator[None]:
+        """Let everything that the shard lends note what is done with it."""
+        shard = self._shard
+        if notes is None:
+            yield
+            return
+        shard.lender = TracingWorkspace(shard.workspace, notes)
+        for call in shard.calls:
+            call.trace(notes)
+        try:
+            yield
+        finally:
+            shard.lender = shard.workspace
+            for call in shard.calls:
+                call.trace(None)
+
+
+def _traced(arrays: Sequence[Array], notes: Notes | None) -> list[Array]:
+    return list(arrays if notes is None else map(notes.traced, arrays))
+
+
+def _same(known: Sequence[Any], places: Sequence[Any]) -> bool:
+    """Say whether these are the very same arrays."""
+    return all(map(operator.is_, known, places))

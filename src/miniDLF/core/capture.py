@@ -1,0 +1,226 @@
+"""Captures the NumPy calls of work on few numbers, to make them again without the Python between them.
+
+A step over small arrays spends more time in Python, between the calls, than in them. Its arrays lie in the same memory
+every time, so the calls are the same every time: they are noted once, with their arguments, and made again from the
+list. (CUDA graphs do this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers,
+the list and the ordinary way have to give the same bits.
+
+Only layers and losses that say so (`captures`) are captured: those that do nothing but call NumPy on what they are
+lent, whatever the numbers are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from miniDLF.kernels.workspace import Array, Shape, Workspace
+
+__all__ = ["Capture", "Notes", "TracingWorkspace", "plain"]
+
+#: Runs before the one that is captured: they lend the memory.
+WARM = 2
+#: Runs that are done both ways.
+PROOFS = 2
+#: Methods of arrays that return a view, or work through a ufunc, which is noted.
+VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "min", "any", "all", "clip"}
+
+
+class NotCapturableError(Exception):
+    """Something that cannot be noted: a number that Python looks at, a copy, a function that is not known."""
+
+
+class Notes:
+    """The list of calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+
+    def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+        """Make a call, and note it."""
+        arguments = tuple(map(plain, arguments))
+        if keywords:
+            function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
+        function(*arguments)
+        self.calls.append((function, arguments))
+
+    def traced(self, array: Array) -> _Traced:
+        """Return a view of `array` that notes what is done with it."""
+        result = array.view(_Traced)
+        result.notes = self
+        return result
+
+    def replay(self) -> None:
+        """Make all calls again."""
+        for function, arguments in self.calls:
+            function(*arguments)
+
+
+class _Traced(np.ndarray[Any, Any]):
+    """An array that notes every call that reads or writes it."""
+
+    notes: Any = None
+
+    def __array_finalize__(self, parent: Any) -> None:
+        self.notes = getattr(parent, "notes", None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        notes: Notes = next(a.notes for a in (*inputs, *options.get("out", ())) if isinstance(a, _Traced))
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if method == "at":
+            notes.make(function, *inputs)
+            return None
+        if ufunc.nout > 1:
+            raise NotCapturableError(ufunc.__name__)
+        given = options.pop("out", None)
+        if given is None:  # the result gets a place of its own
+            result = np.asarray(function(*map(plain, inputs), **options))
+            given = (np.empty(result.shape, result.dtype),)
+        if method != "__call__" or options or ufunc in (np.maximum, np.minimum):  # those two want their output by name
+            notes.make(function, *inputs, out=given[0], **options)
+        else:
+            notes.make(function, *inputs, given[0])
+        return notes.traced(plain(given[0]))
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        if function is np.copyto:
+            notes = next(a.notes for a in arguments if isinstance(a, _Traced))
+            return notes.make(np.copyto, *arguments, **keywords)
+        if function in (np.sum, np.max, np.min, np.clip):  # they work through ufuncs
+            return super().__array_function__(function, types, arguments, keywords)
+        raise NotCapturableError(function.__name__)
+
+    def dot(self, b: Any, out: Any = None) -> Any:
+        return self._made("dot", (b,), out, lambda: np.asarray(plain(self).dot(plain(b))))
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        fresh = lambda: np.asarray(plain(self).take(plain(indices), axis, None, mode))  # noqa: E731
+        return self._made("take", (indices, axis), out, fresh, mode)
+
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
+        if keepdims:
+            raise NotCapturableError("argmax")
+        return self._made("argmax", (axis,), out, lambda: np.asarray(plain(self).argmax(axis)))
+
+    def _made(self, method: str, before: Any, out: Any, result: Callable[[], Array], *after: Any) -> Any:
+        """Note a method that takes its output by position; without one the result gets a place of its own."""
+        target = result() if out is None else plain(out)
+        self.notes.make(getattr(plain(self), method), *before, target, *after)
+        return self.notes.traced(target)
+
+    def fill(self, value: Any) -> None:
+        self.notes.make(plain(self).fill, value)
+
+    def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
+        target = np.empty(self.shape, dtype)
+        self.notes.make(np.copyto, target, self, "unsafe")
+        return self.notes.traced(target)
+
+    def copy(self, order: Any = "C") -> Any:
+        return self.astype(self.dtype)
+
+    def reshape(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._view(super().reshape(*arguments, **keywords))
+
+    def ravel(self, order: Any = "C") -> Any:
+        return self._view(super().ravel(order))
+
+    def _view(self, result: Any) -> Any:
+        if not isinstance(result, _Traced) or result.flags.owndata:
+            raise NotCapturableError("a copy, or a number")
+        return result
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._view(super().__getitem__(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.notes.make(plain(self).__setitem__, plain(key), value)
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise NotCapturableError(name)
+
+    return refuse
+
+
+for _name in dir(np.ndarray):
+    _looks = _name in ("__bool__", "__float__", "__int__", "__index__", "__complex__")
+    _method = not _name.startswith("_") and callable(getattr(np.ndarray, _name))
+    if _looks or (_method and _name not in VIEWING_METHODS and _name not in _Traced.__dict__):
+        setattr(_Traced, _name, _refusal(_name))
+
+
+def plain(value: Any) -> Any:
+    """Return an array without the tracing."""
+    if isinstance(value, _Traced):
+        return value.view(np.ndarray)
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
+class TracingWorkspace:
+    """Lends what a workspace lends, traced."""
+
+    def __init__(self, workspace: Workspace, notes: Notes) -> None:
+        self._workspace, self._notes, self.dtype = workspace, notes, workspace.dtype
+
+    def empty(self, name: str, shape: Shape, dtype: Any = None) -> Array:
+        return self._notes.traced(self._workspace.empty(name, shape, dtype))
+
+    def zeros(self, name: str, shape: Shape, dtype: Any = None) -> Array:
+        array = self.empty(name, shape, dtype)
+        array.fill(0)
+        return array
+
+    def empty_like(self, name: str, array: Array, dtype: Any = None) -> Array:
+        return self._notes.traced(self._workspace.empty_like(name, plain(array), dtype))
+
+
+class Capture:
+    """Work on fixed memory: done as written at first, and from the notes once they are proved.
+
+    Parameters
+    ----------
+    work
+        Does it, and returns its results. It is given notes when it is to be captured, and lets everything it lends be
+        traced by them.
+    """
+
+    def __init__(self, work: Callable[[Notes | None], Sequence[Any]]) -> None:
+        self._work = work
+        self._runs = 0
+        self._notes: Notes | None = None
+        self._results: list[Array] = []
+        self.ready = False
+
+    def run(self) -> Sequence[Any]:
+        """Do the work; return the results: arrays, and numbers as arrays without axes."""
+        if self.ready:
+            self._notes.replay()  # type: ignore[union-attr]
+            return self._results
+        self._runs += 1
+        if self._runs == WARM + 1:
+            return self._captured()
+        return self._work(None) if self._notes is None else self._proved(self._notes)
+
+    def _captured(self) -> Sequence[Any]:
+        notes = Notes()
+        try:
+            self._results = [plain(result) for result in self._work(notes)]
+        except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again
+            return self._work(None)
+        if all(isinstance(result, np.ndarray) for result in self._results):
+            self._notes = notes
+        return self._results
+
+    def _proved(self, notes: Notes) -> Sequence[Any]:
+        notes.replay()
+        noted = [result.tobytes() for result in self._results]
+        results = self._work(None)
+        if noted != [np.asarray(result).tobytes() for result in results]:
+            self._notes = None  # for good: the count of runs has passed
+        self.ready = self._notes is not None and self._runs >= WARM + 1 + PROOFS
+        return results

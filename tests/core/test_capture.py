@@ -1,0 +1,245 @@
+"""Steps made again from their notes give the bits of the ordinary way; what cannot be noted goes on as it was."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF import layers, losses
+from miniDLF.core.capture import PROOFS, WARM, Capture, Notes
+from miniDLF.core.layer import Layer
+from miniDLF.errors import DivergedError
+from miniDLF.layers import Activation, Dense, Dropout, Flatten
+from miniDLF.models import Sequential
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 200)
+STEPS = WARM + 1 + PROOFS
+
+ACTIVATIONS = ("relu", "leaky_relu", "clipped_relu", "elu", "selu", "sigmoid", "tanh", "softmax", "softplus", "swish")
+CAPTURED_LAYERS = sorted(name for name in layers.__all__ if vars(getattr(layers, name)).get("captures"))
+CAPTURED_LOSSES = sorted(name for name in losses.__all__ if vars(getattr(losses, name)).get("captures"))
+
+
+def trained(parts: Any, *, captures: bool, loss: Any = "cce", y: Any = Y, epochs: int = 3, **options: Any) -> Any:
+    """Return a model after some epochs of batches of 32 (the last one of 8), with or without captured steps."""
+    model = Sequential(parts, seed=1)
+    model.compile(loss, "adam")
+    model.build((6,))
+    executor = model.engine().executor
+    assert executor._training.captures
+    executor._training.captures = captures
+    model.fit(X, y, epochs=epochs, batch_size=32, verbose=0, **options)
+    return model
+
+
+def captures_of(model: Any) -> list[Capture]:
+    return list(model.engine().executor._alone._known.values())
+
+
+def same(a: Any, b: Any) -> bool:
+    weights = zip(a.get_weights(), b.get_weights(), strict=True)
+    return all(np.array_equal(x, y) for x, y in weights) and a.history.history == b.history.history
+
+
+def head(*middle: Any) -> list[Any]:
+    return [Dense(16), *middle, Dense(3), Activation("softmax")]
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "gelu", "linear"])
+def test_captured_steps_give_the_same_bits(activation: str) -> None:
+    ordinary = trained(head(Activation(activation)), captures=False)
+    captured = trained(head(Activation(activation)), captures=True)
+    assert same(ordinary, captured)
+    whole, last = captures_of(captured)
+    assert whole.ready
+    assert not last.ready  # three steps of 8 rows are too few for its proof
+
+
+@pytest.mark.parametrize("name", CAPTURED_LAYERS)
+def test_every_layer_that_says_so_can_be_captured(name: str) -> None:
+    def layer() -> Any:
+        return {"Activation": lambda: Activation("relu"), "Dense": lambda: Dense(5, use_bias=False)}.get(
+            name, getattr(layers, name)
+        )()
+
+    captured = trained(head(layer()), captures=True)
+    assert same(trained(head(layer()), captures=False), captured)
+    assert captures_of(captured)[0].ready
+
+
+SOFT = np.eye(3, dtype=np.float32)[Y]
+#: A loss, its arguments, the activation before it, and targets.
+LOSS_CASES = [
+    ("CategoricalCrossentropy", {}, "softmax", Y),
+    ("CategoricalCrossentropy", {}, "softmax", SOFT),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "softmax", SOFT),
+    ("CategoricalCrossentropy", {}, "sigmoid", Y),  # a loss by itself
+    ("CategoricalCrossentropy", {}, "sigmoid", SOFT),
+    ("CategoricalCrossentropy", {"from_logits": True}, "linear", Y),
+    ("SparseCategoricalCrossentropy", {}, "softmax", Y),
+    ("BinaryCrossentropy", {}, "sigmoid", SOFT),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2}, "tanh", SOFT),
+    ("MeanSquaredError", {}, "linear", X[:, :3]),
+    ("MeanAbsoluteError", {}, "tanh", X[:, :3]),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "activation", "y"), LOSS_CASES)
+def test_every_loss_that_says_so_can_be_captured(name: str, options: Any, activation: str, y: Any) -> None:
+    ordinary, captured = (
+        trained(
+            [Dense(16), Activation("tanh"), Dense(3), Activation(activation)],
+            captures=captures,
+            loss=getattr(losses, name)(**options),
+            y=y,
+        )
+        for captures in (False, True)
+    )
+    assert same(ordinary, captured)
+    assert captures_of(captured)[0].ready
+
+
+def test_no_loss_that_says_so_is_left_out() -> None:
+    assert {name for name, *_ in LOSS_CASES} == set(CAPTURED_LOSSES)
+
+
+def test_batches_may_grow_and_shrink() -> None:
+    def run(captures: bool) -> Any:
+        model = trained(head(Activation("relu")), captures=captures)
+        for size in (16, 64, 16, 32, 7):
+            model.fit(X, Y, epochs=2, batch_size=size, verbose=0)
+            model.train_on_batch(X[:5], Y[:5])
+        return model
+
+    assert same(run(False), run(True))
+
+
+def test_weighted_samples_and_metrics_are_as_without() -> None:
+    weights = RNG.random(200)
+    ordinary, captured = (
+        trained(head(Dense(4)), captures=captures, sample_weight=weights) for captures in (False, True)
+    )
+    assert same(ordinary, captured)
+    assert not captures_of(captured)  # the weights of every batch lie elsewhere
+    models = []
+    for captures in (False, True):
+        model = Sequential(head(Activation("tanh")), seed=1)
+        model.compile("cce", "adam", metrics=["accuracy"])
+        model.build((6,))
+        model.engine().executor._training.captures = captures
+        model.fit(X, Y, epochs=3, batch_size=32, validation_split=0.2, verbose=0)
+        models.append(model)
+    assert same(*models)
+
+
+def test_predictions_from_notes_see_every_change() -> None:
+    model = trained(head(Activation("relu")), captures=True)
+    for rows in (1, 3, 1):
+        for start in range(STEPS + 2):
+            x = X[start : start + rows]
+            kept = model.predict(x)
+            again = model.predict(x[:, ::-1][:, ::-1])
+            np.testing.assert_array_equal(kept, again)
+            expected = model.predict(np.repeat(x, 40, axis=0))[::40]  # more rows take the ordinary way
+            np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-6)
+        model.layers[0].weight.value[...] *= 1.25
+
+
+class Subclass(Dense):
+    """Looks at its numbers in Python."""
+
+    seen: Any = None
+
+    def forward(self, x: Any, call: Any) -> Any:
+        self.seen = float(x.sum())
+        return super().forward(x, call)
+
+
+class Peeking(Layer):
+    """Says that it can be captured, and branches on its numbers."""
+
+    captures = True
+    how: str = "bool"
+
+    def forward(self, x: Any, call: Any) -> Any:
+        y = call.empty("y", x.shape)
+        if self.how == "bool":
+            return np.multiply(x, 2.0 if x[0, 0] > 0 else 3.0, out=y)
+        if self.how == "float":
+            return np.multiply(x, 1.0 + abs(float(x[0, 0].reshape(()))), out=y)
+        plain = np.asarray(x)  # leaves the notes
+        return np.multiply(x, 2.0 + np.abs(plain).max(), out=y)
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        return dy
+
+
+def test_a_subclass_does_not_inherit_the_promise() -> None:
+    model = Sequential([Subclass(4), Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce")
+    model.build((6,))
+    assert not model.engine().executor._training.captures
+    patched = Dense(4)
+    patched.forward = lambda x, call: Dense.forward(patched, x, call)  # type: ignore[method-assign]
+    model = Sequential([patched, Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce")
+    model.build((6,))
+    assert not model.engine().executor._training.captures
+
+
+@pytest.mark.parametrize("how", ["bool", "float", "asarray"])
+def test_a_layer_that_breaks_its_promise_runs_the_ordinary_way(how: str) -> None:
+    ordinary, captured = (trained(head(Peeking(how)), captures=captures) for captures in (False, True))
+    assert same(ordinary, captured)
+    assert not any(capture.ready for capture in captures_of(captured))
+
+
+def test_random_masks_are_not_captured() -> None:
+    model = Sequential([Dense(8), Dropout(0.5), Flatten(), Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce")
+    model.build((6,))
+    executor = model.engine().executor
+    assert not executor._training.captures
+    assert executor._inference.captures == bool(vars(Flatten).get("captures"))
+
+
+def test_an_error_is_raised_as_without() -> None:
+    def work(notes: Notes | None) -> Any:
+        raise ValueError("always")
+
+    capture = Capture(work)
+    for _ in range(STEPS + 1):
+        with pytest.raises(ValueError, match="always"):
+            capture.run()
+
+
+@pytest.mark.parametrize("steps", range(STEPS + 2))
+@pytest.mark.parametrize("size", [32, 200])
+def test_a_loss_that_is_not_finite_is_traced_to_its_layer(steps: int, size: int) -> None:
+    model = Sequential([Dense(8), Activation("relu"), Dense(4, name="guilty"), Dense(3), Activation("softmax")], seed=0)
+    model.compile("cce", "adam")
+    model.build((6,))
+    if steps:  # both sizes are captured, or on their way
+        model.fit(X[: 32 * steps], Y[: 32 * steps], epochs=1, batch_size=32, verbose=0)
+        model.fit(X, Y, epochs=steps, batch_size=200, verbose=0)
+    model.layers[2].weight.value[0, 0] = np.inf
+    with pytest.raises(DivergedError, match=r"began in .*guilty"):
+        model.fit(X, Y, epochs=1, batch_size=size, verbose=0)
+
+
+def test_the_data_of_a_run_are_let_go() -> None:
+    x, y = X.copy(), Y.copy()
+    model = Sequential(head(), seed=0)
+    model.compile("cce")
+    model.fit(x, y, epochs=3, batch_size=32, verbose=0)
+    assert captures_of(model)[0].ready
+    held = weakref.ref(x)
+    del x, y
+    gc.collect()
+    assert held() is None
