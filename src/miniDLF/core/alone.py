@@ -19,6 +19,10 @@ from miniDLF.kernels.workspace import Array
 __all__ = ["Alone"]
 
 
+#: Numbers of rows for which notes are kept; the oldest make room.
+KEPT = 8
+
+
 class _Work(Capture):
     """A way through the program for inputs in these places; `values` is where it leaves those of the steps."""
 
@@ -49,7 +53,7 @@ class Alone:
         key = (len(batch), backward, shard.training)
         known = self._known.get(key)
         if known is None or not _same(known.places, places):
-            known = self._known[key] = _Work(places, partial(self._train, places[:n], shard.targets, backward))
+            known = self._keep(key, _Work(places, partial(self._train, places[:n], shard.targets, backward)))
         results, heads = known.run(), len(self._no_weights)
         shard.losses, shard.predictions = list(results[:heads]), list(results[heads : 2 * heads])
         if known.ready:
@@ -86,12 +90,19 @@ class Alone:
             return shard.forward(own)
         known = self._known.get(len(own[0]))
         if known is None or not _same(known.places, own):
-            known = self._known[len(own[0])] = _Work(own, partial(self._predict, own))
+            known = self._keep(len(own[0]), _Work(own, partial(self._predict, own)))
         return known.run()
 
     def _predict(self, inputs: Sequence[Array], notes: Notes | None) -> Sequence[Array]:
         with self._tracing(notes):
             return self._shard.forward(_traced(inputs, notes))
+
+    def _keep(self, key: Any, work: _Work) -> _Work:
+        self._known.pop(key, None)
+        if len(self._known) == KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[key] = work
+        return work
 
     @contextmanager
     def _tracing(self, notes: Notes | None) -> Iterator[None]:

@@ -65,6 +65,14 @@ class Parameter:
         self.grad: Array | None = None
         self.owner: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy belongs to no model yet, so it has a value and no place for a gradient."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"grad": None, "owner": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     @property
     def size(self) -> int:
         """Number of elements."""

@@ -255,6 +255,17 @@ class Model(Fitting, Measuring):
     def _restore_structure(self, structure: Mapping[str, Any], nodes: list[Node]) -> None:
         """Take that back."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy (`copy.deepcopy`, a worker of joblib) needs: buffers and memory of steps are made anew there."""
+        state = self.__dict__ | {"_buffers": None, "_executor": None, "_engine": None}
+        return state if self._engine is None else state | {"_training_state": self._engine.training_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        training = state.pop("_training_state", None)
+        self.__dict__.update(state)
+        if training is not None:
+            self.engine().load_training_state(training)
+
     # Weights --------------------------------------------------------------------------------------------------------
 
     def get_weights(self) -> list[Array]:
