@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from benchmarks import peers, workloads
@@ -36,7 +38,7 @@ UNKNOWN_SECONDS = 60.0
 
 
 def machine() -> str:
-    """Describe the processor, the cores and the Python."""
+    """Describe the processor, the cores, which kernels BLAS has for them, and the Python."""
     model = ""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
@@ -45,7 +47,11 @@ def machine() -> str:
                 break
     except OSError:
         model = platform.processor()
-    return f"{model or 'unknown processor'}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # BLAS is loaded
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    kernels = "".join(f" ({library.internal_api}'s kernels for {library.architecture})" for library in found[:1])
+    cores = f"{os.cpu_count()} cores{kernels}"
+    return f"{model or 'unknown processor'}, {cores}, Python {platform.python_version()}"
 
 
 def last_report() -> Mapping[str, Any]:
