@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from miniDLF.kernels.products import gradient_product, parts_of_product, product
+from miniDLF.kernels.products import gradient_product, multiply, parts_of_product, product
 from miniDLF.kernels.windows import Moves, Scratch, Window, blocks, carry_out, inside, padding_moves
 from miniDLF.kernels.workspace import Array
 
@@ -74,7 +74,7 @@ class Im2col:
         for moves, products, out in self.blocks:
             carry_out(moves)
             for patches, result in products:
-                np.matmul(patches, matrix, out=result)  # (P, K) @ (K, F) -> (P, F)
+                multiply(patches, matrix, result)  # (P, K) @ (K, F) -> (P, F)
             if bias is not None:
                 np.add(out, self.flat_line, out=out)
 

@@ -17,7 +17,7 @@ import numpy as np
 from miniDLF.kernels.threads import multiplies_in_place
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["PIECE", "gradient_product", "largest_piece", "parts_of_product", "product"]
+__all__ = ["PIECE", "gradient_product", "largest_piece", "multiply", "parts_of_product", "product"]
 
 #: m n k of a piece.
 PIECE = 1_000_000
@@ -30,10 +30,18 @@ def largest_piece() -> int:
     return PIECE if multiplies_in_place() else sys.maxsize
 
 
+def multiply(a: Array, b: Array, out: Array) -> None:
+    """Write a @ b, matrices or stacks of them, to `out`, C-contiguous. `np.matmul` takes 2 us more to begin with."""
+    if a.ndim == 2:
+        a.dot(b, out)
+    else:
+        np.matmul(a, b, out=out)
+
+
 def product(a: Array, b: Array, out: Array) -> None:
     """Write a @ b: (P, K) @ (K, F) -> (P, F), with P the long side; a and out C-contiguous, or a a transposed view."""
     for part, result in parts_of_product(a, out):
-        np.matmul(part, b, out=result)
+        multiply(part, b, result)
 
 
 def parts_of_product(a: Array, out: Array) -> list[tuple[Array, Array]]:
@@ -58,7 +66,7 @@ def gradient_product(a: Array, b: Array, out: Array) -> None:
     while depth % pieces and pieces < depth:
         pieces += 1
     if pieces == 1 or depth // pieces < 8:
-        np.matmul(a.T, b, out=out)
+        multiply(a.T, b, out)
         return
     np.matmul(_split(a.T, pieces), b, out=out.reshape(pieces, -1, width))
 
