@@ -200,6 +200,21 @@ def test_a_layer_that_breaks_its_promise_runs_the_ordinary_way(how: str) -> None
     assert not any(capture.ready for capture in captures_of(captured))
 
 
+def test_a_field_that_is_set_makes_the_notes_void() -> None:
+    def changed(captures: bool) -> Any:
+        loss = losses.CategoricalCrossentropy()
+        model = trained(head(Activation("leaky_relu")), captures=captures, loss=loss)
+        assert not captures or captures_of(model)[0].ready
+        before = [model.predict(X[:1]) for _ in range(STEPS + 1)][-1]
+        model.layers[1].function.alpha = 0.5
+        loss.label_smoothing = 0.2
+        assert not np.array_equal(model.predict(X[:1]), before)
+        model.fit(X, Y, epochs=3, batch_size=32, verbose=0)
+        return model
+
+    assert same(changed(False), changed(True))
+
+
 def test_random_masks_are_not_captured() -> None:
     model = Sequential([Dense(8), Dropout(0.5), Flatten(), Dense(3), Activation("softmax")], seed=0)
     model.compile("cce")

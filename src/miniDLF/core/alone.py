@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.batch import Batch
-from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
+from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain
 from miniDLF.core.meetings import drive_one
 from miniDLF.core.program import Shard
 from miniDLF.kernels.workspace import Array
@@ -28,8 +28,12 @@ class _Work(Capture):
 
     def __init__(self, places: Sequence[Array], work: Callable[[Notes | None], Sequence[Any]]) -> None:
         super().__init__(work)
-        self.places = places
+        self.places, self._changes = places, Watched.changes
         self.values: list[Any] = []
+
+    def fits(self, places: Sequence[Array]) -> bool:
+        """Say whether these are the very same places, and every layer and loss is as it was."""
+        return self._changes == Watched.changes and _same(self.places, places)
 
 
 class Alone:
@@ -52,7 +56,7 @@ class Alone:
         places = (*shard.values[:n], *shard.targets, *shard.weights)
         key = (len(batch), backward, shard.training)
         known = self._known.get(key)
-        if known is None or not _same(known.places, places):
+        if known is None or not known.fits(places):
             known = self._keep(key, _Work(places, partial(self._train, places[:n], shard.targets, backward)))
         results, heads = known.run(), len(self._no_weights)
         shard.losses, shard.predictions = list(results[:heads]), list(results[heads : 2 * heads])
@@ -89,7 +93,7 @@ class Alone:
         if not captures:
             return shard.forward(own)
         known = self._known.get(len(own[0]))
-        if known is None or not _same(known.places, own):
+        if known is None or not known.fits(own):
             known = self._keep(len(own[0]), _Work(own, partial(self._predict, own)))
         return known.run()
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.kernels.workspace import Array, Shape, Workspace
 
-__all__ = ["Capture", "Notes", "TracingWorkspace", "plain"]
+__all__ = ["Capture", "Notes", "TracingWorkspace", "Watched", "plain"]
 
 #: Runs before the one that is captured: they lend the memory.
 WARM = 2
@@ -31,6 +31,16 @@ VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "mi
 
 class NotCapturableError(Exception):
     """Something that cannot be noted: a number that Python looks at, a copy, a function that is not known."""
+
+
+class Watched:
+    """Base of objects whose fields go into what is noted: whoever sets one makes all notes void."""
+
+    changes: ClassVar[int] = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        Watched.changes += 1
+        super().__setattr__(name, value)
 
 
 class Notes:

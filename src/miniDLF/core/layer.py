@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
+from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
 from miniDLF.core.constraints import get_constraint
 from miniDLF.core.graph import apply
@@ -29,7 +30,7 @@ COMMON: dict[str, tuple[str, Any]] = {
 }
 
 
-class Layer(Configurable):
+class Layer(Watched, Configurable):
     """A differentiable function of arrays, with parameters.
 
     A layer declares its hyper-parameters as annotated fields and gives `build`, `forward` and `backward`. It keeps

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.losses.targets import check_numbers, check_range, check_shape
@@ -16,7 +17,7 @@ __all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "lend_like", "per_row
 Empty = Callable[..., Array]
 
 
-class Loss(Configurable):
+class Loss(Watched, Configurable):
     """A number for each sample that says how far a prediction is from its target.
 
     One's own loss derives from this class (or from `ElementwiseLoss`, which needs only one function) and gives
