@@ -13,7 +13,7 @@ import numpy as np
 from miniDLF.core.batch import Batch
 from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain
 from miniDLF.core.meetings import drive_one
-from miniDLF.core.program import Shard
+from miniDLF.core.shard import Shard
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["Alone"]

@@ -16,7 +16,8 @@ from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, tree
-from miniDLF.core.program import Head, Program, Shard
+from miniDLF.core.program import Head, Program
+from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
