@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
@@ -47,7 +46,6 @@ def machine() -> str:
                 break
     except OSError:
         model = platform.processor()
-    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # BLAS is loaded
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     kernels = "".join(f" ({library.internal_api}'s kernels for {library.architecture})" for library in found[:1])
     cores = f"{os.cpu_count()} cores{kernels}"

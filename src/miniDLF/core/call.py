@@ -74,6 +74,10 @@ class Call:
         Whether backward may follow; else forward need not keep anything for it.
     shared : Shared
         What ``prepare`` made once for every shard of this step.
+    empty, empty_like, zeros : callable
+        Lend memory that lasts from forward to backward, by a name: the same again in the next step (see `Workspace`).
+    scratch : callable
+        Lends memory as `empty` does that is yours only until this forward or backward returns; all layers share it.
     total, backward_total
         The merged statistics of the whole batch, for layers that synchronise (see `Layer.partial`).
     """
@@ -120,8 +124,8 @@ class Call:
 
     def trace(self, notes: Notes | None) -> None:
         """From now on, lend arrays that note what is done with them; or, without notes, plain ones again."""
-        workspace: Any = TracingWorkspace(self.workspace, notes) if notes else self.workspace
-        scratch: Any = TracingWorkspace(self._scratch, notes) if notes else self._scratch
+        workspace = TracingWorkspace(self.workspace, notes) if notes else self.workspace
+        scratch = TracingWorkspace(self._scratch, notes) if notes else self._scratch
         self.empty, self.empty_like, self.zeros = workspace.empty, workspace.empty_like, workspace.zeros
         self.scratch = scratch.empty
         self._once = Once()

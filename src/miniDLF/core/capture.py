@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Array, Shape, Workspace
+from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Capture", "Notes", "TracingWorkspace", "Watched", "plain"]
 
@@ -104,21 +104,21 @@ class _Traced(np.ndarray[Any, Any]):
         raise NotCapturableError(function.__name__)
 
     def dot(self, b: Any, out: Any = None) -> Any:
-        return self._made("dot", (b,), out, lambda: np.asarray(plain(self).dot(plain(b))))
+        return self._made("dot", (b,), out)
 
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
-        fresh = lambda: np.asarray(plain(self).take(plain(indices), axis, None, mode))  # noqa: E731
-        return self._made("take", (indices, axis), out, fresh, mode)
+        return self._made("take", (indices, axis), out, mode)
 
     def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         if keepdims:
             raise NotCapturableError("argmax")
-        return self._made("argmax", (axis,), out, lambda: np.asarray(plain(self).argmax(axis)))
+        return self._made("argmax", (axis,), out)
 
-    def _made(self, method: str, before: Any, out: Any, result: Callable[[], Array], *after: Any) -> Any:
+    def _made(self, method: str, before: Any, out: Any, *after: Any) -> Any:
         """Note a method that takes its output by position; without one the result gets a place of its own."""
-        target = result() if out is None else plain(out)
-        self.notes.make(getattr(plain(self), method), *before, target, *after)
+        function = getattr(plain(self), method)
+        target = np.asarray(function(*map(plain, before), None, *after)) if out is None else plain(out)
+        self.notes.make(function, *before, target, *after)
         return self.notes.traced(target)
 
     def fill(self, value: Any) -> None:
@@ -171,22 +171,12 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
-class TracingWorkspace:
-    """Lends what a workspace lends, traced."""
+class TracingWorkspace(Workspace):
+    """Lends what another workspace lends, traced."""
 
     def __init__(self, workspace: Workspace, notes: Notes) -> None:
-        self._workspace, self._notes, self.dtype = workspace, notes, workspace.dtype
-
-    def empty(self, name: str, shape: Shape, dtype: Any = None) -> Array:
-        return self._notes.traced(self._workspace.empty(name, shape, dtype))
-
-    def zeros(self, name: str, shape: Shape, dtype: Any = None) -> Array:
-        array = self.empty(name, shape, dtype)
-        array.fill(0)
-        return array
-
-    def empty_like(self, name: str, array: Array, dtype: Any = None) -> Array:
-        return self._notes.traced(self._workspace.empty_like(name, plain(array), dtype))
+        self.dtype, self._memory = workspace.dtype, workspace._memory
+        self.empty = lambda *arguments, **keywords: notes.traced(workspace.empty(*arguments, **keywords))
 
 
 class Capture:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -84,7 +83,6 @@ class Executor:
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
         self._active: list[Shard] = []
-        self._alone: Any = None
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
@@ -141,12 +139,15 @@ class Executor:
         """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
-            self._alone = self._alone or Alone(self._shards[0])
             self._active = self._shards[:count]
         for shard in self._active:
             if shard.training != training:
                 shard.set_training(training)
         return self._active
+
+    @cached_property
+    def _alone(self) -> Alone:
+        return Alone(self._shards[0])
 
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
@@ -179,7 +180,7 @@ class Executor:
                 rows = len(inputs[0])
                 context.prepare()
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.predict(inputs)]
+                    return [np.array(output) for output in context.alone.predict(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
@@ -216,7 +217,6 @@ class _Inference:
         numbers = np.dtype(f"u{buffers.dtype.itemsize}")  # compared as they lie: also NaN is what it was
         self._weights = [buffers.values.view(numbers), buffers.state.view(numbers)]
         self._known: list[Array] | None = None
-        self._alone: Alone | None = None
 
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
@@ -231,11 +231,10 @@ class _Inference:
         if sum(array.size for array in self._weights) <= FEW_WEIGHTS:
             self._known = [array.copy() for array in self._weights]
 
-    def predict(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """Return the outputs for a few rows, in memory that is lent."""
-        if self._alone is None:
-            self._alone = Alone(self.shard(0))
-        return self._alone.predict(inputs)
+    @cached_property
+    def alone(self) -> Alone:
+        """The first shard, for a few rows that need no other."""
+        return Alone(self.shard(0))
 
     def shard(self, number: int) -> Shard:
         while len(self._shards) <= number:

@@ -117,11 +117,12 @@ class Program:
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
         self._tails: dict[int, int] = {}
         #: Whether the calls of small steps can be noted and made again.
-        self.captures = not self.shared_layers and all(
-            _captures(used, "forward", "backward") and type(used).prepare is Layer.prepare and step.layers == (used,)
-            for step, used in zip(self.steps, uses, strict=True)
+        self.captures = (
+            not self.shared_layers
+            and all(_captures(layer, "forward", "backward") for layer in uses)
+            and all(type(step.layer).prepare is Layer.prepare and len(step.layers) == 1 for step in self.steps)
+            and all(_captures(head.loss) for head in self.heads)
         )
-        self.captures = self.captures and all(_captures(head.loss) for head in self.heads)
         self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
 
     def tail(self, rows: int) -> int:

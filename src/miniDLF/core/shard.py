@@ -69,7 +69,7 @@ class Shard:
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
         self._heads = list(enumerate(zip(program.heads, program.outputs, program.fused, strict=False)))
-        self.lender: Any = self.workspace
+        self.lender = self.workspace
         self._line_up()
 
     def _line_up(self) -> None:

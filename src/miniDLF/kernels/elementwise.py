@@ -6,12 +6,11 @@ The figures are microseconds for 102 400 float32 values (a shard of 256 rows of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.workspace import Array, Lend
 
 __all__ = [
     "dropout",
@@ -24,8 +23,6 @@ __all__ = [
     "sigmoid",
     "tiny",
 ]
-
-Lend = Callable[..., Array]
 
 #: Elements of a piece. Smaller ones fit a cache of the second level, but two threads that make short calls hinder each
 #: other at the interpreter's lock: the specified CNN takes 10.1 ms a step with 32 768, 8.2 ms with 131 072.

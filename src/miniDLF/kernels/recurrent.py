@@ -15,17 +15,14 @@ threads (12 + 13 rows, 60 steps) that took the step from 10.2 ms to 9.8 ms.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.kernels.blocked import PADDING, block_width, blocked, blocked_transpose, stack_blocks
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array, Lend, Shape
 
 __all__ = ["Recurrence", "flat", "put_inputs"]
-
-Lend = Callable[[str, Shape], Array]
 
 
 class Recurrence(ABC):

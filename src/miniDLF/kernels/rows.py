@@ -12,8 +12,8 @@ import functools
 
 import numpy as np
 
-from miniDLF.kernels.elementwise import Lend, ones
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.elementwise import ones
+from miniDLF.kernels.workspace import Array, Lend
 
 __all__ = ["exp_rows", "label_index", "row_sums", "shift_rows", "softmax"]
 

@@ -79,10 +79,11 @@ def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
 
 def _restored(dy: Array, call: Call) -> Array:
     """Return dy in the shape of the input, and in its order of memory where that is batch-last."""
+    x: Array = call.x
     moves, rows = _rows(dy, "dy", call)
-    dx, x = rows.reshape(call.x.shape), call.x
+    dx = rows = rows.reshape(x.shape)
     if _are_batch_last(x):
-        rows, dx = dx, call.empty_like("dx", x)
+        dx = call.empty_like("dx", x)
         moves = [*moves, *rows_to_images(rows, dx, call.scratch)]
     carry_out(moves)
     return dx
