@@ -13,7 +13,18 @@ from miniDLF import layers, losses
 from miniDLF.core.capture import PROOFS, WARM, Capture, Notes
 from miniDLF.core.layer import Layer
 from miniDLF.errors import DivergedError
-from miniDLF.layers import Activation, Dense, Dropout, Flatten
+from miniDLF.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Pooling2D,
+    Reshape,
+    UpSampling2D,
+)
 from miniDLF.models import Sequential
 
 RNG = np.random.default_rng(0)
@@ -63,14 +74,76 @@ def test_captured_steps_give_the_same_bits(activation: str) -> None:
 
 @pytest.mark.parametrize("name", CAPTURED_LAYERS)
 def test_every_layer_that_says_so_can_be_captured(name: str) -> None:
-    def layer() -> Any:
-        return {"Activation": lambda: Activation("relu"), "Dense": lambda: Dense(5, use_bias=False)}.get(
-            name, getattr(layers, name)
-        )()
+    special = {
+        "Activation": lambda: Activation("relu"),
+        "Conv2D": lambda: Conv2D(3, 2),
+        "Dense": lambda: Dense(5, use_bias=False),
+        "Reshape": lambda: Reshape((2, -1)),
+    }
 
-    captured = trained(head(layer()), captures=True)
-    assert same(trained(head(layer()), captures=False), captured)
+    def parts() -> Any:
+        layer = special.get(name, getattr(layers, name))()
+        images = name.endswith("2D") or name in ("Flatten", "Reshape")
+        return head(Reshape((4, 2, 2)), layer, Flatten()) if images else head(layer)
+
+    captured = trained(parts(), captures=True)
+    assert same(trained(parts(), captures=False), captured)
     assert captures_of(captured)[0].ready
+
+
+#: Convolutions by every method, with what they take over from their neighbours.
+IMAGE_CASES = {
+    "plain": lambda: [Conv2D(5, 3)],
+    "strides and padding": lambda: [Conv2D(5, 3, padding=1), Activation("relu"), Conv2D(6, (2, 3), stride=(2, 1))],
+    "no bias": lambda: [Conv2D(5, 3, use_bias=False), Conv2D(6, 1, use_bias=False)],
+    "winograd": lambda: [Conv2D(32, 3, padding=1), Activation("relu"), Conv2D(32, 3, padding=1)],
+    "few filters": lambda: [Conv2D(8, 3, padding=1), Activation("relu"), Conv2D(2, 3, padding=1)],
+    "pooled means": lambda: [Conv2D(8, 3, padding=1), Activation("leaky_relu"), Pooling2D(2, mode="avg")],
+    "pooled maxima": lambda: [Conv2D(8, 3, padding=1), Activation("relu"), Pooling2D(2)],
+    "overlapping": lambda: [Pooling2D(3, 2), Conv2D(8, 3, padding=1), Pooling2D(3, 1, mode="avg")],
+    "enlarged": lambda: [Conv2D(8, 3, padding=1), UpSampling2D(2), Conv2D(3, 3, padding=1), UpSampling2D(2)],
+    "global mean": lambda: [Conv2D(8, 3), GlobalAveragePooling2D()],
+    "reshaped": lambda: [Conv2D(8, 3), Reshape((4, 72))],
+}
+IMAGES = RNG.normal(size=(200, 2, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rows", [5, 40], ids=["channels-last", "batch-last"])
+@pytest.mark.parametrize("case", IMAGE_CASES)
+def test_image_networks_give_the_same_bits(case: str, rows: int) -> None:
+    def run(captures: bool) -> Any:
+        model = Sequential([*IMAGE_CASES[case](), Flatten(), Dense(3), Activation("softmax")], seed=1, shards=1)
+        model.compile("cce", "adam")
+        model.build((2, 8, 8))
+        executor = model.engine().executor
+        for program in (executor._training, executor._inference):
+            assert program.captures
+            program.captures = captures
+        count = rows * (STEPS + 2)
+        model.fit(IMAGES[:count], Y[:count], epochs=2, batch_size=rows, verbose=0)
+        predictions = [model.predict(IMAGES[i : i + 3]) for i in range(STEPS + 2)]
+        return model, predictions, executor
+
+    (ordinary, expected, _), (captured, predictions, executor) = run(False), run(True)
+    assert same(ordinary, captured)
+    np.testing.assert_array_equal(predictions, expected)
+    assert all(capture.ready for capture in captures_of(captured))
+    assert [capture.ready for capture in executor._idle[-1].alone._known.values()] == [True]
+
+
+def test_prepared_weights_are_read_anew() -> None:
+    parts = [Conv2D(4, 3), Flatten(), Dense(16), BatchNormalization(), Dense(3), Activation("softmax")]
+    model = Sequential(parts, seed=1)
+    model.compile("cce", "adam")
+    model.build((2, 8, 8))
+    inference = model.engine().executor._inference
+    assert inference.captures
+    assert len(inference.steps) < len(parts)  # the normalisation has become a part of the layer behind it
+    for _ in range(3):
+        model.fit(IMAGES, Y, epochs=1, batch_size=50, verbose=0)
+        for _ in range(STEPS + 1):
+            one = model.predict(IMAGES[:1])
+        np.testing.assert_allclose(one, model.predict(np.repeat(IMAGES[:1], 2000, axis=0))[:1], rtol=1e-4, atol=1e-6)
 
 
 SOFT = np.eye(3, dtype=np.float32)[Y]

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,22 +18,47 @@ from miniDLF.kernels.workspace import Array
 
 __all__ = ["Alone"]
 
+_WorkType = TypeVar("_WorkType", bound="_Work")
 
 #: Numbers of rows for which notes are kept; the oldest make room.
 KEPT = 8
 
 
 class _Work(Capture):
-    """A way through the program for inputs in these places; `values` is where it leaves those of the steps."""
+    """A way through the program for numbers in these places."""
 
     def __init__(self, places: Sequence[Array], work: Callable[[Notes | None], Sequence[Any]]) -> None:
         super().__init__(work)
         self.places, self._changes = places, Watched.changes
-        self.values: list[Any] = []
 
     def fits(self, places: Sequence[Array]) -> bool:
         """Say whether these are the very same places, and every layer and loss is as it was."""
         return self._changes == Watched.changes and _same(self.places, places)
+
+
+class _Step(_Work):
+    """A training step for the rows that the shard has gathered; `values` is where its notes leave the steps' values."""
+
+    def __init__(self, shard: Shard, work: Callable[[_Step, Notes | None], Sequence[Any]]) -> None:
+        self.inputs = shard.values[: len(shard.program.graph.inputs)]
+        self.targets, self.weights = shard.targets, shard.weights
+        self.values: list[Any] = []
+        super().__init__((*self.inputs, *self.targets, *self.weights), partial(work, self))
+
+    def gathers(self, batch: Batch, rows: Array) -> bool:
+        """Gather the rows of a batch straight into the places, where every layer and loss is as it was and types fit.
+
+        `Batch.part`, which lends the places, takes twice as long.
+        """
+        if self._changes != Watched.changes:
+            return False
+        pairs = list(zip((*batch.inputs, *batch.targets), self.places, strict=False))
+        for array, place in pairs:
+            if array.dtype != place.dtype or array.shape[1:] != place.shape[1:]:
+                return False
+        for array, place in pairs:
+            array.take(rows, 0, place, "clip")
+        return True
 
 
 class Alone:
@@ -42,40 +67,39 @@ class Alone:
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         self._no_weights = [None] * len(shard.program.heads)
-        self._known: dict[Any, _Work] = {}
+        self._known: dict[Any, Any] = {}
 
     def train(self, batch: Batch, backward: bool = True) -> None:
         """Gather the batch, go forward, take the losses, and go back."""
-        shard = self._shard
-        n = len(shard.program.graph.inputs)
-        shard.gather(batch, 0, len(batch))
+        shard, heads = self._shard, len(self._no_weights)
         # Rows that are gathered come to lie in the same place every time; arrays that are handed in need not.
         if batch.rows is None or not shard.program.captures or not _same(batch.weights, self._no_weights):
+            shard.gather(batch, 0, len(batch))
             drive_one(shard.run_gathered(len(shard.program.steps), backward))
             return
-        places = (*shard.values[:n], *shard.targets, *shard.weights)
-        key = (len(batch), backward, shard.training)
-        known = self._known.get(key)
-        if known is None or not known.fits(places):
-            known = self._keep(key, _Work(places, partial(self._train, places[:n], shard.targets, backward)))
-        results, heads = known.run(), len(self._no_weights)
+        key = (len(batch.rows), backward, shard.training)
+        step: _Step | None = self._known.get(key)
+        if step is None or not step.ready or not step.gathers(batch, batch.rows):
+            shard.gather(batch, 0, len(batch))
+            new = _Step(shard, partial(self._train, backward))
+            if step is None or not step.fits(new.places):
+                step = self._keep(key, new)
+        if step.ready:
+            shard.values[:], shard.targets, shard.weights = step.values, step.targets, step.weights
+        results = step.run()
         shard.losses, shard.predictions = list(results[:heads]), list(results[heads : 2 * heads])
-        if known.ready:
-            shard.values[:] = known.values
-        else:
-            shard.values[:] = known.values = list(map(plain, shard.values))
 
-    def _train(
-        self, inputs: Sequence[Array], targets: list[Array], backward: bool, notes: Notes | None
-    ) -> Sequence[Any]:
+    def _train(self, backward: bool, step: _Step, notes: Notes | None) -> Sequence[Any]:
         shard = self._shard
-        shard.values[: len(inputs)] = _traced(inputs, notes)
-        shard.targets = _traced(targets, notes)
+        shard.values[: len(step.inputs)] = _traced(step.inputs, notes)
+        shard.targets = _traced(step.targets, notes)
         try:
             with self._tracing(notes):
                 drive_one(shard.run_gathered(len(shard.program.steps), backward))
         finally:
-            shard.targets = targets
+            shard.targets = step.targets
+        if notes is not None:
+            shard.values[:] = step.values = list(map(plain, shard.values))
         return [*shard.losses, *shard.predictions, *([shard.gradients] if backward else [])]
 
     def predict(self, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -101,7 +125,7 @@ class Alone:
         with self._tracing(notes):
             return self._shard.forward(_traced(inputs, notes))
 
-    def _keep(self, key: Any, work: _Work) -> _Work:
+    def _keep(self, key: Any, work: _WorkType) -> _WorkType:
         self._known.pop(key, None)
         if len(self._known) == KEPT:
             del self._known[next(iter(self._known))]

@@ -108,9 +108,8 @@ class Call:
         self.rectifies = self.pools = None
         self.keeps = True
         self.dtype = workspace.dtype
-        self.workspace, self._scratch = workspace, scratch
+        self.workspace, self._scratch, self._own_gradients = workspace, scratch, gradients
         self.trace(None)
-        self._gradients = gradients
         self._clock = clock or Clock(0, 0)
         self._place = place
         self._drawn = -1
@@ -124,6 +123,8 @@ class Call:
 
     def trace(self, notes: Notes | None) -> None:
         """From now on, lend arrays that note what is done with them; or, without notes, plain ones again."""
+        own = self._own_gradients
+        self._gradients = {key: notes.traced(array) for key, array in own.items()} if notes else own
         workspace = TracingWorkspace(self.workspace, notes) if notes else self.workspace
         scratch = TracingWorkspace(self._scratch, notes) if notes else self._scratch
         self.empty, self.empty_like, self.zeros = workspace.empty, workspace.empty_like, workspace.zeros

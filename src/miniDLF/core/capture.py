@@ -44,10 +44,11 @@ class Watched:
 
 
 class Notes:
-    """The list of calls."""
+    """The list of calls; once it is `complete`, calls are made as before, and not noted."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.complete = False
 
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
@@ -55,7 +56,8 @@ class Notes:
         if keywords:
             function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
         function(*arguments)
-        self.calls.append((function, arguments))
+        if not self.complete:
+            self.calls.append((function, arguments))
 
     def traced(self, array: Array) -> _Traced:
         """Return a view of `array` that notes what is done with it."""
@@ -85,6 +87,7 @@ class _Traced(np.ndarray[Any, Any]):
             return None
         if ufunc.nout > 1:
             raise NotCapturableError(ufunc.__name__)
+        inputs = _as_arrays(inputs)
         given = options.pop("out", None)
         if given is None:  # the result gets a place of its own
             result = np.asarray(function(*map(plain, inputs), **options))
@@ -150,6 +153,14 @@ class _Traced(np.ndarray[Any, Any]):
         self.notes.make(plain(self).__setitem__, plain(key), value)
 
 
+def _as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Turn Python's numbers among the inputs into arrays of the others' type, as the call would do each time."""
+    kinds = {value.dtype for value in inputs if isinstance(value, np.ndarray)}
+    if len(kinds) != 1 or (kind := kinds.pop()).kind != "f":
+        return inputs
+    return tuple(np.array(value, kind) if type(value) in (int, float) else value for value in inputs)
+
+
 def _refusal(name: str) -> Callable[..., Any]:
     def refuse(*_: Any, **__: Any) -> Any:
         raise NotCapturableError(name)
@@ -212,6 +223,8 @@ class Capture:
             self._results = [plain(result) for result in self._work(notes)]
         except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again
             return self._work(None)
+        finally:
+            notes.complete = True
         if all(isinstance(result, np.ndarray) for result in self._results):
             self._notes = notes
         return self._results

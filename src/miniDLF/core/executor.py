@@ -214,14 +214,13 @@ class _Inference:
         self._program, self._buffers = program, buffers
         self._shared = program.share(lambda: Workspace(buffers.dtype), False)
         self._shards: list[Shard] = []
-        numbers = np.dtype(f"u{buffers.dtype.itemsize}")  # compared as they lie: also NaN is what it was
-        self._weights = [buffers.values.view(numbers), buffers.state.view(numbers)]
+        self._weights = list(map(_words, (buffers.values, buffers.state)))
         self._known: list[Array] | None = None
 
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
 
-        Anybody may write to the weights at any time, so they are compared: 4 us for those of the specified CNN, whose
+        Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
         preparation takes 17.
         """
         if not self._shared or (self._known is not None and not any(map(_differ, self._weights, self._known))):
@@ -240,6 +239,11 @@ class _Inference:
         while len(self._shards) <= number:
             self._shards.append(Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), number))
         return self._shards[number]
+
+
+def _words(array: Array) -> Array:
+    """View numbers as whole ones, eight bytes each where that is possible: also NaN is then what it was."""
+    return array.view(np.uint64 if array.nbytes % 8 == 0 else f"u{array.itemsize}")
 
 
 def _differ(a: Array, b: Array) -> bool:

@@ -119,8 +119,7 @@ class Program:
         #: Whether the calls of small steps can be noted and made again.
         self.captures = (
             not self.shared_layers
-            and all(_captures(layer, "forward", "backward") for layer in uses)
-            and all(type(step.layer).prepare is Layer.prepare and len(step.layers) == 1 for step in self.steps)
+            and all(_captures(layer, "forward", "backward") for step in self.steps for layer in step.layers)
             and all(_captures(head.loss) for head in self.heads)
         )
         self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]

@@ -16,11 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from miniDLF.kernels.products import largest_piece
 from miniDLF.kernels.windows import Moves, Scratch, Window, carry_out, inside
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array, Shape, strided
 
 __all__ = [
     "FEWEST_IMAGES",
@@ -220,12 +219,12 @@ def _gathering(x: Array, rows: slice, columns: int, window: Window, scratch: Scr
     stacked = scratch("stacked", (rows.stop - rows.start, cut, kh, channels, count))
     line, column, _, depth, item = stacked.strides
     shape = (len(stacked), columns, kw * kh * channels, count)
-    patches: Array = np.ndarray(shape, stacked.dtype, stacked, 0, (line, across * column, depth, item))
+    patches = strided(stacked, shape, (line, across * column, depth, item))
     first, last = rows.start * down - top, (rows.stop - 1) * down - top + kh
     if first >= 0 and last <= height and left <= 0 and cut - left <= width:  # all windows lie in the image
         inner = x[first:last, -left : cut - left]
         row, *rest = inner.strides
-        return [(stacked, as_strided(inner, stacked.shape, (down * row, rest[0], row, *rest[1:])))], patches
+        return [(stacked, strided(inner, stacked.shape, (down * row, rest[0], row, *rest[1:])))], patches
     moves: Moves = []
     within, from_columns = inside(slice(0, cut), -left, 1, width)
     if within.start:

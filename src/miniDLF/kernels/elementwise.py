@@ -27,7 +27,7 @@ __all__ = [
 #: Elements of a piece. Smaller ones fit a cache of the second level, but two threads that make short calls hinder each
 #: other at the interpreter's lock: the specified CNN takes 10.1 ms a step with 32 768, 8.2 ms with 131 072.
 PIECE = 131_072
-FEW = 4096  # elements that np.maximum, or a product with a mask, is done with before clipping has begun
+FEW = 4096  # elements that a product with a mask is done with before clipping has begun
 DRAWN = 32_768  # 16-bit random numbers in 64 KiB
 
 
@@ -75,20 +75,15 @@ def _places(array: Array) -> list[int]:
 
 def leaky(x: Array, alpha: float, limit: float, y: Array, lend: Lend) -> Array:
     """Write ``min(max(x, alpha x), limit)`` to `y`, which may be `x` itself."""
-    if x.size <= FEW and limit == np.inf:
-        low = constant(0.0, x.dtype)
-        if alpha:
-            low = np.multiply(x, constant(alpha, x.dtype), lend("low", x.shape))
-        return np.maximum(x, low, out=y)
+    zero, most = constant(0.0, x.dtype), constant(limit, x.dtype)
     for values, out in pieces(x, y):
         if alpha:
-            low = lend("low", values.shape)
-            np.multiply(values, alpha, out=low)
+            low = np.multiply(values, constant(alpha, x.dtype), lend("low", values.shape))
             np.maximum(values, low, out=out)
             if limit < np.inf:
-                np.minimum(out, limit, out=out)
+                np.minimum(out, most, out=out)
         else:
-            values.clip(0, limit, out)  # 10 us where np.maximum(x, 0) takes 31, but more to begin with
+            values.clip(zero, most, out)  # 10 us where np.maximum(x, 0) takes 31
     return y
 
 

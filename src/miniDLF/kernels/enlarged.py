@@ -53,7 +53,7 @@ class Enlarged:
         self, x: Array, y: Array, shape: Shape, factors: tuple[int, int], window: Window, few: bool, scratch: Scratch
     ) -> None:
         filters, channels = shape[:2]
-        self.few = few
+        self.few, self.scratch = few, scratch
         self.parts: list[tuple[Phase, Array, BatchLast | FewFilters]] = []
         for phase in _phases(x.shape[:2], y.shape[:2], factors, window, x.dtype.str):
             (kh, kw), out = phase.window.kernel, y[phase.places]
@@ -69,7 +69,7 @@ class Enlarged:
         """Convolve what x holds now with weight (F, C, kh, kw) and add bias (F,)."""
         order = few_filters_weights if self.few else batch_last_weights
         for phase, matrix, convolution in self.parts:
-            convolution.run(order(_merged(weight, phase), matrix), bias)
+            convolution.run(order(_merged(weight, phase, self.scratch), matrix), bias)
 
 
 class EnlargedBackward:
@@ -91,7 +91,7 @@ class EnlargedBackward:
         window: Window,
         scratch: Scratch,
     ) -> None:
-        self.dx = dx
+        self.dx, self.scratch = dx, scratch
         self.parts: list[tuple[Phase, Array, Array | None, BatchLastBackward]] = []
         for number, phase in enumerate(_phases(x.shape[:2], dy.shape[:2], factors, window, x.dtype.str)):
             part = dx if dx is None or number == 0 else scratch("dx of a phase", dx.shape)
@@ -103,17 +103,19 @@ class EnlargedBackward:
         """Write dweight (F, C, kh, kw) and dx."""
         dweight.fill(0)
         for phase, gradient, part, back in self.parts:
-            back.run(_merged(weight, phase), gradient)
+            back.run(_merged(weight, phase, self.scratch), gradient)
             shares = gradient.reshape(-1, len(phase.sums)) @ phase.sums  # (F C, rows columns) @ (rows columns, kh kw)
             np.add(dweight, shares.reshape(dweight.shape), out=dweight)
             if self.dx is not None and part is not None and part is not self.dx:
                 np.add(self.dx, part, out=self.dx)
 
 
-def _merged(weight: Array, phase: Phase) -> Array:
+def _merged(weight: Array, phase: Phase, scratch: Scratch) -> Array:
     """Add up the kernel elements that meet the same pixel: (F, C, kh, kw) -> (F, C, rows, columns)."""
     filters, channels, kh, kw = weight.shape
-    return (weight.reshape(-1, kh * kw) @ phase.sums.T).reshape(filters, channels, *phase.window.kernel)
+    out = scratch("merged", (filters, channels, *phase.window.kernel))
+    np.matmul(weight.reshape(-1, kh * kw), phase.sums.T, out=out.reshape(filters * channels, -1))
+    return out
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from miniDLF.kernels.products import gradient_product, multiply, parts_of_product, product
 from miniDLF.kernels.windows import Moves, Scratch, Window, blocks, carry_out, inside, padding_moves
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.workspace import Array, strided
 
 __all__ = ["Im2col", "im2col_backward", "im2col_weights"]
 
@@ -199,9 +199,8 @@ def _gathering(images: Array, rows: slice, columns: int, window: Window, scratch
     moves, cut = padding_moves(images, top, cut_height, left, cut_width, scratch, axis=2 if few else 1)
     if few:
         n, c, h, w = cut.strides
-        source: Array = np.ndarray(
-            (channels, kh, kw, count, height, columns), cut.dtype, cut, 0, (c, h, w, n, down * h, across * w)
-        )
+        shape = channels, kh, kw, count, height, columns
+        source = strided(cut, shape, (c, h, w, n, down * h, across * w))
         patches = scratch("patches", source.shape)
         return [*moves, (patches, source)], patches.reshape(channels * kh * kw, -1).T
     if kh == kw == down == across == 1 and cut_width == columns and cut_height == height:
@@ -209,5 +208,5 @@ def _gathering(images: Array, rows: slice, columns: int, window: Window, scratch
     n, h, w, item = cut.strides
     piece = np.dtype((np.void, kw * channels * item))
     patches = scratch("patches", (count, height, columns, kh, kw * channels))
-    source = np.ndarray((count, height, columns, kh), piece, cut, 0, (n, down * h, across * w, h))
+    source = strided(cut, (count, height, columns, kh), (n, down * h, across * w, h), piece)
     return [*moves, (patches.view(piece)[..., 0], source)], patches.reshape(-1, kh * kw * channels)

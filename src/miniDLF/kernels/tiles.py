@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from miniDLF.kernels.elementwise import FEW, tiny
+from miniDLF.kernels.elementwise import constant, tiny
 from miniDLF.kernels.windows import Scratch, Window, blocks
 from miniDLF.kernels.workspace import Array
 
@@ -97,10 +97,8 @@ def rectify(x: Array, alpha: float, out: Array) -> None:
     if alpha:
         np.multiply(x, alpha, out=out)
         np.maximum(x, out, out=out)
-    elif x.size <= FEW:
-        np.maximum(x, 0, out=out)
     else:
-        np.clip(x, 0, np.inf, out=out)
+        x.clip(constant(0.0, x.dtype), constant(np.inf, x.dtype), out)
 
 
 def tiles_backward(x: Array, y: Array, dy: Array, pooling: Pooling, dx: Array, scratch: Scratch) -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miniDLF.kernels.windows import Scratch, Window, blocks, carry_out, padded, padding_moves
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.workspace import Array, strided
 
 __all__ = ["TILE", "winograd", "winograd_backward", "winograd_weights", "winograd_weights_mirrored"]
 
@@ -108,8 +108,10 @@ def winograd(x: Array, weights: Array, bias: Array | None, y: Array, window: Win
     The transforms are the same for both, only with longer lines; the products are then (F, C) @ (C, N) for each tile.
     """
     lines = x.shape[3] // weights.shape[1]
-    if bias is not None:
-        bias = np.repeat(bias, lines)
+    if bias is not None and lines > 1:
+        repeated = scratch("bias lines", (len(bias), lines))
+        np.copyto(repeated, bias[:, np.newaxis])
+        bias = repeated.reshape(-1)
     last = None
     for images, rows, columns in _blocks(x, y):
         size = images.stop - images.start, rows, columns
@@ -204,13 +206,13 @@ def _transform_inputs(
     item = cut.itemsize
     # Down: neighbouring tiles share two of their six rows, so the windows overlap in memory.
     over, down = cut.strides[:2]
-    fields: Array = np.ndarray((count, height, FIELD, line), cut.dtype, cut, 0, (over, TILE * down, down, item))
+    fields = strided(cut, (count, height, FIELD, line), (over, TILE * down, down, item))
     half = scratch("half", fields.shape)
     np.matmul(matrix, fields, out=half)  # (6, 6) @ (6, columns C)
     # Across: the same on (6, C) blocks; BLAS writes each row where its frequency lies.
     over, down, row = half.strides[:3]
     strides = (over, down, row, TILE * channels * item, channels * item, item)
-    fields = np.ndarray((count, height, FIELD, width, FIELD, channels), cut.dtype, half, 0, strides)
+    fields = strided(half, (count, height, FIELD, width, FIELD, channels), strides)
     out = scratch("frequencies", (FIELD, FIELD, count, height, width, channels))
     np.matmul(matrix, fields, out=out.transpose(2, 3, 0, 4, 1, 5))  # (6, 6) @ (6, C)
     return out.reshape(FREQUENCIES, -1, channels)

@@ -65,6 +65,7 @@ class Conv2D(Layer):
 
     label: ClassVar = "Conv2D"
     gives_away = True
+    captures = True
     aliases: ClassVar = {
         "kernel_size": "kernel",
         "strides": "stride",

@@ -106,6 +106,7 @@ class _NormalisedDense(Layer):
     """A batch normalisation and a dense layer in inference, as one: ``(x s + t) W + b = x (s W) + (t W + b)``."""
 
     gives_away = True
+    captures = True
 
     def __init__(self, normalisation: BatchNormalization, dense: Dense) -> None:
         super().__init__(name=dense.name)
@@ -115,7 +116,9 @@ class _NormalisedDense(Layer):
         weight, bias = self._dense.weight.value, self._dense.bias
         self._normalisation.prepare(shared)  # leaves scale and shift
         shared.weight = np.multiply(weight, shared.scale[:, np.newaxis], out=shared.empty("weight", weight.shape))
-        shared.bias = shared.shift @ weight if bias is None else shared.shift @ weight + bias.value
+        shared.bias = np.matmul(shared.shift, weight, out=shared.empty("bias", weight.shape[1:]))
+        if bias is not None:
+            np.add(shared.bias, bias.value, out=shared.bias)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         y = x.dot(call.shared.weight, call.empty("y", (len(x), self._dense.size)))  # (N, D) @ (D, U) -> (N, U)

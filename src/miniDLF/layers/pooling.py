@@ -48,6 +48,7 @@ class Pooling2D(Layer):
     mode: str = "max"
 
     label: ClassVar = "Pooling"
+    captures = True
     aliases: ClassVar = {"pool_size": "size", "strides": "stride"}
 
     def __post_init__(self) -> None:
@@ -106,6 +107,7 @@ class UpSampling2D(Layer):
     size: Any = 2
 
     label: ClassVar = "UpSampling"
+    captures = True
 
     def __post_init__(self) -> None:
         size = pair(self.size, "UpSampling2D: size")
@@ -139,13 +141,15 @@ class GlobalAveragePooling2D(Layer):
     """Mean over every image plane: (N, C, H, W) -> (N, C) (Lin et al. 2014, section 3.2)."""
 
     label: ClassVar = "Pooling"
+    captures = True
 
     def build(self, input_shape: Shape) -> Shape:
         return image_shape(self, input_shape)[:1]
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         call.x = x
-        return np.mean(x, axis=(2, 3), out=call.empty("y", x.shape[:2]))
+        y = np.add.reduce(x, axis=(2, 3), out=call.empty("y", x.shape[:2]))
+        return np.divide(y, x.shape[2] * x.shape[3], out=y)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, C)
         if not call.needs_dx:

@@ -22,6 +22,8 @@ __all__ = ["Dropout", "Flatten", "Reshape"]
 class Flatten(Layer):
     """(N, ...) -> (N, product of the rest), in the order of the axes."""
 
+    captures = True
+
     def build(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
@@ -39,6 +41,7 @@ class Reshape(Layer):
     """(N, *input_shape) -> (N, *new_shape); one axis may be -1."""
 
     new_shape: Any
+    captures = True
     aliases: ClassVar = {"target_shape": "new_shape"}
 
     def build(self, input_shape: Shape) -> Shape:

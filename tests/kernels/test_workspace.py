@@ -1,10 +1,10 @@
-"""What is made once for a place in memory."""
+"""Views of memory: made once for a place, and strided."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Once
+from miniDLF.kernels.workspace import Once, strided
 
 
 def test_the_same_place_is_known_and_another_is_not() -> None:
@@ -32,3 +32,25 @@ def test_memory_that_is_known_is_not_given_to_another_array() -> None:
         places.add(once(array, lambda array: array.__array_interface__["data"][0]))
         del array
     assert len(places) >= 2  # the last one is kept, so the next cannot lie there
+
+
+class Marked(np.ndarray):
+    mark = 0
+
+    def __array_finalize__(self, parent: object) -> None:
+        self.mark = getattr(parent, "mark", 0)
+
+
+def test_strided_views_keep_the_class_and_the_memory() -> None:
+    rows = np.arange(24.0).reshape(4, 6)
+    marked = rows.view(Marked)
+    marked.mark = 3
+    for array in (rows, marked, rows[:, 1:], marked[:, 1:]):
+        windows = strided(array, (3, 2, 2), (array.strides[0], *array.strides))
+        assert type(windows) is type(array)
+        assert getattr(windows, "mark", 3) == 3
+        assert np.shares_memory(windows, rows)
+        for i in range(3):
+            np.testing.assert_array_equal(windows[i], array[i : i + 2, :2])
+    pairs = strided(rows, (4, 3), (48, 16), np.dtype("V16"))
+    assert pairs[1, 2].tobytes() == rows[1, 4:].tobytes()

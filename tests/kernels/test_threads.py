@@ -1,0 +1,61 @@
+"""Limits and settings that hold while a model computes."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.kernels import threads
+from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["kept setting", "np.errstate"])
+def test_quiet_arithmetic(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not known:
+        monkeypatch.setattr(threads, "_quiet_setting", lambda: None)
+    huge = np.full(3, 1e38, np.float32)
+    before = np.geterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with quiet_arithmetic(), quiet_arithmetic():
+            assert np.isinf(huge * huge).all()
+            assert np.isnan(np.zeros(1) / 0.0).all()
+        assert np.geterr() == before
+        with pytest.raises(RuntimeWarning), np.errstate(over="warn"):
+            np.multiply(huge, huge)
+    with pytest.raises(ZeroDivisionError), quiet_arithmetic():
+        raise ZeroDivisionError
+    assert np.geterr() == before
+
+
+def test_the_kept_setting_is_found_in_numpy_2() -> None:
+    assert (threads._quiet_setting() is not None) == (int(np.__version__.split(".")[0]) >= 2)
+
+
+def test_blas_is_held_to_one_thread_and_given_back() -> None:
+    libraries = threads._blas_libraries()
+    before = [library.get_num_threads() for library in libraries]
+    for library in libraries:
+        library.set_num_threads(2)
+    try:
+        with single_threaded_blas, single_threaded_blas:
+            assert all(library.get_num_threads() == 1 for library in libraries)
+        assert all(library.get_num_threads() == 2 for library in libraries)
+    finally:
+        for library, count in zip(libraries, before, strict=True):
+            library.set_num_threads(count)
+
+
+@pytest.mark.parametrize("symbols", [None, {}, {"openblas_get_num_threads": len}])
+def test_other_libraries_are_asked_through_threadpoolctl(symbols: Any) -> None:
+    library = SimpleNamespace(internal_api="openblas", get_num_threads=lambda: 4, set_num_threads=lambda count: count)
+    if symbols is not None:
+        library._get_symbol = symbols.get
+    get, set_to = threads._thread_functions(library)
+    assert (get(), set_to(3)) == (4, 3)
+    library._get_symbol, library.internal_api = {"openblas_get_num_threads": len}.get, "mkl"
+    assert threads._thread_functions(library)[0] is library.get_num_threads
