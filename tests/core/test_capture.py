@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from miniDLF import layers, losses
-from miniDLF.core.capture import PROOFS, WARM, Capture, Notes
+from miniDLF.core.capture import MOST, PROOFS, WARM, Capture, Notes
 from miniDLF.core.layer import Layer
 from miniDLF.errors import DivergedError
 from miniDLF.layers import (
+    RNN,
     Activation,
     BatchNormalization,
     Conv2D,
@@ -25,7 +27,7 @@ from miniDLF.layers import (
     Reshape,
     UpSampling2D,
 )
-from miniDLF.models import Sequential
+from miniDLF.models import Input, Model, Sequential
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype(np.float32)
@@ -39,9 +41,12 @@ CAPTURED_LOSSES = sorted(name for name in losses.__all__ if vars(getattr(losses,
 
 def trained(parts: Any, *, captures: bool, loss: Any = "cce", y: Any = Y, epochs: int = 3, **options: Any) -> Any:
     """Return a model after some epochs of batches of 32 (the last one of 8), with or without captured steps."""
-    model = Sequential(parts, seed=1)
+    model = parts
+    if isinstance(parts, list):
+        model = Sequential(parts, seed=1)
     model.compile(loss, "adam")
-    model.build((6,))
+    if isinstance(model, Sequential):
+        model.build((6,))
     executor = model.engine().executor
     assert executor._training.captures
     executor._training.captures = captures
@@ -78,16 +83,24 @@ def test_every_layer_that_says_so_can_be_captured(name: str) -> None:
         "Activation": lambda: Activation("relu"),
         "Conv2D": lambda: Conv2D(3, 2),
         "Dense": lambda: Dense(5, use_bias=False),
+        "Dropout": lambda: Dropout(0.4),
         "Reshape": lambda: Reshape((2, -1)),
+        **{kind: partial(getattr(layers, kind), 5) for kind in ("RNN", "LSTM", "GRU")},
     }
 
-    def parts() -> Any:
+    def network() -> Any:
         layer = special.get(name, getattr(layers, name))()
+        if layer.takes_many:
+            x = Input((6,))
+            joined = layer([Dense(4)(x), Activation("tanh")(Dense(4)(x)), *([Dense(4)(x)] * (name != "Subtract"))])
+            return Model(x, Activation("softmax")(Dense(3)(joined)), seed=1)
         images = name.endswith("2D") or name in ("Flatten", "Reshape")
-        return head(Reshape((4, 2, 2)), layer, Flatten()) if images else head(layer)
+        sequences = name in ("RNN", "LSTM", "GRU")
+        first = [Reshape((4, 2, 2))] if images else [Reshape((4, 4))] if sequences else []
+        return Sequential(head(*first, layer, Flatten()), seed=1)
 
-    captured = trained(parts(), captures=True)
-    assert same(trained(parts(), captures=False), captured)
+    captured = trained(network(), captures=True)
+    assert same(trained(network(), captures=False), captured)
     assert captures_of(captured)[0].ready
 
 
@@ -288,13 +301,26 @@ def test_a_field_that_is_set_makes_the_notes_void() -> None:
     assert same(changed(False), changed(True))
 
 
-def test_random_masks_are_not_captured() -> None:
-    model = Sequential([Dense(8), Dropout(0.5), Flatten(), Dense(3), Activation("softmax")], seed=0)
+@pytest.mark.parametrize("before", ["relu", "tanh"])
+def test_random_masks_are_those_of_the_step(before: str) -> None:
+    def parts() -> Any:
+        return head(Activation(before), Dropout(0.5), Dense(8), BatchNormalization(), Dropout(0.2))
+
+    ordinary, captured = (trained(parts(), captures=captures) for captures in (False, True))
+    assert same(ordinary, captured)
+    assert captures_of(captured)[0].ready
+    whole = Sequential(parts(), seed=1)
+    whole.compile("cce", "adam")
+    whole.fit(X, Y, epochs=3, batch_size=32, verbose=0)
+    assert same(whole, captured)  # as the model runs by itself
+
+
+def test_long_sequences_are_not_noted() -> None:
+    x = RNG.normal(size=(20, MOST, 2)).astype(np.float32)
+    model = Sequential([RNN(2), Flatten(), Dense(3), Activation("softmax")], seed=0, shards=1)
     model.compile("cce")
-    model.build((6,))
-    executor = model.engine().executor
-    assert not executor._training.captures
-    assert executor._inference.captures == bool(vars(Flatten).get("captures"))
+    model.fit(x, Y[:20], epochs=STEPS + 1, batch_size=20, verbose=0)
+    assert not any(capture.ready for capture in captures_of(model))
 
 
 def test_an_error_is_raised_as_without() -> None:

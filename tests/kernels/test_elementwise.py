@@ -77,7 +77,7 @@ def test_leaky(alpha: float, limit: float, size: int, seed: int, in_place: bool)
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("size", [1, 3, 32_768, 300_001])
 def test_dropout(p: float, size: int) -> None:
-    rng, lend = np.random.Generator(np.random.SFC64([1, 2])), Workspace(float).empty
+    rng, lend = np.random.SFC64([1, 2]).random_raw, Workspace(float).empty
     kept = np.empty(size, bool)
     mask = dropout(np.ones(size), p, rng, kept, np.empty(size), lend)
     np.testing.assert_array_equal(mask != 0, kept)
@@ -97,8 +97,8 @@ def test_dropout(p: float, size: int) -> None:
 def test_rectified_dropout_is_dropout_of_the_rectified(
     alpha: float, dtype: type, shape: tuple[int, ...], turned: bool
 ) -> None:
-    def streams() -> np.random.Generator:
-        return np.random.Generator(np.random.SFC64([5]))
+    def streams() -> Any:
+        return np.random.SFC64([5]).random_raw
 
     lend = Workspace(dtype).empty
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
@@ -117,7 +117,7 @@ def test_rectified_dropout_is_dropout_of_the_rectified(
 
 def test_dropout_in_any_order_of_axes() -> None:
     def draw(shape: tuple[int, ...], turn: tuple[int, ...] | None) -> np.ndarray:
-        rng, x = np.random.Generator(np.random.SFC64([3])), np.ones(shape)
+        rng, x = np.random.SFC64([3]).random_raw, np.ones(shape)
         kept, y = np.empty(shape, bool), np.empty(shape)
         if turn:
             x, kept, y = (array.transpose(turn) for array in (x, kept, y))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from miniDLF.core.batch import Batch
+from miniDLF.core.call import Call
 from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain
 from miniDLF.core.meetings import drive_one
 from miniDLF.core.shard import Shard
@@ -37,12 +38,19 @@ class _Work(Capture):
 
 
 class _Step(_Work):
-    """A training step for the rows that the shard has gathered; `values` is where its notes leave the steps' values."""
+    """A training step for the rows that the shard has gathered.
+
+    Attributes
+    ----------
+    values, totals
+        Where the notes leave the values of the steps, and the statistics of the calls that have any.
+    """
 
     def __init__(self, shard: Shard, work: Callable[[_Step, Notes | None], Sequence[Any]]) -> None:
         self.inputs = shard.values[: len(shard.program.graph.inputs)]
         self.targets, self.weights = shard.targets, shard.weights
         self.values: list[Any] = []
+        self.totals: list[tuple[Call, Any]] = []
         super().__init__((*self.inputs, *self.targets, *self.weights), partial(work, self))
 
     def gathers(self, batch: Batch, rows: Array) -> bool:
@@ -86,11 +94,14 @@ class Alone:
                 step = self._keep(key, new)
         if step.ready:
             shard.values[:], shard.targets, shard.weights = step.values, step.targets, step.weights
+            for call, total in step.totals:
+                call.total = total
         results = step.run()
         shard.losses, shard.predictions = list(results[:heads]), list(results[heads : 2 * heads])
 
     def _train(self, backward: bool, step: _Step, notes: Notes | None) -> Sequence[Any]:
         shard = self._shard
+        shard.clock.begin(shard.clock.step)  # of the notes and the ordinary way, each draws the same random numbers
         shard.values[: len(step.inputs)] = _traced(step.inputs, notes)
         shard.targets = _traced(step.targets, notes)
         try:
@@ -100,6 +111,7 @@ class Alone:
             shard.targets = step.targets
         if notes is not None:
             shard.values[:] = step.values = list(map(plain, shard.values))
+            step.totals = [(call, call.total) for call in shard.calls if "total" in vars(call)]
         return [*shard.losses, *shard.predictions, *([shard.gradients] if backward else [])]
 
     def predict(self, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miniDLF.core.capture import Notes, TracingWorkspace
+from miniDLF.core.capture import Notes, TracingWorkspace, plain
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
 from miniDLF.kernels.tiles import Pooling
@@ -109,11 +109,12 @@ class Call:
         self.keeps = True
         self.dtype = workspace.dtype
         self.workspace, self._scratch, self._own_gradients = workspace, scratch, gradients
-        self.trace(None)
+        self._lend(None)
         self._clock = clock or Clock(0, 0)
         self._place = place
         self._drawn = -1
         self._stream: Stream | None = None
+        self._lasting = {*vars(self), "_lasting", "shared", "total"}
 
     if TYPE_CHECKING:
 
@@ -122,7 +123,17 @@ class Call:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def trace(self, notes: Notes | None) -> None:
-        """From now on, lend arrays that note what is done with them; or, without notes, plain ones again."""
+        """From now on, lend arrays that note what is done with them; or, without notes, plain ones again.
+
+        What forward and backward have left is forgotten, except for `total`, which `Layer.update_state` reads later.
+        """
+        for name in vars(self).keys() - self._lasting:
+            delattr(self, name)
+        if "total" in vars(self):
+            self.total = plain(self.total)
+        self._lend(notes)
+
+    def _lend(self, notes: Notes | None) -> None:
         own = self._own_gradients
         self._gradients = {key: notes.traced(array) for key, array in own.items()} if notes else own
         workspace = TracingWorkspace(self.workspace, notes) if notes else self.workspace
@@ -164,6 +175,11 @@ class Call:
         self._place = (node, shard)
         self._drawn = -1
         self._stream = None
+
+    def raw_bits(self, count: int) -> Array:
+        """Draw `count` 64-bit numbers from `rng`."""
+        bits: Array = self.rng.bit_generator.random_raw(count)
+        return bits
 
     @property
     def rng(self) -> np.random.Generator:

@@ -25,6 +25,8 @@ __all__ = ["Capture", "Notes", "TracingWorkspace", "Watched", "plain"]
 WARM = 2
 #: Runs that are done both ways.
 PROOFS = 2
+#: More calls than these are not noted: what Python takes between them is little, and the notes would be long.
+MOST = 4096
 #: Methods of arrays that return a view, or work through a ufunc, which is noted.
 VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "min", "any", "all", "clip"}
 
@@ -58,6 +60,8 @@ class Notes:
         function(*arguments)
         if not self.complete:
             self.calls.append((function, arguments))
+            if len(self.calls) > MOST:
+                raise NotCapturableError("so many calls")
 
     def traced(self, array: Array) -> _Traced:
         """Return a view of `array` that notes what is done with it."""
@@ -102,6 +106,9 @@ class _Traced(np.ndarray[Any, Any]):
         if function is np.copyto:
             notes = next(a.notes for a in arguments if isinstance(a, _Traced))
             return notes.make(np.copyto, *arguments, **keywords)
+        if function is np.concatenate and isinstance(keywords.get("out"), _Traced):
+            keywords["out"].notes.make(np.concatenate, *arguments, **keywords)
+            return keywords["out"]
         if function in (np.sum, np.max, np.min, np.clip):  # they work through ufuncs
             return super().__array_function__(function, types, arguments, keywords)
         raise NotCapturableError(function.__name__)

@@ -39,7 +39,7 @@ class Shard:
         clock: Clock,
         number: int,
     ) -> None:
-        self.program = program
+        self.program, self.clock = program, clock
         self.gradients = gradients
         self.training = gradients is not None
         self.workspace = Workspace(buffers.dtype)

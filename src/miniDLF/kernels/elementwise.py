@@ -6,11 +6,12 @@ The figures are microseconds for 102 400 float32 values (a shard of 256 rows of 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Array, Lend
+from miniDLF.kernels.workspace import Array, Lend, as_one_call
 
 __all__ = [
     "dropout",
@@ -23,6 +24,9 @@ __all__ = [
     "sigmoid",
     "tiny",
 ]
+
+#: Draws so many random 64-bit numbers.
+RawBits = Callable[[int], Array]
 
 #: Elements of a piece. Smaller ones fit a cache of the second level, but two threads that make short calls hinder each
 #: other at the interpreter's lock: the specified CNN takes 10.1 ms a step with 32 768, 8.2 ms with 131 072.
@@ -124,7 +128,7 @@ def sigmoid(x: Array, out: Array) -> Array:
     return np.add(out, 0.5, out=out)
 
 
-def dropout(x: Array, p: float, rng: np.random.Generator, kept: Array, y: Array, lend: Lend) -> Array:
+def dropout(x: Array, p: float, raw_bits: RawBits, kept: Array, y: Array, lend: Lend) -> Array:
     """Draw which values stay, at probability ``1 - p`` each, and write ``x / (1 - p)`` there and 0 elsewhere to `y`.
 
     `kept`, boolean, receives which; `y` may be `x` itself. One 64-bit random number serves four values as 16 bits each
@@ -133,7 +137,7 @@ def dropout(x: Array, p: float, rng: np.random.Generator, kept: Array, y: Array,
     """
     threshold = _threshold(p)
     for values, stay, out in pieces(x, kept, y):
-        _draw(stay, threshold, rng)
+        _draw(stay, threshold, raw_bits)
         _keep(values, stay, 65536.0 / threshold, out, lend)
     return y
 
@@ -145,9 +149,7 @@ def dropout_backward(dy: Array, p: float, kept: Array, lend: Lend) -> Array:
     return dy
 
 
-def rectified_dropout(
-    x: Array, alpha: float, p: float, rng: np.random.Generator, slope: Array, y: Array, lend: Lend
-) -> Array:
+def rectified_dropout(x: Array, alpha: float, p: float, raw_bits: RawBits, slope: Array, y: Array, lend: Lend) -> Array:
     """Write ``dropout(leaky(x))`` to `y`, and to `slope` what `x` was multiplied with.
 
     So backward is the product of `dy` and `slope`: six passes forward and back where the two layers apart have ten. The
@@ -156,7 +158,7 @@ def rectified_dropout(
     threshold, small = _threshold(p), tiny(x.dtype)
     for values, slopes, out in pieces(x, slope, y):
         kept = lend("kept", values.shape, bool)
-        _draw(kept, threshold, rng)
+        _draw(kept, threshold, raw_bits)
         factor = np.multiply(kept, values.dtype.type(65536.0 / threshold / small), out=lend("factor", values.shape))
         values.clip(alpha * small, small, slopes)
         np.multiply(slopes, factor, out=slopes)
@@ -164,13 +166,13 @@ def rectified_dropout(
     return y
 
 
-def _draw(kept: Array, threshold: int, rng: np.random.Generator) -> None:
+@as_one_call
+def _draw(kept: Array, threshold: int, raw_bits: RawBits) -> None:
     """Set each element of `kept` to whether it stays."""
-    draw: Any = rng.bit_generator.random_raw
     flat = kept.ravel(order="K")  # a view: lent arrays are contiguous in some order of their axes
     for start in range(0, flat.size, DRAWN):
         part = flat[start : start + DRAWN]
-        bits = draw(-(-part.size // 4)).view(np.uint16)
+        bits = raw_bits(-(-part.size // 4)).view(np.uint16)
         np.less(bits[: part.size], threshold, out=part)
 
 

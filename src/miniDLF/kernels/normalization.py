@@ -8,6 +8,10 @@ mean and variance 0.38 ms instead of 0.87 ms with `np.sum` and `np.einsum`.
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Iterable
+
 import numpy as np
 
 from miniDLF.kernels.windows import is_batch_last
@@ -92,8 +96,11 @@ class Channels:
         """Bring one number a channel to the shape that multiplies a block."""
         if not self.last:
             return coefficients[:, np.newaxis]
-        line = np.repeat(coefficients, self.run) if self.run > 1 else coefficients
-        return np.tile(line, self.repeats) if self.repeats > 1 else line
+        if self.run == self.repeats == 1:
+            return coefficients
+        lines = np.empty((self.repeats, self.features, self.run), coefficients.dtype)
+        np.copyto(lines, coefficients[:, np.newaxis])
+        return lines.reshape(-1)
 
     def sum(self, block: Array) -> Array:
         """Return the sum of a block over everything but the channels, still spread (see `folded`)."""
@@ -105,17 +112,16 @@ class Channels:
 
     def total(self, x: Array) -> Array:
         """Return the sum of each channel."""
-        return self.folded(np.asarray(sum(self.sum(block) for block in self.blocks(x))))
+        return self.folded(_added(self.sum(block) for block in self.blocks(x)))
 
     def centre(self, x: Array, out: Array, lend: Lend) -> tuple[Array, Array]:
         """Write ``x - mean`` to `out`; return the means and the sums of squared deviations."""
         mean = self.total(x) / self.count
-        spread = self.spread(mean)
-        squares: Array | float = 0.0
+        spread, sums = self.spread(mean), []
         for block, centred in zip(self.blocks(x), self.blocks(out), strict=True):
             np.subtract(block, spread, out=centred)
-            squares = squares + self.sum(np.multiply(centred, centred, out=lend("squares", centred.shape)))
-        return mean, self.folded(np.asarray(squares))
+            sums.append(self.sum(np.multiply(centred, centred, out=lend("squares", centred.shape))))
+        return mean, self.folded(_added(sums))
 
     def scale_shift(self, x: Array, scale: Array, shift: Array, out: Array) -> None:
         """Write ``x * scale + shift`` to `out`."""
@@ -126,12 +132,11 @@ class Channels:
 
     def products(self, dy: Array, centred: Array, lend: Lend) -> tuple[Array, Array]:
         """Return the sums of `dy` and of ``dy * centred``."""
-        sums: Array | float = 0.0
-        products: Array | float = 0.0
+        sums, products = [], []
         for block, values in zip(self.blocks(dy), self.blocks(centred), strict=True):
-            sums = sums + self.sum(block)
-            products = products + self.sum(np.multiply(block, values, out=lend("squares", values.shape)))
-        return self.folded(np.asarray(sums)), self.folded(np.asarray(products))
+            sums.append(self.sum(block))
+            products.append(self.sum(np.multiply(block, values, out=lend("squares", values.shape))))
+        return self.folded(_added(sums)), self.folded(_added(products))
 
     def combine(self, dy: Array, a: Array, centred: Array, b: Array, c: Array) -> None:
         """Turn `dy` into ``a * dy + b * centred + c``; `centred` is spent."""
@@ -141,3 +146,8 @@ class Channels:
             np.add(values, c, out=values)
             np.multiply(block, a, out=block)
             np.add(block, values, out=block)
+
+
+def _added(parts: Iterable[Array]) -> Array:
+    """Add arrays up one after the other."""
+    return functools.reduce(operator.add, parts)

@@ -18,7 +18,7 @@ Lend = Callable[..., Array]
 
 ALIGNMENT = 64  # bytes: one cache line, and the width of an AVX-512 register
 
-__all__ = ["ALIGNMENT", "Array", "Lend", "Once", "Shape", "Workspace", "aligned_empty", "strided"]
+__all__ = ["ALIGNMENT", "Array", "Lend", "Once", "Shape", "Workspace", "aligned_empty", "as_one_call", "strided"]
 
 
 def aligned_empty(size: int, dtype: DTypeLike) -> Array:
@@ -27,6 +27,23 @@ def aligned_empty(size: int, dtype: DTypeLike) -> Array:
     raw = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * kind.itemsize].view(kind)
+
+
+def as_one_call(function: Callable[..., None]) -> Callable[..., None]:
+    """Let arrays that note what is done with them (see `core.capture`) note a call of `function` as a whole.
+
+    For functions that write to their first argument what is new every time, such as random numbers.
+    """
+
+    @functools.wraps(function)
+    def call(out: Array, *arguments: Any) -> None:
+        notes = getattr(out, "notes", None)
+        if notes is None:
+            function(out, *arguments)
+        else:
+            notes.make(function, out, *arguments)
+
+    return call
 
 
 def strided(array: Array, shape: Shape, strides: Shape, dtype: DTypeLike | None = None) -> Array:

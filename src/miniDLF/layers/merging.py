@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class _Elementwise(Layer):
 class Add(_Elementwise):
     """``y = x1 + x2 + ...``."""
 
+    captures = True
     gives_away = True
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
@@ -52,6 +54,7 @@ class Add(_Elementwise):
 class Average(_Elementwise):
     """``y = (x1 + x2 + ...) / count``."""
 
+    captures = True
     gives_away = True
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
@@ -68,6 +71,8 @@ class Average(_Elementwise):
 class Subtract(_Elementwise):
     """``y = x1 - x2``."""
 
+    captures = True
+
     def build(self, input_shape: Any) -> Shape:
         if len(input_shape) != 2:
             raise ShapeError(f"{self.described} takes two inputs, received {len(input_shape)}.")
@@ -82,6 +87,8 @@ class Subtract(_Elementwise):
 
 class Multiply(_Elementwise):
     """``y = x1 * x2 * ...``."""
+
+    captures = True
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.x = x
@@ -104,6 +111,8 @@ class Multiply(_Elementwise):
 
 class Maximum(_Elementwise):
     """``y = max(x1, x2, ...)``; the gradient goes to the first input that holds the maximum."""
+
+    captures = True
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.x = x
@@ -131,6 +140,7 @@ class Concatenate(Layer):
     For images (N, C, H, W) ``axis=1`` joins the channels.
     """
 
+    captures = True
     axis: int = -1
     takes_many = True
     gives_away = True
@@ -157,12 +167,13 @@ class Concatenate(Layer):
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         axis = self.axis % x[0].ndim
-        call.widths = [part.shape[axis] for part in x]
-        shape = (*x[0].shape[:axis], sum(call.widths), *x[0].shape[axis + 1 :])
+        call.edges = [0, *accumulate(part.shape[axis] for part in x)]
+        shape = (*x[0].shape[:axis], call.edges[-1], *x[0].shape[axis + 1 :])
         return np.concatenate(x, axis=axis, out=call.empty("y", shape))
 
     def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
-        return tuple(np.split(dy, np.cumsum(call.widths)[:-1], axis=self.axis))
+        lead = (slice(None),) * (self.axis % dy.ndim)
+        return tuple(dy[(*lead, slice(*edges))] for edges in pairwise(call.edges))
 
 
 class Dot(Layer):

@@ -45,6 +45,7 @@ class BatchNormalization(Layer):
 
     label: ClassVar = "BatchNorm"
     synchronises: ClassVar = True
+    captures = True
     gives_away = True
 
     def __post_init__(self) -> None:
@@ -112,9 +113,14 @@ class BatchNormalization(Layer):
 
     def _use_running(self, record: Any) -> None:
         """Leave what the running statistics, gamma and beta come to, ``x * scale + shift``, on `record`."""
-        record.offset = -self.running_mean.value
-        record.inverse = 1.0 / np.sqrt(self.running_var.value + self.epsilon)
-        record.scale, record.shift = self._scale_shift(record.inverse, record.offset)
+        mean, variance = self.running_mean.value, self.running_var.value
+        record.offset = np.negative(mean, out=record.empty("offset", mean.shape))
+        inverse = record.inverse = np.add(variance, self.epsilon, out=record.empty("inverse", mean.shape))
+        np.divide(1.0, np.sqrt(inverse, out=inverse), out=inverse)
+        scale, shift = self._scale_shift(inverse, record.offset)
+        record.scale, record.shift = record.empty("scale", mean.shape), record.empty("shift", mean.shape)
+        np.copyto(record.scale, scale)
+        np.copyto(record.shift, shift)
 
     def _scale_shift(self, inverse: Array, offset: Array) -> tuple[Array, Array]:
         """Return scale and shift of ``(x + offset) * inverse * gamma + beta = x * scale + shift``."""

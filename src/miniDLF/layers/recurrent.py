@@ -194,6 +194,7 @@ class Recurrent(Layer):
 class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the base's
     """Simple recurrent layer: ``h_t = tanh(x_t W + h_{t-1} U + b)`` (Elman 1990); see `Recurrent` for the arguments."""
 
+    captures = True
     recurrence: ClassVar = SimpleRecurrence
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
@@ -219,6 +220,7 @@ class LSTM(Recurrent):  # type: ignore[misc]
 
     forget_bias: float = 1.0
 
+    captures = True
     recurrence: ClassVar = LSTMRecurrence
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
@@ -237,6 +239,7 @@ class GRU(Recurrent):  # type: ignore[misc]
     Keras' ``reset_after=False``).
     """
 
+    captures = True
     recurrence: ClassVar = GRURecurrence
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position

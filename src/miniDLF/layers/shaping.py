@@ -110,6 +110,7 @@ class Dropout(Layer):
     In inference nothing happens. Srivastava et al. 2014. The mask is a function of (seed, step, layer, shard).
     """
 
+    captures = True
     p_dropout: float
     aliases: ClassVar = {"rate": "p_dropout"}
     only_trains: ClassVar = True
@@ -128,9 +129,9 @@ class Dropout(Layer):
             return y
         if alpha is None:
             kept = call.kept = call.empty_like("kept", x, bool)
-            return dropout(x, self.p_dropout, call.rng, kept, call.output_like(x), call.scratch)
+            return dropout(x, self.p_dropout, call.raw_bits, kept, call.output_like(x), call.scratch)
         slope = call.slope = call.empty_like("slope", x)
-        return rectified_dropout(x, alpha, self.p_dropout, call.rng, slope, call.output_like(x), call.scratch)
+        return rectified_dropout(x, alpha, self.p_dropout, call.raw_bits, slope, call.output_like(x), call.scratch)
 
     def backward(self, dy: Array, call: Call) -> Array:
         drops, alpha = call.training and self.p_dropout > 0, call.rectifies
