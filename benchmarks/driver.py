@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
 from benchmarks import peers
 
-__all__ = ["ROOT", "Crew", "Worker", "WorkerError", "environment", "rounds"]
+__all__ = ["ROOT", "Crew", "Worker", "WorkerError", "beaten", "environment", "rounds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FORKS = sys.platform == "linux"
 #: How long a worker may take to import, to compile and to answer, in seconds.
 PATIENCE = 240.0
+#: Turns after which a framework that is far behind takes no more of them.
+FEWEST_TURNS = 3
 #: Variables of the caller's that must not reach the workers: they pin OpenBLAS to the kernels or the cache size of
 #: another processor. On the machine of the report they halve NumPy's speed and leave the peers', which bring BLAS
 #: libraries of their own, as they are.
@@ -188,25 +191,39 @@ class Crew:
             worker.close()
 
 
+def beaten(times: Mapping[str, Sequence[float]]) -> set[str]:
+    """Return those who cannot be the fastest any more: all their `FEWEST_TURNS` or more took over twice its median."""
+    known = {name: turns for name, turns in times.items() if len(turns) >= FEWEST_TURNS}
+    best = min(map(median, known.values()), default=0.0)
+    return {name for name, turns in known.items() if min(turns) > 2 * best}
+
+
 def rounds(
-    workers: Sequence[Worker], step_seconds: Sequence[float], count: int, turn_seconds: float
+    workers: Sequence[Worker],
+    step_seconds: Sequence[float],
+    count: int,
+    turn_seconds: float,
+    contenders: Collection[str] = (),
 ) -> tuple[list[list[float]], list[str | None]]:
     """Let the workers take turns, `count` times around (A B C A B C ...); return each one's seconds a step, and errors.
 
     A turn has as many steps as fit into `turn_seconds`. Every other round goes backwards, so that nobody always runs
-    after the same one.
+    after the same one. A worker of `contenders`, of which only the fastest counts, that is beaten takes no more turns.
     """
     steps = [max(1, min(20_000, int(turn_seconds / seconds))) for seconds in step_seconds]
     times: list[list[float]] = [[] for _ in workers]
     errors: list[str | None] = [None for _ in workers]
+    out: set[str] = set()
     for number in range(count):
         order = list(range(len(workers)))
         for at in order if number % 2 == 0 else reversed(order):
-            if errors[at] is not None:
+            if errors[at] is not None or workers[at].peer in out:
                 continue
+            warm = max(1, steps[at] // 10) if step_seconds[at] < turn_seconds else 0  # longer steps are warm by far
             try:
-                answer = workers[at].ask("turn", count=steps[at], warm=max(1, steps[at] // 10))
+                answer = workers[at].ask("turn", count=steps[at], warm=warm)
                 times[at].append(answer["seconds"])
             except WorkerError as error:
                 errors[at] = str(error)
+        out |= beaten({worker.peer: t for worker, t in zip(workers, times, strict=True) if worker.peer in contenders})
     return times, errors

@@ -74,7 +74,8 @@ def measure(
         workers.append(worker)
         steps.append(step)
         result["peers"][name] = entry | {"preparation_seconds": round(time.perf_counter() - began, 2)}
-    times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds)
+    contenders = [name for name in names if name in peers.PEERS and name != peers.OURS]
+    times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds, contenders)
     for worker, all_times, error in zip(workers, times, errors, strict=True):
         entry = result["peers"][worker.peer]
         try:
@@ -127,7 +128,10 @@ def compile_checkout() -> None:
 
 
 def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns: int) -> dict[str, Any]:
-    """Time whole programs, from the start of the process to the printed line, in turn."""
+    """Time whole programs, from the start of the process to the printed line, in turn.
+
+    Of the others only the fastest counts: one whose first time is over twice the best one's takes no more turns.
+    """
     from benchmarks.workloads.mnist_epoch import find, stand_in
 
     compile_checkout()
@@ -135,9 +139,10 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
     with tempfile.TemporaryDirectory() as folder:
         file = find() or stand_in(Path(folder))
         times: dict[str, list[float]] = {name: [] for name in names}
+        out: set[str] = set()
         for _ in range(turns):
             for name in names:
-                if name in result["errors"]:
+                if name in result["errors"] or name in out:
                     continue
                 command = [sys.executable, "-m", "benchmarks.epoch", name, workload.name.rpartition("_")[2], str(file)]
                 began = time.perf_counter()
@@ -158,6 +163,8 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
                     result["errors"][name] = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
                 else:
                     times[name].append(time.perf_counter() - began)
+            firsts = {name: values[0] for name, values in times.items() if values and name != peers.OURS}
+            out = {name for name, first in firsts.items() if first > 2 * min(firsts.values())}
         for name, values in times.items():
             if values and name not in result["errors"]:
                 result["peers"][name] = {"variant": "", **_described(values)}

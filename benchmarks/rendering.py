@@ -40,9 +40,7 @@ def ratio(result: Mapping[str, Any], peer: str, ours: str = peers.OURS) -> float
     theirs, mine = result["peers"].get(peer), result["peers"].get(ours)
     if theirs is None or mine is None:
         return None
-    if len(theirs["times"]) != len(mine["times"]):
-        return float(theirs["median"] / mine["median"])
-    return median(other / own for other, own in zip(theirs["times"], mine["times"], strict=True))
+    return median(other / own for other, own in zip(theirs["times"], mine["times"], strict=False))
 
 
 def best_peer(result: Mapping[str, Any], ours: str = peers.OURS) -> tuple[str, float] | None:
@@ -219,10 +217,11 @@ Written by `{data["command"]}` on {data["date"]}, in {data["minutes"]:.0f} minut
 
 A step is one full training step in float32: gather of a batch, forward, loss, backward, Adam. Each framework runs in
 processes of its own, in turns, and those that wait are stopped. A cell is the median of {data["turns"]} turns and half
-the distance of their quartiles. The ratio is the best peer's time over ours, the median over the turns: above 1 miniDLF
-is faster. The share of the GEMM rate counts the flops of the matrix products alone (2 m n k; convolutions as if done
-directly, so Winograd's may pass 100 %) against NumPy's own rate for 1024 x 1024 products on all threads. The peak
-memory is that of the whole process, the imported framework included.
+the distance of their quartiles; a peer that is over twice as slow as the best of them takes three turns. The ratio is
+the best peer's time over ours, the median over the turns: above 1 miniDLF is faster. The share of the GEMM rate counts
+the flops of the matrix products alone (2 m n k; convolutions as if done directly, so Winograd's may pass 100 %) against
+NumPy's own rate for 1024 x 1024 products on all threads. The peak memory is that of the whole process, the imported
+framework included.
 
 {table(results, names)}
 

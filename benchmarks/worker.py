@@ -127,7 +127,7 @@ class Worker:
             try:
                 run = stepper(workload, self.peer.build(workload, data, variant), data)
                 timed(run, seconds / 2)
-                times[variant] = timed(run, seconds)
+                times[variant] = timed(run, seconds, least=1)
             except Exception as error:  # noqa: BLE001 - one variant that fails is no reason to give up the others
                 errors[variant] = f"{type(error).__name__}: {error}"[:300]
                 continue
@@ -154,7 +154,7 @@ class Worker:
             self.run = stepper(workload, self.peer.build(workload, data, variant), data)
         self.run(2)
         build = time.perf_counter() - began
-        return {"build_seconds": build, "step_seconds": timed(self.run, seconds)}
+        return {"build_seconds": build, "step_seconds": timed(self.run, seconds, least=1)}
 
     def turn(self, count: int, warm: int) -> dict[str, Any]:
         """Time `count` steps, after a few that bring code and data back into the caches."""

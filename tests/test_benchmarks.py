@@ -58,6 +58,26 @@ def test_the_ratio_is_paired_by_turns() -> None:
     assert rendering.ratio(uneven, "torch_eager") is None
 
 
+def test_a_peer_that_is_far_behind_takes_no_more_turns() -> None:
+    class Fake:
+        def __init__(self, peer: str, seconds: float) -> None:
+            self.peer, self.seconds, self.asked = peer, seconds, []  # type: ignore[var-annotated]
+
+        def ask(self, do: str, count: int, warm: int) -> dict[str, float]:
+            self.asked.append((count, warm))
+            return {"seconds": self.seconds}
+
+    seconds = {"minidlf": 0.01, "torch_eager": 0.1, "jax_jit": 0.19, "keras_jax": 0.5, "gemm": 0.001}
+    workers = [Fake(*item) for item in seconds.items()]
+    times, errors = driver.rounds(workers, list(seconds.values()), 7, 0.4, ["torch_eager", "jax_jit", "keras_jax"])  # type: ignore[arg-type]
+    assert errors == [None] * 5
+    assert [len(turns) for turns in times] == [7, 7, 7, 3, 7]  # ours and the product are no contenders
+    assert [worker.asked[0] for worker in workers] == [(40, 4), (4, 1), (2, 1), (1, 0), (400, 40)]
+    result = {"peers": {worker.peer: {"times": turns} for worker, turns in zip(workers, times, strict=True)}}
+    assert rendering.ratio(result, "keras_jax") == pytest.approx(50)
+    assert driver.beaten({"a": [1.0, 1.0, 1.0], "b": [2.5, 9.0, 1.9], "c": [9.0, 9.0]}) == set()  # b was near once
+
+
 def test_every_workload_is_described() -> None:
     assert len(workloads.WORKLOADS) == 17
     assert sum(workload.specified for workload in workloads.WORKLOADS.values()) == 5
@@ -98,6 +118,8 @@ def test_the_page_is_written(tmp_path: Path) -> None:
     }
     results["mlp"]["errors"]["jax_jit"] = "not installed"
     results["mlp"]["peers"]["torch_eager"] = entry(0.011, 0.012, 0.0133, variant="a good way")
+    for ours, seconds in (("minidlf", 0.004), ("minidlf_callbacks", 0.005)):
+        results["mlp"]["peers"][ours] = entry(seconds, seconds, seconds)
     data = {
         "date": "today",
         "minutes": 1.0,
