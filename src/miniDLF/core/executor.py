@@ -22,13 +22,15 @@ from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
 __all__ = ["Batch", "Executor", "bounds"]
 
-#: A training step with fewer floating-point operations than this, and as many again for every time that its shards have
-#: to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the interpreter's lock,
-#: and a meeting costs 50 to 100 microseconds. Where the curves of benchmarks/scaling.py cross: a perceptron at 120
-#: million, an LSTM at 230, a convolutional network with two normalisations (four meetings) at 600.
-SMALL_STEP = 100_000_000
-#: The same for a prediction, whose shards share nothing.
-SMALL_PREDICTION = 8_000_000
+#: A training step with fewer floating-point operations than this, and `MEETING` times as many again for every time that
+#: its shards have to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the
+#: interpreter's lock, a meeting costs 50 to 100 microseconds, and a thread that is alone can note its calls (see
+#: `core.capture`). Where one thread and two take as long: a perceptron at 130 million, an LSTM, a GRU and a convolutional network at 230,
+#: one with two normalisations (four meetings) at 430.
+SMALL_STEP = 130_000_000
+MEETING = 0.6
+#: The same for a prediction, whose shards share nothing: perceptrons at 30 and 40 million, a convolutional network 40.
+SMALL_PREDICTION = 30_000_000
 #: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
 #: 10 000 samples through the specified MLP take 75.7 ms in chunks of 256 rows, 73.4 in chunks of 1024; through the
 #: specified CNN, whose values are larger, 52.4 and 61.3.
@@ -99,7 +101,7 @@ class Executor:
         return 1 if self._small(rows) else POOL.threads
 
     def _small(self, rows: int) -> bool:
-        return 3 * self._flops * rows < SMALL_STEP * (1 + self._meetings)
+        return 3 * self._flops * rows < SMALL_STEP * (1 + MEETING * self._meetings)
 
     def active(self) -> list[Shard]:
         """The shards of the last step; their targets and predictions are there for the metrics."""
