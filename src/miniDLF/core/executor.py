@@ -25,8 +25,8 @@ __all__ = ["Batch", "Executor", "bounds"]
 #: A training step with fewer floating-point operations than this, and `MEETING` times as many again for every time that
 #: its shards have to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the
 #: interpreter's lock, a meeting costs 50 to 100 microseconds, and a thread that is alone can note its calls (see
-#: `core.capture`). Where one thread and two take as long: a perceptron at 130 million, an LSTM, a GRU and a convolutional network at 230,
-#: one with two normalisations (four meetings) at 430.
+#: `core.capture`). Where one thread and two take as long: a perceptron at 130 million, an LSTM, a GRU and a
+#: convolutional network at 230, one with two normalisations (four meetings) at 430.
 SMALL_STEP = 130_000_000
 MEETING = 0.6
 #: The same for a prediction, whose shards share nothing: perceptrons at 30 and 40 million, a convolutional network 40.
