@@ -55,7 +55,7 @@ def trained(parts: Any, *, captures: bool, loss: Any = "cce", y: Any = Y, epochs
 
 
 def captures_of(model: Any) -> list[Capture]:
-    return list(model.engine().executor._alone._known.values())
+    return list(model.engine().executor._ways[0]._known.values())
 
 
 def same(a: Any, b: Any) -> bool:

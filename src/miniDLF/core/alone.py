@@ -77,18 +77,18 @@ class Alone:
         self._no_weights = [None] * len(shard.program.heads)
         self._known: dict[Any, Any] = {}
 
-    def train(self, batch: Batch, backward: bool = True) -> None:
-        """Gather the batch, go forward, take the losses, and go back."""
-        shard, heads = self._shard, len(self._no_weights)
+    def train(self, batch: Batch, start: int, stop: int, backward: bool = True) -> None:
+        """Gather the rows from `start` to `stop`, go forward, take the losses, and go back."""
+        shard, heads, rows = self._shard, len(self._no_weights), batch.rows
         # Rows that are gathered come to lie in the same place every time; arrays that are handed in need not.
-        if batch.rows is None or not shard.program.captures or not _same(batch.weights, self._no_weights):
-            shard.gather(batch, 0, len(batch))
+        if rows is None or not shard.program.captures or not _same(batch.weights, self._no_weights):
+            shard.gather(batch, start, stop)
             drive_one(shard.run_gathered(len(shard.program.steps), backward))
             return
-        key = (len(batch.rows), backward, shard.training)
+        key = (stop - start, len(rows), backward, shard.training)
         step: _Step | None = self._known.get(key)
-        if step is None or not step.ready or not step.gathers(batch, batch.rows):
-            shard.gather(batch, 0, len(batch))
+        if step is None or not step.ready or not step.gathers(batch, rows[start:stop]):
+            shard.gather(batch, start, stop)
             new = _Step(shard, partial(self._train, backward))
             if step is None or not step.fits(new.places):
                 step = self._keep(key, new)
@@ -101,7 +101,8 @@ class Alone:
 
     def _train(self, backward: bool, step: _Step, notes: Notes | None) -> Sequence[Any]:
         shard = self._shard
-        shard.clock.begin(shard.clock.step)  # of the notes and the ordinary way, each draws the same random numbers
+        for call in shard.calls:
+            call.draw_again()  # the notes and the ordinary way draw the same numbers
         shard.values[: len(step.inputs)] = _traced(step.inputs, notes)
         shard.targets = _traced(step.targets, notes)
         try:

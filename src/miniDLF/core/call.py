@@ -176,6 +176,10 @@ class Call:
         self._drawn = -1
         self._stream = None
 
+    def draw_again(self) -> None:
+        """Let `rng` begin anew, as in a new step."""
+        self._drawn = -1
+
     def raw_bits(self, count: int) -> Array:
         """Draw `count` 64-bit numbers from `rng`."""
         bits: Array = self.rng.bit_generator.random_raw(count)

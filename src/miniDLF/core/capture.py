@@ -26,7 +26,7 @@ WARM = 2
 #: Runs that are done both ways.
 PROOFS = 2
 #: More calls than these are not noted: what Python takes between them is little, and the notes would be long.
-MOST = 1024
+MOST = 2048
 #: Methods of arrays that return a view, or work through a ufunc, which is noted.
 VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "min", "any", "all", "clip"}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
-from miniDLF.core.meetings import Drive, tree
+from miniDLF.core.meetings import Drive, Meeting, tree
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -84,6 +85,7 @@ class Executor:
         self._flops = graph.flops()
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
+        self._ways: list[Alone] = []
         self._active: list[Shard] = []
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
@@ -125,9 +127,9 @@ class Executor:
         shards = self._ready(program, len(cuts), training)
         try:
             if len(shards) == 1:
-                self._alone.train(batch, backward)
+                self._ways[0].train(batch, 0, total, backward)
                 return list(map(float, shards[0].losses))
-            drive = Drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
+            drive = Drive([self._run(number, batch, cut, backward) for number, cut in enumerate(cuts)])
             with single_threaded_blas:
                 if self._small(total):
                     drive.work()
@@ -135,21 +137,24 @@ class Executor:
                     POOL.run([drive.work] * len(shards))
         except AttributeError as error:
             raise explained(error) from error
-        return [float(tree(_plus, [shard.losses[head] for shard in shards])) for head in range(len(self.heads))]
+        return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
+
+    def _run(self, number: int, batch: Batch, cut: tuple[int, int], backward: bool) -> Generator[Meeting, Any, None]:
+        if self._meetings:
+            yield from self._shards[number].run(batch, *cut, backward)
+        else:
+            self._ways[number].train(batch, *cut, backward)
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
         """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
+            self._ways += [Alone(shard) for shard in self._shards[len(self._ways) :]]
             self._active = self._shards[:count]
         for shard in self._active:
             if shard.training != training:
                 shard.set_training(training)
         return self._active
-
-    @cached_property
-    def _alone(self) -> Alone:
-        return Alone(self._shards[0])
 
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""

@@ -39,7 +39,7 @@ class Shard:
         clock: Clock,
         number: int,
     ) -> None:
-        self.program, self.clock = program, clock
+        self.program = program
         self.gradients = gradients
         self.training = gradients is not None
         self.workspace = Workspace(buffers.dtype)
