@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -39,11 +40,20 @@ CAPTURED_LAYERS = sorted(name for name in layers.__all__ if vars(getattr(layers,
 CAPTURED_LOSSES = sorted(name for name in losses.__all__ if vars(getattr(losses, name)).get("captures"))
 
 
-def trained(parts: Any, *, captures: bool, loss: Any = "cce", y: Any = Y, epochs: int = 3, **options: Any) -> Any:
+def trained(
+    parts: Any,
+    *,
+    captures: bool,
+    loss: Any = "cce",
+    y: Any = Y,
+    epochs: int = 3,
+    shards: int | None = None,
+    **options: Any,
+) -> Any:
     """Return a model after some epochs of batches of 32 (the last one of 8), with or without captured steps."""
     model = parts
     if isinstance(parts, list):
-        model = Sequential(parts, seed=1)
+        model = Sequential(parts, seed=1, shards=shards)
     model.compile(loss, "adam")
     if isinstance(model, Sequential):
         model.build((6,))
@@ -55,7 +65,7 @@ def trained(parts: Any, *, captures: bool, loss: Any = "cce", y: Any = Y, epochs
 
 
 def captures_of(model: Any) -> list[Capture]:
-    return list(model.engine().executor._ways[0]._known.values())
+    return list(model.engine().executor._steps.values())
 
 
 def same(a: Any, b: Any) -> bool:
@@ -141,7 +151,7 @@ def test_image_networks_give_the_same_bits(case: str, rows: int) -> None:
     assert same(ordinary, captured)
     np.testing.assert_array_equal(predictions, expected)
     assert all(capture.ready for capture in captures_of(captured))
-    assert [capture.ready for capture in executor._idle[-1].alone._known.values()] == [True]
+    assert [capture.ready for capture in executor._idle[-1].few._known.values()] == [True]
 
 
 def test_prepared_weights_are_read_anew() -> None:
@@ -279,9 +289,13 @@ def test_a_subclass_does_not_inherit_the_promise() -> None:
     assert not model.engine().executor._training.captures
 
 
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("how", ["bool", "float", "asarray"])
-def test_a_layer_that_breaks_its_promise_runs_the_ordinary_way(how: str) -> None:
-    ordinary, captured = (trained(head(Peeking(how)), captures=captures) for captures in (False, True))
+def test_a_layer_that_breaks_its_promise_runs_the_ordinary_way(how: str, shards: int) -> None:
+    ordinary, captured = (
+        trained(head(Peeking(how), BatchNormalization()), captures=captures, shards=shards)
+        for captures in (False, True)
+    )
     assert same(ordinary, captured)
     assert not any(capture.ready for capture in captures_of(captured))
 
@@ -301,15 +315,19 @@ def test_a_field_that_is_set_makes_the_notes_void() -> None:
     assert same(changed(False), changed(True))
 
 
+@pytest.mark.parametrize("shards", [1, 2, 3])
 @pytest.mark.parametrize("before", ["relu", "tanh"])
-def test_random_masks_are_those_of_the_step(before: str) -> None:
+def test_random_masks_and_statistics_are_those_of_the_step(
+    before: str, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def parts() -> Any:
         return head(Activation(before), Dropout(0.5), Dense(8), BatchNormalization(), Dropout(0.2))
 
-    ordinary, captured = (trained(parts(), captures=captures) for captures in (False, True))
+    monkeypatch.setattr("miniDLF.core.executor.SMALL_STEP", 0)  # on the threads
+    ordinary, captured = (trained(parts(), captures=captures, shards=shards) for captures in (False, True))
     assert same(ordinary, captured)
     assert captures_of(captured)[0].ready
-    whole = Sequential(parts(), seed=1)
+    whole = Sequential(parts(), seed=1, shards=shards)
     whole.compile("cce", "adam")
     whole.fit(X, Y, epochs=3, batch_size=32, verbose=0)
     assert same(whole, captured)  # as the model runs by itself
@@ -323,14 +341,50 @@ def test_long_sequences_are_not_noted() -> None:
     assert not any(capture.ready for capture in captures_of(model))
 
 
+class SecondPeeks(Layer):
+    """Looks at its numbers in every part of a batch but the first, and only after a meeting."""
+
+    captures = True
+
+    def forward(self, x: Any, call: Any) -> Any:
+        if call._place[1] and x[0, 0] > 1e9:
+            raise AssertionError
+        return np.multiply(x, 2.0, out=call.empty("y", x.shape))
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        return np.multiply(dy, 2.0, out=dy)
+
+
+@pytest.mark.parametrize("limit", [0, 10**12], ids=["threads", "one thread"])
+def test_one_shard_that_cannot_be_noted_keeps_none_of_them_waiting(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miniDLF.core.executor.SMALL_STEP", limit)
+    ordinary, captured = (
+        trained(head(BatchNormalization(), SecondPeeks(), BatchNormalization()), captures=captures, shards=2)
+        for captures in (False, True)
+    )
+    assert same(ordinary, captured)
+    assert not any(capture.ready for capture in captures_of(captured))
+
+
+def test_data_of_another_kind_are_noted_anew() -> None:
+    def run(captures: bool) -> Any:
+        model = trained(head(Activation("tanh")), captures=captures, loss="mse", y=SOFT)
+        for x, y in ((X.astype(np.float64), SOFT), (X, SOFT.astype(np.float64)), (X, SOFT)):
+            for _ in range(2):
+                model.fit(x, y, epochs=2, batch_size=32, verbose=0)
+        return model
+
+    assert same(run(False), run(True))
+
+
 def test_an_error_is_raised_as_without() -> None:
-    def work(notes: Notes | None) -> Any:
+    def work(notes: Sequence[Notes] | None) -> Any:
         raise ValueError("always")
 
-    capture = Capture(work)
+    capture = Capture(1)
     for _ in range(STEPS + 1):
         with pytest.raises(ValueError, match="always"):
-            capture.run()
+            capture.perform(work, list)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", range(STEPS + 2))

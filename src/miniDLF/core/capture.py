@@ -1,8 +1,9 @@
-"""Captures the NumPy calls of work on few numbers, to make them again without the Python between them.
+"""Captures the NumPy calls of a step, to make them again without the Python between them.
 
-A step over small arrays spends more time in Python, between the calls, than in them. Its arrays lie in the same memory
-every time, so the calls are the same every time: they are noted once, with their arguments, and made again from the
-list. (CUDA graphs do this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers,
+A step over small arrays spends more time in Python, between the calls, than in them; and two threads take turns at the
+interpreter, so each waits while the other is there. The arrays of a step lie in the same memory every time, so its
+calls are the same every time: they are noted once, with their arguments, and made again from the list. (CUDA graphs do
+this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers,
 the list and the ordinary way have to give the same bits.
 
 Only layers and losses that say so (`captures`) are captured: those that do nothing but call NumPy on what they are
@@ -12,7 +13,7 @@ lent, whatever the numbers are.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,7 @@ WARM = 2
 #: Runs that are done both ways.
 PROOFS = 2
 #: More calls than these are not noted: what Python takes between them is little, and the notes would be long.
-MOST = 2048
+MOST = 4096
 #: Methods of arrays that return a view, or work through a ufunc, which is noted.
 VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "min", "any", "all", "clip"}
 
@@ -46,11 +47,12 @@ class Watched:
 
 
 class Notes:
-    """The list of calls; once it is `complete`, calls are made as before, and not noted."""
+    """The list of calls, cut where others are met; once it is `complete`, calls are made as before, and not noted."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.complete = False
+        self._before: list[Any] = []  # calls, the meeting behind them, and where goes what is received there
 
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
@@ -69,10 +71,37 @@ class Notes:
         result.notes = self
         return result
 
-    def replay(self) -> None:
-        """Make all calls again."""
+    def meet(self, meeting: Any, received: Any) -> Any:
+        """Note that others are met; return what was `received`, traced, in a place of its own."""
+        places = _each(np.copy, received)
+        self._before.append((self.calls, meeting, places))
+        self.calls = []
+        return _each(self.traced, places)
+
+    def replay(self) -> Generator[Any, Any, None]:
+        """Make all calls again; yield every meeting, and be sent what is received there."""
+        for calls, meeting, places in self._before:
+            for function, arguments in calls:
+                function(*arguments)
+            _fill(places, (yield meeting))
         for function, arguments in self.calls:
             function(*arguments)
+
+
+def _each(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply `function` to the arrays in nested tuples."""
+    if isinstance(value, tuple):
+        return tuple(_each(function, part) for part in value)
+    return function(value) if isinstance(value, np.ndarray) else value
+
+
+def _fill(places: Any, value: Any) -> None:
+    """Copy arrays in nested tuples to their places."""
+    if isinstance(places, tuple):
+        for place, part in zip(places, value, strict=True):
+            _fill(place, part)
+    elif isinstance(places, np.ndarray):
+        np.copyto(places, value)
 
 
 class _Traced(np.ndarray[Any, Any]):
@@ -202,45 +231,64 @@ class Capture:
 
     Parameters
     ----------
-    work
-        Does it, and returns its results. It is given notes when it is to be captured, and lets everything it lends be
-        traced by them.
+    parts
+        How many lists of notes the work fills: one for every shard, since they run on several threads.
     """
 
-    def __init__(self, work: Callable[[Notes | None], Sequence[Any]]) -> None:
-        self._work = work
+    def __init__(self, parts: int) -> None:
+        self._count = parts
         self._runs = 0
-        self._notes: Notes | None = None
+        self._notes: list[Notes] | None = None
         self._results: list[Array] = []
         self.ready = False
 
-    def run(self) -> Sequence[Any]:
-        """Do the work; return the results: arrays, and numbers as arrays without axes."""
+    def perform(
+        self, work: Callable[[Sequence[Notes] | None], Sequence[Any]], replay: Callable[[Sequence[Notes]], None]
+    ) -> Sequence[Any]:
+        """Do the work; return its results: arrays, and numbers as arrays without axes.
+
+        Parameters
+        ----------
+        work
+            Does it as written; with notes, lets them trace everything it lends.
+        replay
+            Does it from the notes.
+        """
         if self.ready:
-            self._notes.replay()  # type: ignore[union-attr]
+            replay(self._notes)  # type: ignore[arg-type]
             return self._results
         self._runs += 1
         if self._runs == WARM + 1:
-            return self._captured()
-        return self._work(None) if self._notes is None else self._proved(self._notes)
+            return self._noted(work)
+        return work(None) if self._notes is None else self._proved(self._notes, work, replay)
 
-    def _captured(self) -> Sequence[Any]:
-        notes = Notes()
+    def _noted(self, work: Callable[[Sequence[Notes] | None], Sequence[Any]]) -> Sequence[Any]:
+        notes = [Notes() for _ in range(self._count)]
         try:
-            self._results = [plain(result) for result in self._work(notes)]
+            self._results = list(map(plain, work(notes)))
         except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again
-            return self._work(None)
+            failed = True
+        else:
+            failed = False
         finally:
-            notes.complete = True
+            for own in notes:
+                own.complete = True
+        if failed:
+            return work(None)
         if all(isinstance(result, np.ndarray) for result in self._results):
             self._notes = notes
         return self._results
 
-    def _proved(self, notes: Notes) -> Sequence[Any]:
-        notes.replay()
-        noted = [result.tobytes() for result in self._results]
-        results = self._work(None)
-        if noted != [np.asarray(result).tobytes() for result in results]:
+    def _proved(
+        self,
+        notes: list[Notes],
+        work: Callable[[Sequence[Notes] | None], Sequence[Any]],
+        replay: Callable[[Sequence[Notes]], None],
+    ) -> Sequence[Any]:
+        replay(notes)
+        found = [result.tobytes() for result in self._results]
+        results = work(None)
+        if found != [np.asarray(result).tobytes() for result in results]:
             self._notes = None  # for good: the count of runs has passed
         self.ready = self._notes is not None and self._runs >= WARM + 1 + PROOFS
         return results

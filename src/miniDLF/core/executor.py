@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from miniDLF.core.alone import Alone
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
-from miniDLF.core.meetings import Drive, Meeting, tree
+from miniDLF.core.meetings import Drive, drive_one, tree
+from miniDLF.core.noted import NotedPredictions, NotedStep, Run
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -32,6 +32,8 @@ SMALL_STEP = 130_000_000
 MEETING = 0.6
 #: The same for a prediction, whose shards share nothing: perceptrons at 30 and 40 million, a convolutional network 40.
 SMALL_PREDICTION = 30_000_000
+#: Sizes of batches for which the notes of a step are kept; the oldest make room.
+KEPT_STEPS = 4
 #: Inference runs in chunks of at most this many rows, and at most this much memory for the values between layers.
 #: 10 000 samples through the specified MLP take 75.7 ms in chunks of 256 rows, 73.4 in chunks of 1024; through the
 #: specified CNN, whose values are larger, 52.4 and 61.3.
@@ -85,7 +87,7 @@ class Executor:
         self._flops = graph.flops()
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
-        self._ways: list[Alone] = []
+        self._steps: dict[Any, NotedStep] = {}
         self._active: list[Shard] = []
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
@@ -125,31 +127,54 @@ class Executor:
         total = len(batch)
         cuts = bounds(total, self.shards_for(total))
         shards = self._ready(program, len(cuts), training)
+        drive = partial(self._drive, self._small(total))
+        step = self._noted_step(batch, cuts, backward)
         try:
-            if len(shards) == 1:
-                self._ways[0].train(batch, 0, total, backward)
-                return list(map(float, shards[0].losses))
-            drive = Drive([self._run(number, batch, cut, backward) for number, cut in enumerate(cuts)])
-            with single_threaded_blas:
-                if self._small(total):
-                    drive.work()
-                else:
-                    POOL.run([drive.work] * len(shards))
+            if step is not None:
+                step.run(batch, drive)
+            else:
+                drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
         except AttributeError as error:
             raise explained(error) from error
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
 
-    def _run(self, number: int, batch: Batch, cut: tuple[int, int], backward: bool) -> Generator[Meeting, Any, None]:
-        if self._meetings:
-            yield from self._shards[number].run(batch, *cut, backward)
-        else:
-            self._ways[number].train(batch, *cut, backward)
+    def _drive(self, small: bool, runs: Sequence[Run]) -> None:
+        """Take the shards of a step through it: one after the other from meeting to meeting, or on the threads."""
+        try:
+            if len(runs) == 1:
+                drive_one(runs[0])
+                return
+            drive = Drive(runs)
+            with single_threaded_blas:
+                if small:
+                    drive.work()
+                else:
+                    POOL.run([drive.work] * len(runs))
+        finally:
+            for run in runs:
+                run.close()
+
+    def _noted_step(self, batch: Batch, cuts: tuple[tuple[int, int], ...], backward: bool) -> NotedStep | None:
+        """Return what knows how this step went before, where its calls can be noted."""
+        shards = self._active
+        program = shards[0].program
+        # Rows that are gathered come to lie in the same place every time; arrays that are handed in need not.
+        if batch.rows is None or not program.captures or any([given is not None for given in batch.weights]):  # noqa: C419
+            return None
+        key = (cuts, backward, shards[0].training)
+        known = self._steps.get(key)
+        if known is None or not known.fits(batch):
+            self._steps.pop(key, None)
+            if len(self._steps) == KEPT_STEPS:
+                del self._steps[next(iter(self._steps))]
+            tail = program.tail(len(batch)) if len(cuts) > 1 else len(program.steps)
+            known = self._steps[key] = NotedStep(batch, shards, cuts, tail, backward)
+        return known
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
         """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
-            self._ways += [Alone(shard) for shard in self._shards[len(self._ways) :]]
             self._active = self._shards[:count]
         for shard in self._active:
             if shard.training != training:
@@ -187,7 +212,7 @@ class Executor:
                 rows = len(inputs[0])
                 context.prepare()
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.alone.predict(inputs)]
+                    return [np.array(output) for output in context.few.run(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
@@ -238,9 +263,9 @@ class _Inference:
             self._known = [array.copy() for array in self._weights]
 
     @cached_property
-    def alone(self) -> Alone:
+    def few(self) -> NotedPredictions:
         """The first shard, for a few rows that need no other."""
-        return Alone(self.shard(0))
+        return NotedPredictions(self.shard(0))
 
     def shard(self, number: int) -> Shard:
         while len(self._shards) <= number:

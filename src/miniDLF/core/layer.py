@@ -74,7 +74,7 @@ class Layer(Watched, Configurable):
     #: Whether forward and backward can pool their output themselves on the way, given ``call.pools``.
     absorbs_pooling = False  # type: bool
     #: Whether forward and backward of this very class do nothing but call NumPy on what they are lent, whatever the
-    #: numbers are: then the calls of small steps are noted once and made again (see `core.capture`). Not inherited.
+    #: numbers are: then the calls of a step are noted once and made again (see `core.capture`). Not inherited.
     #: What its `prepare` leaves lies in lent memory too.
     captures = False  # type: bool
     #: The activation a loss may absorb ("Softmax", "Sigmoid"), if this layer is one (see `Loss.absorbs`).

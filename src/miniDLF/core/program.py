@@ -116,7 +116,7 @@ class Program:
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
         self._tails: dict[int, int] = {}
-        #: Whether the calls of small steps can be noted and made again.
+        #: Whether the calls of its steps can be noted and made again.
         self.captures = (
             not self.shared_layers
             and all(_captures(layer, "forward", "backward") for step in self.steps for layer in step.layers)
