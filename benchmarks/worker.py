@@ -140,7 +140,7 @@ class Worker:
     def load(self, name: str, variant: str, seconds: float) -> dict[str, Any]:
         """Build a workload, unless it was just chosen, and warm it up for about `seconds`.
 
-        Answers with the seconds that building took, up to the second step, and those of the fastest step.
+        Answers with the seconds that building and the first steps took, and those of the fastest step.
         """
         began = time.perf_counter()
         self.base = None
@@ -152,7 +152,7 @@ class Worker:
             data = workload.data()
             self.base = memory("VmRSS")
             self.run = stepper(workload, self.peer.build(workload, data, variant), data)
-        self.run(2)
+        self.run(self.peer.FIRST_STEPS if self.peer else 2)
         build = time.perf_counter() - began
         return {"build_seconds": build, "step_seconds": timed(self.run, seconds, least=1)}
 

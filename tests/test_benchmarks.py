@@ -98,6 +98,7 @@ def test_every_peer_is_described() -> None:
         assert peer.PACKAGES
         assert peer.MODULES
         assert isinstance(peer.COMPILES, bool)
+        assert peer.FIRST_STEPS >= 2
         assert all(len(set(peer.variants(w))) == len(peer.variants(w)) >= 1 for w in workloads.WORKLOADS.values())
 
 

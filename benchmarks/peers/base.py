@@ -48,6 +48,8 @@ class Peer(Protocol):
     ENVIRONMENT: dict[str, str]
     #: Whether programs are compiled, which takes seconds: then the variant that was chosen is not built again.
     COMPILES: bool
+    #: The first steps, in which a framework compiles, or notes what it will make again: no time counts before them.
+    FIRST_STEPS: int
 
     def start(self, threads: int) -> None:
         """Set the threads."""

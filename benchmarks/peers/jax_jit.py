@@ -14,6 +14,7 @@ PACKAGES = ("jax", "jaxlib")
 MODULES = ("jax", "jax.numpy")
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
 COMPILES = True
+FIRST_STEPS = 2
 
 #: Rows at a time where a large prediction is cut.
 CHUNK = 500

@@ -19,6 +19,7 @@ PACKAGES = ("keras", "jax")
 MODULES = ("keras", "jax")
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
 COMPILES = True
+FIRST_STEPS = 2
 
 #: Rows at a time where a large prediction is cut.
 CHUNK = 500

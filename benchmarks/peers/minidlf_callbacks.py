@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.minidlf import COMPILES, ENVIRONMENT, MODULES, PACKAGES, MiniProgram, start, variants
+from benchmarks.peers.minidlf import COMPILES, ENVIRONMENT, FIRST_STEPS, MODULES, PACKAGES, MiniProgram, start, variants
 from benchmarks.workloads.base import Data, Workload
 
-__all__ = ["COMPILES", "ENVIRONMENT", "MODULES", "PACKAGES", "TITLE", "build", "start", "variants"]
+__all__ = ["COMPILES", "ENVIRONMENT", "FIRST_STEPS", "MODULES", "PACKAGES", "TITLE", "build", "start", "variants"]
 
 TITLE = "miniDLF with metrics and callbacks"
 

@@ -15,6 +15,7 @@ TITLE = "torch.compile"
 PACKAGES = ("torch",)
 MODULES = ("torch", "torch._dynamo")
 COMPILES = True
+FIRST_STEPS = 2
 #: Prediction only: constants folded into the weights, which PyTorch advises for serving. Training ignores it.
 ENVIRONMENT = {"TORCHINDUCTOR_FREEZING": "1"}
 

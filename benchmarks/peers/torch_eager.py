@@ -15,6 +15,7 @@ PACKAGES = ("torch",)
 MODULES = ("torch",)
 ENVIRONMENT: dict[str, str] = {}
 COMPILES = False
+FIRST_STEPS = 2
 
 #: Rows at a time where a large prediction is cut so that what lies between two layers stays in the caches.
 CHUNK = 500
