@@ -204,6 +204,11 @@ def chart(results: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def _measured_again(data: Mapping[str, Any]) -> str:
+    """Name the workloads whose results are of a later run, by `--again`."""
+    return f"Measured again later by `--again`: {', '.join(data['again'])}.\n" if data.get("again") else ""
+
+
 def write(data: Mapping[str, Any], folder: Path) -> None:
     """Write the JSON, the page and the picture."""
     results, names, means = data["results"], data["peers"], data["means"]
@@ -214,7 +219,7 @@ def write(data: Mapping[str, Any], folder: Path) -> None:
 
 Written by `{data["command"]}` on {data["date"]}, in {data["minutes"]:.0f} minutes. {data["machine"]},
 {data["threads"]} threads. {versions}.
-
+{_measured_again(data)}
 A step is one full training step in float32: gather of a batch, forward, loss, backward, Adam. Each framework runs in
 processes of its own, in turns, and those that wait are stopped. A cell is the median of {data["turns"]} turns and half
 the distance of their quartiles; a peer that is over twice as slow as the best of them takes three turns. The ratio is

@@ -102,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="fewer workloads and turns, only eager PyTorch and JAX, and --callbacks"
     )
     result.add_argument("--only", help="workloads, by name or beginning, separated by commas")
+    result.add_argument("--again", help="workloads whose rows of the last full report are to be measured anew")
     result.add_argument("--peers", help="peers to compare with, separated by commas ('' for none)")
     result.add_argument(
         "--callbacks",
@@ -114,6 +115,13 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def renewed(last: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the last report with the rows of the new one in their places; its page names them."""
+    results = {**last["results"], **new["results"]}
+    again = sorted({*last.get("again", ()), *new["results"]})
+    return {**last, "date": new["date"], "again": again, "results": results, "means": summary(results)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     options = parser().parse_args(arguments)
@@ -122,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.peers is not None:
         chosen = [name for name in options.peers.split(",") if name]
     names = [peers.OURS, *(name for name in chosen if name != peers.OURS)]
-    selected = workloads.select(options.only or (QUICK_WORKLOADS if options.quick else None))
+    selected = workloads.select(options.again or options.only or (QUICK_WORKLOADS if options.quick else None))
     results = run(selected, names, options, last_report())
     versions: dict[str, str] = {}
     for result in results.values():
@@ -140,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "results": results,
         "means": summary(results),
     }
+    if options.again:
+        data = renewed(json.loads((DOCS / "benchmarks.json").read_text(encoding="utf-8")), data)
+        results = data["results"]
     folder = options.out or (Path("out") if options.quick or options.only else DOCS)
     folder.mkdir(parents=True, exist_ok=True)
     write(data, folder)

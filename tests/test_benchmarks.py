@@ -255,6 +255,17 @@ def test_a_framework_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPat
     assert math.isnan(rendering.summary({"mlp_tiny": found})["all"])
 
 
+def test_rows_can_be_measured_anew(tmp_path: Path) -> None:
+    last = json.loads((report.DOCS / "benchmarks.json").read_text(encoding="utf-8"))
+    row = last["results"]["mlp_tiny"] | {"seconds": -1.0}
+    data = report.renewed(last, {"date": "later", "results": {"mlp_tiny": row}})
+    assert list(data["results"]) == list(last["results"])
+    assert data["results"]["mlp_tiny"]["seconds"] == -1.0
+    assert "mlp_tiny" in data["again"]
+    rendering.write(data, tmp_path)
+    assert "Measured again later by `--again`: " in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_shows_the_table_of_the_last_report() -> None:
     data = json.loads((report.DOCS / "benchmarks.json").read_text(encoding="utf-8"))
     readme = (driver.ROOT / "README.md").read_text(encoding="utf-8")
