@@ -15,7 +15,7 @@ from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, drive_one, tree
-from miniDLF.core.noted import NotedPredictions, NotedStep, Run
+from miniDLF.core.noted import NotedPredictions, NotedStep, Run, keep
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -164,11 +164,9 @@ class Executor:
         key = (cuts, backward, shards[0].training)
         known = self._steps.get(key)
         if known is None or not known.fits(batch):
-            self._steps.pop(key, None)
-            if len(self._steps) == KEPT_STEPS:
-                del self._steps[next(iter(self._steps))]
             tail = program.tail(len(batch)) if len(cuts) > 1 else len(program.steps)
-            known = self._steps[key] = NotedStep(batch, shards, cuts, tail, backward)
+            known = NotedStep(batch, shards, cuts, tail, backward)
+            keep(self._steps, key, known, KEPT_STEPS)
         return known
 
     def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:

@@ -14,7 +14,7 @@ from miniDLF.core.meetings import Meeting
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["NotedPredictions", "NotedStep", "Run"]
+__all__ = ["NotedPredictions", "NotedStep", "Run", "keep"]
 
 #: A shard's way through a step, from one meeting with the others to the next.
 Run = Generator[Meeting, Any, None]
@@ -150,16 +150,9 @@ class NotedPredictions:
             return shard.forward(own)
         known = self._known.get(len(own[0]))
         if known is None or not known.fits(own):
-            known = self._keep(_Prediction(shard, own))
+            known = _Prediction(shard, own)
+            keep(self._known, len(own[0]), known, KEPT)
         return known.run()
-
-    def _keep(self, prediction: _Prediction) -> _Prediction:
-        rows = len(prediction.inputs[0])
-        self._known.pop(rows, None)
-        if len(self._known) == KEPT:
-            del self._known[next(iter(self._known))]
-        self._known[rows] = prediction
-        return prediction
 
 
 class _Prediction(Capture):
@@ -182,6 +175,14 @@ class _Prediction(Capture):
             return self._shard.forward(self.inputs)
         with _tracing(self._shard, notes[0]):
             return self._shard.forward(_traced(self.inputs, notes[0]))
+
+
+def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Put `value` among those that are known, `most` of them; the oldest makes room."""
+    known.pop(key, None)
+    if len(known) == most:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 def _replayed(notes: Sequence[Notes]) -> None:
