@@ -25,11 +25,10 @@ __all__ = ["Batch", "Executor", "bounds"]
 
 #: A training step with fewer floating-point operations than this, and `MEETING` times as many again for every time that
 #: its shards have to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the
-#: interpreter's lock, a meeting costs 50 to 100 microseconds, and a thread that is alone can note its calls (see
-#: `core.capture`). Where one thread and two take as long: a perceptron at 130 million, an LSTM, a GRU and a
-#: convolutional network at 230, one with two normalisations (four meetings) at 430.
-SMALL_STEP = 130_000_000
-MEETING = 0.6
+#: interpreter's lock, and a meeting costs 50 to 100 microseconds. Where one thread and two take as long: a perceptron at
+#: 90 million, a convolutional network at 150, an LSTM at 190, a network with two normalisations (four meetings) at 300.
+SMALL_STEP = 100_000_000
+MEETING = 0.5
 #: The same for a prediction, whose shards share nothing: perceptrons at 30 and 40 million, a convolutional network 40.
 SMALL_PREDICTION = 30_000_000
 #: Sizes of batches for which the notes of a step are kept; the oldest make room.
