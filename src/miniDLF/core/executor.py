@@ -25,8 +25,8 @@ __all__ = ["Batch", "Executor", "bounds"]
 
 #: A training step with fewer floating-point operations than this, and `MEETING` times as many again for every time its
 #: shards have to meet, stays on the caller's thread. Two threads that make short calls hinder each other at the
-#: interpreter's lock, and a meeting costs 50 to 100 microseconds. Where one thread and two take as long: a perceptron at
-#: 90 million, a convolutional network at 150, an LSTM at 190, a network with two normalisations (four meetings) at 300.
+#: interpreter's lock, and a meeting costs 50 to 100 microseconds. Where one thread and two take as long: a perceptron
+#: at 90 million, a convolutional network at 150, an LSTM at 190, one with two normalisations (four meetings) at 300.
 SMALL_STEP = 100_000_000
 MEETING = 0.5
 #: The same for a prediction, whose shards share nothing: perceptrons at 30 and 40 million, a convolutional network 40.
