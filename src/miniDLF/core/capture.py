@@ -3,8 +3,8 @@
 A step over small arrays spends more time in Python, between the calls, than in them; and two threads take turns at the
 interpreter, so each waits while the other is there. The arrays of a step lie in the same memory every time, so its
 calls are the same every time: they are noted once, with their arguments, and made again from the list. (CUDA graphs do
-this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers,
-the list and the ordinary way have to give the same bits.
+this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers, the list and the
+ordinary way have to give the same bits.
 
 Only layers and losses that say so (`captures`) are captured: those that do nothing but call NumPy on what they are
 lent, whatever the numbers are.
@@ -247,7 +247,13 @@ class Capture:
         self._runs = 0
         self._notes: list[Notes] | None = None
         self._results: list[Array] = []
+        self._changes = Watched.changes
         self.ready = False
+
+    @property
+    def current(self) -> bool:
+        """Whether every layer and loss is as it was."""
+        return self._changes == Watched.changes
 
     def perform(
         self, work: Callable[[Sequence[Notes] | None], Sequence[Any]], replay: Callable[[Sequence[Notes]], None]

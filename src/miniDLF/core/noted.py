@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.batch import Batch
-from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain
+from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
 from miniDLF.core.meetings import Meeting
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.workspace import Array
@@ -43,14 +43,13 @@ class NotedStep(Capture):
         super().__init__(len(shards))
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
         self._kinds = [(array.dtype, array.shape[1:]) for array in (*batch.inputs, *batch.targets)]
-        self._changes = Watched.changes
 
     def fits(self, batch: Batch) -> bool:
         """Say whether the samples are of the same kind as at first, and every layer and loss is as it was."""
         for array, (dtype, shape) in zip((*batch.inputs, *batch.targets), self._kinds, strict=True):
             if array.dtype != dtype or array.shape[1:] != shape:
                 return False
-        return self._changes == Watched.changes
+        return self.current
 
     def run(self, batch: Batch, drive: Drive) -> None:
         """Take all shards through the step."""
@@ -82,7 +81,7 @@ class _Part:
         shard = self._shard
         shard.gather(batch, self._start, self._stop)
         for call in shard.calls:
-            call.draw_again()  # from the notes and as written, the same random numbers
+            call.draw_again()  # also behind a run from notes in the same step, which has drawn these numbers
         if notes is None:
             yield from shard.run_gathered(self._tail, self._backward)
             return
@@ -105,8 +104,6 @@ class _Part:
         self._gather(batch)
         for call, total in self._totals:
             call.total = total
-        for call in shard.calls:
-            call.draw_again()
         yield from notes.replay()
         values, shard.targets, shard.weights, losses, predictions = self._left
         shard.values[:], shard.losses, shard.predictions = values, list(losses), list(predictions)
@@ -160,11 +157,11 @@ class _Prediction(Capture):
 
     def __init__(self, shard: Shard, inputs: Sequence[Array]) -> None:
         super().__init__(1)
-        self._shard, self.inputs, self._changes = shard, inputs, Watched.changes
+        self._shard, self.inputs = shard, inputs
 
     def fits(self, inputs: Sequence[Array]) -> bool:
         """Say whether these are the very same places, and every layer is as it was."""
-        return self._changes == Watched.changes and all(a is b for a, b in zip(inputs, self.inputs, strict=True))
+        return self.current and all(a is b for a, b in zip(inputs, self.inputs, strict=True))
 
     def run(self) -> Sequence[Array]:
         """Return the outputs for what lies there now."""
