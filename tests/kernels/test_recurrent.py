@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniDLF.kernels.blocked import PADDING, SMALL_PRODUCT, block_width, blocked, blocked_transpose, stack_blocks
+from miniDLF.kernels.blocked import PADDING, SMALL_PRODUCT, block_width, blocked, blocked_transpose, stack
 from miniDLF.kernels.gru import GRURecurrence
 from miniDLF.kernels.lstm import LSTMRecurrence
 from miniDLF.kernels.rnn import SimpleRecurrence
@@ -72,6 +72,27 @@ def test_backward_is_the_derivative_of_the_naive_recurrence(cell, shape, units, 
     recurrence.input_gradient(dz, w, gradients[0])
     for array, gradient in zip(arrays, gradients, strict=True):
         directional_check(lambda: float(np.sum(CELLS[cell](x, w, u, b) * dh)), array, gradient, rng)
+
+
+@pytest.mark.parametrize("cell", sorted(KERNELS))
+@pytest.mark.parametrize("shape", [(2, 5, 3), (13, 7, 9), (25, 4, 40), (33, 3, 2)])
+def test_single_precision_is_double_precision_rounded(cell, shape):
+    units = 48
+    arrays = drawn(cell, shape, units, dtype=np.float32)
+    arrays[1:] = [weight * np.float32(0.2) for weight in arrays[1:]]
+    dh = np.random.default_rng(1).normal(size=(shape[1], shape[0], units))
+    results = []
+    for dtype in (np.float32, np.float64):
+        x, w, u, b = (array.astype(dtype) for array in arrays)
+        recurrence = unrolled(cell, shape, units, dtype=dtype)
+        h = recurrence.forward(x, w, u, b).copy()
+        recurrence.dh[...] = dh
+        dz = recurrence.backward(u)
+        gradients = [np.empty_like(a) for a in (w, u, b)]
+        recurrence.weight_gradients(dz, *gradients)
+        results.append([h, dz.copy(), *gradients, recurrence.input_gradient(dz, w, np.empty_like(x)).copy()])
+    for single, double in zip(*results, strict=True):
+        np.testing.assert_allclose(single, double, rtol=1e-4, atol=2e-5 * np.abs(double).max())
 
 
 @pytest.mark.parametrize("cell", sorted(KERNELS))
@@ -156,7 +177,8 @@ def test_blocked_products_are_the_products(gates, rows, blocks, width, inner):
     x = rng.normal(size=(rows, inner + 3))
     order = list(range(gates))[::-1]
     scales = [0.5 + gate for gate in range(gates)]
-    stacked = stack_blocks(parts, order, scales, np.empty((gates, blocks, inner + 3, width)))
+    stacked = np.empty((gates, blocks, inner + 3, width))
+    stack(parts, order, scales, stacked)
     out = np.empty((gates, rows, units))
     np.matmul(x, stacked, out=blocked(out, width))
     whole = x @ np.concatenate(parts)

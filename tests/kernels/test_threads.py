@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from miniDLF.kernels import threads
+from miniDLF.kernels.blas import blas_libraries, thread_functions
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 
 
@@ -37,7 +38,7 @@ def test_the_kept_setting_is_found_in_numpy_2() -> None:
 
 
 def test_blas_is_held_to_one_thread_and_given_back() -> None:
-    libraries = threads._blas_libraries()
+    libraries = blas_libraries()
     before = [library.get_num_threads() for library in libraries]
     for library in libraries:
         library.set_num_threads(2)
@@ -55,7 +56,7 @@ def test_other_libraries_are_asked_through_threadpoolctl(symbols: Any) -> None:
     library = SimpleNamespace(internal_api="openblas", get_num_threads=lambda: 4, set_num_threads=lambda count: count)
     if symbols is not None:
         library._get_symbol = symbols.get
-    get, set_to = threads._thread_functions(library)
+    get, set_to = thread_functions(library)
     assert (get(), set_to(3)) == (4, 3)
     library._get_symbol, library.internal_api = {"openblas_get_num_threads": len}.get, "mkl"
-    assert threads._thread_functions(library)[0] is library.get_num_threads
+    assert thread_functions(library)[0] is library.get_num_threads

@@ -12,14 +12,17 @@ LSTM of 512 units takes 7 to 10 % less with blocks of a gate's 256 columns than 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from miniDLF.kernels.threads import multiplies_in_place
-from miniDLF.kernels.workspace import Array
+from miniDLF.kernels.blas import multiplies_in_place
+from miniDLF.kernels.repeated import Multiply, RepeatedProducts
+from miniDLF.kernels.workspace import Array, Lend
 
-__all__ = ["block_width", "blocked", "blocked_transpose", "stack_blocks"]
+__all__ = ["BlockedProducts", "block_width", "blocked", "blocked_transpose", "stack"]
 
 #: The largest m * n * k that OpenBLAS multiplies without packing.
 SMALL_PRODUCT = 1_000_000
@@ -29,6 +32,51 @@ WIDTHS = (64, 32, *range(63, 23, -1))
 PANEL = 256
 #: Rows that lie a power of two apart share few cache sets; so many elements between them spread them out.
 PADDING = 16
+
+
+class BlockedProducts(RepeatedProducts):
+    """Products with the weights as blocks (G, H / width, K, width); see `RepeatedProducts`.
+
+    Parameters
+    ----------
+    name
+        The weights lie in memory lent under this name.
+    gates, rows, inner, units
+        G gates; the sizes of the product of each: (rows, inner) @ (inner, units).
+    lend
+        Lends memory that others may use between two sequences.
+    """
+
+    def __init__(self, name: str, gates: int, rows: int, inner: int, units: int, lend: Lend) -> None:
+        self.result, self.lend = (gates, rows, units), lend
+        self.width = block_width(rows, inner, units)
+        self.blocks = lend(name, (gates, units // self.width, inner, self.width))
+
+    def load(self, weights: Sequence[Array], order: Sequence[int], scales: Sequence[float]) -> None:
+        stack(weights, order, scales, self.blocks)
+
+    def load_transposed(self, weight: Array) -> None:
+        padded = self.lend("padded", (len(weight), weight.shape[1] + PADDING))
+        blocked_transpose(weight, padded, self.blocks)
+
+    def lend_result(self) -> Array:
+        return self.lend(f"result of {self.result[0]}", self.result)
+
+    def put(self, a: Array, out: Array) -> Multiply:
+        return functools.partial(np.matmul, a, self.blocks, blocked(out, self.width))
+
+    def add(self, a: Array, out: Array) -> Multiply:
+        parts = self.lend_result()
+        product = a[:, np.newaxis], self.blocks, blocked(parts, self.width)
+        total: Any = parts[0] if len(parts) == 1 else self.lend("sum", parts.shape[1:])
+
+        def multiply() -> None:
+            np.matmul(*product)  # (G, 1, N, H) @ (G, H / width, H, width)
+            if len(parts) > 1:
+                np.add.reduce(parts, 0, None, total)
+            np.add(out, total, out)
+
+        return multiply
 
 
 def block_width(rows: int, inner: int, units: int) -> int:
@@ -45,21 +93,19 @@ def blocked(gates: Array, width: int) -> Array:
     return gates.reshape(count, rows, units // width, width).transpose(0, 2, 1, 3)
 
 
-def stack_blocks(weights: Sequence[Array], order: Sequence[int], scales: Sequence[float], out: Array) -> Array:
-    """Put weights (k, G * H) under each other, cut into blocks: `out` (G, H / width, K, width), K the sum of the k.
+def stack(weights: Sequence[Array], order: Sequence[int], scales: Sequence[float], out: Array) -> None:
+    """Put weights (k, all gates * H) under each other, cut into blocks: `out` (G, H / width, K, width).
 
-    One product of ``[h, x, 1]`` with the stack of recurrent weight, input weight and bias does the work of two products
-    and two sums. Block g of `out` is gate ``order[g]`` times ``scales[g]``.
+    K is the sum of the k. Block g of `out` is gate ``order[g]`` times ``scales[g]``.
     """
     _, blocks, _, width = out.shape
     start = 0
     for weight in weights:
         stop = start + len(weight)
-        cut = weight.reshape(len(weight), len(order), blocks, width).transpose(1, 2, 0, 3)  # (G, H / width, k, width)
+        cut = weight.reshape(len(weight), -1, blocks, width).transpose(1, 2, 0, 3)  # (all, H / width, k, width)
         for slot, (gate, scale) in enumerate(zip(order, scales, strict=True)):
             np.multiply(cut[gate], scale, out=out[slot, :, start:stop])
         start = stop
-    return out
 
 
 def blocked_transpose(recurrent: Array, padded: Array, out: Array) -> Array:

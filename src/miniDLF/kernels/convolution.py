@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from miniDLF.kernels.batch_last import FEWEST_IMAGES, BatchLast, batch_last_weights, row_blocks
+from miniDLF.kernels.blas import multiplies_in_place
 from miniDLF.kernels.direct import DirectBackward, batch_last_moves, sum_batch_last
 from miniDLF.kernels.enlarged import Enlarged
 from miniDLF.kernels.few_filters import FewFilters
 from miniDLF.kernels.im2col import Im2col, im2col_backward, im2col_weights
 from miniDLF.kernels.methods import Lend, Matrices, Method
 from miniDLF.kernels.pooling import spread_windows, sum_windows
-from miniDLF.kernels.threads import multiplies_in_place
 from miniDLF.kernels.windows import Scratch, Window, as_one, carry_out, is_batch_last
 from miniDLF.kernels.winograd import TILE, winograd, winograd_backward
 from miniDLF.kernels.workspace import Array, Once, Shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, Protocol
 
 from miniDLF.kernels.batch_last import batch_last_weights
+from miniDLF.kernels.blas import multiplies_in_place
 from miniDLF.kernels.few_filters import few_filters_weights
 from miniDLF.kernels.im2col import im2col_weights
-from miniDLF.kernels.threads import multiplies_in_place
 from miniDLF.kernels.winograd import winograd_weights, winograd_weights_mirrored
 from miniDLF.kernels.workspace import Array, Shape
 

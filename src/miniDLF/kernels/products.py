@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from miniDLF.kernels.threads import multiplies_in_place
+from miniDLF.kernels.blas import multiplies_in_place
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["PIECE", "gradient_product", "largest_piece", "multiply", "parts_of_product", "product"]

@@ -1,8 +1,8 @@
 """What the recurrences have in common: memory cut into views of single steps, and the products outside the loop.
 
 Only the product with the previous state and the gates are sequential. Everything else is done for all steps at once:
-the bias and the input's product ride along in one matrix (see `stack_blocks`), the derivatives of the gates are a few
-passes over whole arrays before the loop backward, and the gradients of all weights are one large product after it.
+the bias and the input's product ride along in one matrix (see `RepeatedProducts`), the derivatives of the gates are a
+few passes over whole arrays before the loop backward, and the gradients of all weights are one large product after it.
 
 Arrays are time-major, ``(T, N, ...)``, with gates outside the rows: a gate of one step is contiguous. A pass over four
 gates of (13, 256) takes 0.9 us that way, and 3 us where the gates lie side by side in a row.
@@ -15,11 +15,15 @@ threads (12 + 13 rows, 60 steps) that took the step from 10.2 ms to 9.8 ms.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.blocked import PADDING, block_width, blocked, blocked_transpose, stack_blocks
+from miniDLF.kernels.blas import packing_kernels
+from miniDLF.kernels.blocked import BlockedProducts
+from miniDLF.kernels.packed import PackedProducts, packing_pays
+from miniDLF.kernels.repeated import RepeatedProducts
 from miniDLF.kernels.workspace import Array, Lend, Shape
 
 __all__ = ["Recurrence", "flat", "put_inputs"]
@@ -42,39 +46,39 @@ class Recurrence(ABC):
 
     #: Number G of gates.
     gates: ClassVar[int]
-    #: The gate that each block of the stacked weights holds, and the factor folded into it.
-    order: ClassVar[tuple[int, ...]]
-    scales: ClassVar[tuple[float, ...]]
+    #: The gates that each product of a step serves, in the order of its results, and the factors folded into them.
+    order: ClassVar[tuple[tuple[int, ...], ...]]
+    scales: ClassVar[tuple[tuple[float, ...], ...]]
 
     def __init__(self, shape: Shape, units: int, keep: bool, empty: Lend, scratch: Lend) -> None:
         rows, steps, features = shape
         inner = units + features + 1
         self.shape, self.units, self.keep = shape, units, keep
         self.empty, self.scratch = empty, scratch
-        self.width = block_width(rows, inner, units)
-        self.back_width = block_width(rows, units, units)
         self.joined = empty("joined", (steps + 1, rows, inner))  # [h of the step before, x, 1]
         self.h = self.joined[1:, :, :units]  # (T, N, H)
-        self._forward_views = self.forward_views()
+        self._forward_products = self._repeated("weights", inner)
+        self._forward_views = self.forward_views(*self._forward_products)
+        self._backward_products: list[RepeatedProducts] = []
         self._backward_views: Any = None
         self._dh: Array | None = None
 
     # What a cell gives ----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def forward_views(self) -> Any:
-        """Make the views of each step that the loop forward works on."""
+    def forward_views(self, *products: RepeatedProducts) -> Any:
+        """Make the views of each step that the loop forward works on; bind the `products`, one for each `order`."""
 
     @abstractmethod
-    def backward_views(self) -> Any:
-        """Make the views of each step that the loop backward works on."""
+    def backward_views(self, *products: RepeatedProducts) -> Any:
+        """Make the views of each step that the loop backward works on; bind the `products` with the transposes."""
 
     @abstractmethod
-    def run(self, weights: Array, views: Any) -> None:
-        """Go through time with the stacked, blocked `weights`; leave the states in ``self.h``."""
+    def run(self, views: Any) -> None:
+        """Go through time; leave the states in ``self.h``."""
 
     @abstractmethod
-    def run_back(self, transposed: Array, views: Any) -> Array:
+    def run_back(self, views: Any) -> Array:
         """Go back through time, given ``self.dh``; return the gradients (G, T, N, H) of what enters the gates."""
 
     def products(self, dz: Array, out: Array) -> None:
@@ -87,14 +91,10 @@ class Recurrence(ABC):
         """Return the states h (T, N, H) for the inputs `x` (N, T, D)."""
         self.load(x)
         self.joined[0, :, : self.units] = 0
-        blocks = (self.gates, self.units // self.width, self.joined.shape[2], self.width)
-        weights = stack_blocks(
-            (recurrent_weight, input_weight, bias[np.newaxis]),
-            self.order,
-            self.scales,
-            self.scratch("blocks", blocks),
-        )
-        self.run(weights, self._forward_views)
+        weights = recurrent_weight, input_weight, bias[np.newaxis]
+        for products, order, scales in zip(self._forward_products, self.order, self.scales, strict=True):
+            products.load(weights, order, scales)
+        self.run(self._forward_views)
         return self.h
 
     def load(self, x: Array) -> None:
@@ -111,12 +111,13 @@ class Recurrence(ABC):
 
     def backward(self, recurrent_weight: Array) -> Array:
         """Return the gradients (G, T, N, H) of what enters the gates, given ``self.dh``."""
-        if self._backward_views is None:
-            self._backward_views = self.backward_views()
-        units, width = self.units, self.back_width
-        padded = self.scratch("padded", (units, self.gates * units + PADDING))
-        out = self.scratch("transposed", (self.gates, units // width, units, width))
-        return self.run_back(blocked_transpose(recurrent_weight, padded, out), self._backward_views)
+        if not self._backward_products:
+            self._backward_products = self._repeated("transposes", self.units)
+            self._backward_views = self.backward_views(*self._backward_products)
+        for products, gates in zip(self._backward_products, self.order, strict=True):
+            columns = slice(min(gates) * self.units, (max(gates) + 1) * self.units)
+            products.load_transposed(recurrent_weight[:, columns])
+        return self.run_back(self._backward_views)
 
     def weight_gradients(self, dz: Array, input_weight: Array, recurrent_weight: Array, bias: Array) -> None:
         """Fill the three arrays with the gradients of the weights of these names."""
@@ -137,14 +138,23 @@ class Recurrence(ABC):
         np.add.reduce(parts.transpose(0, 2, 1, 3), axis=0, out=out)
         return out
 
-    def lend_gates(self, name: str, count: int, width: int) -> tuple[Array, Array]:
-        """Lend memory for `count` gates of one step, (count, N, H), and a view of it as blocks of `width` columns."""
-        gates = self.scratch(name, (count, self.shape[0], self.units))
-        return gates, blocked(gates, width)
+    def lend_steps(self, name: str, count: int, steps: int) -> tuple[Array, Sequence[Array]]:
+        """Lend `count` arrays (N, H) for each of `steps` steps: all of them, (count, T, N, H), and those of each step.
 
-    def lend_steps(self, name: str, shape: Shape, steps: int) -> Any:
-        """Lend an array of `shape` for each of `steps` steps; the same one for all, if nothing is kept."""
-        return self.empty(name, (steps, *shape)) if self.keep else [self.empty(name, shape)] * steps
+        If nothing is kept, they are the same ones in all steps.
+        """
+        array = self.empty(name, (count, steps if self.keep else 1, self.shape[0], self.units))
+        return array, [array[:, step if self.keep else 0] for step in range(steps)]
+
+    def _repeated(self, name: str, inner: int) -> list[RepeatedProducts]:
+        """Return the products of a step with matrices (inner, H), for each of the groups of gates in `order`."""
+        rows = self.shape[0]
+        kernels = packing_kernels() if packing_pays(rows, self.h.dtype) else None
+        products: list[RepeatedProducts] = []
+        for gates in self.order:
+            sizes = f"{name} {gates}", len(gates), rows, inner, self.units, self.scratch
+            products.append(BlockedProducts(*sizes) if kernels is None else PackedProducts(*sizes, kernels))
+        return products
 
 
 def put_inputs(x: Array, joined: Array) -> None:

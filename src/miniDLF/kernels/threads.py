@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from miniDLF.errors import ArgumentError
+from miniDLF.kernels.blas import blas_libraries, thread_functions
 
 __all__ = [
     "POOL",
     "ThreadPool",
     "get_threads",
-    "multiplies_in_place",
     "quiet_arithmetic",
     "set_threads",
     "single_threaded_blas",
@@ -39,8 +39,6 @@ Task = Callable[[], None]
 #: between, but taken again before the waiting one is awake. Shorter, in pairs in one process: a GRU's step takes 7 %
 #: less, an autoencoder's 6 %, LSTM, MLP and a convolutional network for 3x32x32 2 %.
 SWITCH_INTERVAL = 1e-4
-#: How OpenBLAS calls its kernels with a path for small matrices.
-AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
 
 
 def _default_threads() -> int:
@@ -188,42 +186,6 @@ def quiet_arithmetic() -> Any:
     return _Quiet(*known) if known else np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-@functools.cache
-def _blas_libraries() -> list[Any]:
-    """Return threadpoolctl's controllers of the BLAS libraries that this process has loaded."""
-    from threadpoolctl import ThreadpoolController  # 10 ms that `import miniDLF` need not spend
-
-    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-@functools.cache
-def multiplies_in_place() -> bool:
-    """Say whether BLAS multiplies small matrices where they lie, without packing them into an order of its own first.
-
-    OpenBLAS does so with AVX-512. Its kernels for other processors pack always, as is assumed of other libraries.
-    """
-    return any(
-        library.internal_api == "openblas" and str(library.architecture).lower() in AVX512_KERNELS
-        for library in _blas_libraries()
-    )
-
-
-def _thread_functions(library: Any) -> tuple[Callable[[], int], Callable[[int], Any]]:
-    """Return what reads and what sets a library's number of threads.
-
-    Those of OpenBLAS itself where they can be had: 0.3 us a call, those of threadpoolctl, which look for them every
-    time, 1.0 and 1.6.
-    """
-    symbol = getattr(library, "_get_symbol", None)
-    if symbol is not None and library.internal_api == "openblas":
-        functions = symbol("openblas_get_num_threads"), symbol("openblas_set_num_threads")
-        if None not in functions:
-            return functions
-    # Since threadpoolctl 3.8 a thread's call does nothing while another one that has set a limit lives.
-    # Here the first to enter and the last to leave decide, on whatever threads they are.
-    return library.get_num_threads, getattr(library, "_real_set_num_threads", library.set_num_threads)
-
-
 class _BlasLimit:
     """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last.
 
@@ -249,7 +211,7 @@ class _BlasLimit:
             if len(self._inside) > 1:
                 return
             if self._getters is None:
-                functions = list(map(_thread_functions, _blas_libraries()))
+                functions = list(map(thread_functions, blas_libraries()))
                 self._getters, self._setters = [get for get, _ in functions], [set_to for _, set_to in functions]
                 self._ones = [1] * len(self._getters)
             self._before = [get() for get in self._getters]

@@ -1,0 +1,56 @@
+"""Products with the same matrix in every time step, brought once into the form that BLAS multiplies fastest.
+
+A recurrent layer multiplies a dozen rows with the same weights in each step. Where OpenBLAS multiplies small matrices
+in place, blocks of columns are fastest (`miniDLF.kernels.blocked`); where it packs the weights before every product,
+packing them once for all steps is (`miniDLF.kernels.packed`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from miniDLF.kernels.workspace import Array
+
+__all__ = ["SPARE", "Multiply", "RepeatedProducts"]
+
+#: How many rows behind the given ones may be touched.
+SPARE = 3
+#: A product with both factors and the result in their places.
+Multiply = Callable[[], object]
+
+
+class RepeatedProducts(ABC):
+    """Products of N rows with the matrices of G gates.
+
+    The products of each step are bound to their places once, when the memory of a sequence is lent, and called once a
+    step; the weights are loaded before the first step. `put` is for weights that were loaded as they are, `add` for
+    transposes; with one gate there is no difference.
+
+    BLAS multiplies four rows as fast as one. So up to `SPARE` rows may be read behind the left factors of `put`, and
+    written behind the results of `add`: memory has to go on there, and what it holds must not be needed any more.
+    """
+
+    @abstractmethod
+    def load(self, weights: Sequence[Array], order: Sequence[int], scales: Sequence[float]) -> None:
+        """Take as W (G, K, H) the `weights` (k, all gates * H) under each other, K the sum of the k.
+
+        One product of ``[h, x, 1]`` with the recurrent weight, the input weight and the bias does the work of two
+        products and two sums. ``W[g]`` is gate ``order[g]`` of the weights times ``scales[g]``.
+        """
+
+    @abstractmethod
+    def load_transposed(self, weight: Array) -> None:
+        """Take as W (G, H, H) the transposes of the gates of `weight` (H, G * H)."""
+
+    @abstractmethod
+    def lend_result(self) -> Array:
+        """Lend memory (G, N, H) for the results of `put`, which belongs to others as well between two steps."""
+
+    @abstractmethod
+    def put(self, a: Array, out: Array) -> Multiply:
+        """Bind ``out[g] = a @ W[g]`` for all gates: (N, K) @ (K, H) -> (N, H), with `out` as it was lent."""
+
+    @abstractmethod
+    def add(self, a: Array, out: Array) -> Multiply:
+        """Bind ``out += sum over g of a[g] @ W[g]``: (G, N, H) @ (G, H, H) -> (N, H)."""
