@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.driver import ROOT, Crew, Worker, WorkerError, environment, rounds
+from benchmarks.driver import FAR_BEHIND_IN_EPOCHS, ROOT, Crew, Worker, WorkerError, beaten, environment, rounds
 from benchmarks.workloads.base import Workload
 
 __all__ = ["FULL", "QUICK", "Effort", "compile_checkout", "measure", "measure_epoch"]
@@ -130,7 +130,7 @@ def compile_checkout() -> None:
 def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns: int) -> dict[str, Any]:
     """Time whole programs, from the start of the process to the printed line, in turn.
 
-    Of the others only the fastest counts: one whose first time is over twice the best one's takes no more turns.
+    Of the others only the fastest counts: one that is far behind takes no more turns.
     """
     from benchmarks.workloads.mnist_epoch import find, stand_in
 
@@ -163,8 +163,8 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
                     result["errors"][name] = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
                 else:
                     times[name].append(time.perf_counter() - began)
-            firsts = {name: values[0] for name, values in times.items() if values and name != peers.OURS}
-            out = {name for name, first in firsts.items() if first > 2 * min(firsts.values())}
+            theirs = {name: values for name, values in times.items() if name != peers.OURS}
+            out |= beaten(theirs, *FAR_BEHIND_IN_EPOCHS)
         for name, values in times.items():
             if values and name not in result["errors"]:
                 result["peers"][name] = {"variant": "", **_described(values)}
