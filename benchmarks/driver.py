@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import peers
 
-__all__ = ["FAR_BEHIND_IN_EPOCHS", "ROOT", "Crew", "Worker", "WorkerError", "beaten", "environment", "rounds"]
+__all__ = ["FEWEST_EPOCHS", "ROOT", "Crew", "Worker", "WorkerError", "beaten", "environment", "rounds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FORKS = sys.platform == "linux"
 #: How long a worker may take to import, to compile and to answer, in seconds.
 PATIENCE = 240.0
-#: After how many turns a framework takes no more of them if all of its own took so many times as long as the median
-#: of the best one's; turns of a fraction of a second scatter more than whole programs.
-FAR_BEHIND = (3, 2.0)
-FAR_BEHIND_IN_EPOCHS = (1, 1.5)
+#: A framework that was slower than the best by this factor in so many turns takes no more of them. Turns of a fraction
+#: of a second scatter more than whole programs, but a shared machine may slow down by 1.8 for both.
+FAR_BEHIND = 2.0
+FEWEST_TURNS, FEWEST_EPOCHS = 3, 1
 #: Variables of the caller's that must not reach the workers: they pin OpenBLAS to the kernels or the cache size of
 #: another processor. On the machine of the report they halve NumPy's speed and leave the peers', which bring BLAS
 #: libraries of their own, as they are.
@@ -193,11 +193,11 @@ class Crew:
             worker.close()
 
 
-def beaten(times: Mapping[str, Sequence[float]], turns: int, factor: float) -> set[str]:
-    """Return those who after at least so many turns cannot be the fastest any more; see `FAR_BEHIND`."""
+def beaten(times: Mapping[str, Sequence[float]], turns: int) -> set[str]:
+    """Return those who after at least so many turns cannot be the fastest any more."""
     known = {name: taken for name, taken in times.items() if len(taken) >= turns}
     best = min(map(median, known.values()), default=0.0)
-    return {name for name, taken in known.items() if min(taken) > factor * best}
+    return {name for name, taken in known.items() if min(taken) > FAR_BEHIND * best}
 
 
 def rounds(
@@ -228,5 +228,5 @@ def rounds(
             except WorkerError as error:
                 errors[at] = str(error)
         theirs = {worker.peer: t for worker, t in zip(workers, times, strict=True) if worker.peer in contenders}
-        out |= beaten(theirs, *FAR_BEHIND)
+        out |= beaten(theirs, FEWEST_TURNS)
     return times, errors

@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.driver import FAR_BEHIND_IN_EPOCHS, ROOT, Crew, Worker, WorkerError, beaten, environment, rounds
+from benchmarks.driver import FEWEST_EPOCHS, ROOT, Crew, Worker, WorkerError, beaten, environment, rounds
 from benchmarks.workloads.base import Workload
 
 __all__ = ["FULL", "QUICK", "Effort", "compile_checkout", "measure", "measure_epoch"]
@@ -164,7 +164,7 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
                 else:
                     times[name].append(time.perf_counter() - began)
             theirs = {name: values for name, values in times.items() if name != peers.OURS}
-            out |= beaten(theirs, *FAR_BEHIND_IN_EPOCHS)
+            out |= beaten(theirs, FEWEST_EPOCHS)
         for name, values in times.items():
             if values and name not in result["errors"]:
                 result["peers"][name] = {"variant": "", **_described(values)}
