@@ -58,12 +58,11 @@ def test_puts_the_products_of_all_gates_and_nothing_else(kernels, size, seed):
     products = PackedProducts("weights", gates, rows, inner, units, Workspace().empty, kernels)
     split = rng.integers(0, inner + 1)
     products.load([part for part in (drawn[:split], drawn[split:]) if len(part)], order, scales)
-    out = products.lend_result()
-    multiply = products.put(a[:rows], out)
+    multiply = products.put(a[:rows])
     for _ in range(2):  # the second one finds the first one's numbers in its place
         multiply()
     weights = drawn.astype(float).reshape(inner, -1, units)[:, order].transpose(1, 0, 2) * scales[:, None, None]
-    close(out, a[:rows].astype(float) @ weights, inner)
+    close(products.result, a[:rows].astype(float) @ weights, inner)
 
 
 @given(sizes, st.integers(0, 1000))
@@ -100,9 +99,9 @@ def test_both_kinds_of_products_are_the_same(kernels, rows, inner, units):
         forward, back = (kind(str(k), 4, rows, k, units, lend, *more) for k in (inner, units))
         forward.load([weight], (0, 1, 3, 2), (0.5, 0.5, 0.5, 1))
         back.load_transposed(square)
-        out, dh = forward.lend_result(), np.zeros((rows + SPARE, units), np.float32)[:rows]
-        forward.put(a[:rows], out)()
-        out = out.copy()
+        dh = np.zeros((rows + SPARE, units), np.float32)[:rows]
+        forward.put(a[:rows])()
+        out = forward.result.copy()
         back.add(dz, dh)()
         results.append((out, dh))
     close(results[1][0], results[0][0], inner)
@@ -111,9 +110,9 @@ def test_both_kinds_of_products_are_the_same(kernels, rows, inner, units):
 
 def test_memory_that_ends_too_early_is_not_used(kernels):
     products = PackedProducts("weights", 1, 5, 6, 4, Workspace().empty, kernels)
-    products.put(np.zeros((8, 6), np.float32)[:5], products.lend_result())
+    products.put(np.zeros((8, 6), np.float32)[:5])
     with pytest.raises(ValueError, match="memory ends before 8 rows"):
-        products.put(np.zeros((5, 6), np.float32), products.lend_result())
+        products.put(np.zeros((5, 6), np.float32))
 
 
 class Symbols:

@@ -33,15 +33,14 @@ class GRURecurrence(Recurrence):
         self.reset = self.empty("reset", self.joined.shape)[:steps]  # [r * h of the step before, x, 1]
         self.states, by_step = self.lend_steps("states", 5, steps)
         of_joined, of_reset = products
-        z_r, n_in = of_joined.lend_result(), of_reset.lend_result()
         views = [
             (
-                (of_joined.put(joined, z_r), joined[:, :units], of_reset.put(reset, n_in), reset[:, :units], h),
+                (of_joined.put(joined), joined[:, :units], of_reset.put(reset), reset[:, :units], h),
                 (s[:2], s[1], s[2], s[3], s[0], s[4]),
             )
             for joined, reset, s, h in zip(self.joined, self.reset, by_step, self.h, strict=False)
         ]
-        return z_r, n_in[0], np.array(0.5, self.h.dtype), views
+        return of_joined.result, of_reset.result[0], np.array(0.5, self.h.dtype), views
 
     def load(self, x: Array) -> None:
         super().load(x)
@@ -64,14 +63,13 @@ class GRURecurrence(Recurrence):
     def backward_views(self, *products: RepeatedProducts) -> Any:
         past = self.scratch("past the products", (self.shape[0], self.units))
         of_zr, of_n = products
-        d_reset = of_n.lend_result()
         by_step = self.states.transpose(1, 0, 2, 3)
         add = [of_zr.add(later[:2:-1], dh) for later, dh in zip(by_step[1:], self.dh, strict=False)]
         views = [
-            (add_products, of_n.put(s[2], d_reset), s[::2], s[1::2], s[1], s[0], dh)
+            (add_products, of_n.put(s[2]), s[::2], s[1::2], s[1], s[0], dh)
             for add_products, s, dh in zip([*add, None], by_step, self.dh, strict=True)
         ]
-        return d_reset, past, views[::-1]
+        return of_n.result, past, views[::-1]
 
     def slopes(self) -> Array:
         """Put in place of the states z, r, and the local derivatives of h by z_n, of r * h by z_r, of h by z_z."""

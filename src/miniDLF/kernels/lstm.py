@@ -32,12 +32,11 @@ class LSTMRecurrence(Recurrence):
         steps = self.shape[1]
         self.states, by_step = self.lend_steps("states", 6, steps + 1)
         self.parts, parts = self.lend_steps("parts", 2, steps)  # i * g, f * c
-        z = products[0].lend_result()
         views = [
-            (products[0].put(joined, z), s[:4], s[:3], s[1:3], s[3:5], p, p[0], p[1], later[4], s[5], s[0], h)
+            (products[0].put(joined), s[:4], s[:3], s[1:3], s[3:5], p, p[0], p[1], later[4], s[5], s[0], h)
             for joined, s, p, later, h in zip(self.joined, by_step, parts, by_step[1:], self.h, strict=False)
         ]
-        return z, np.array(0.5, self.h.dtype), views
+        return products[0].result, np.array(0.5, self.h.dtype), views
 
     def run(self, views: Any) -> None:
         z, half, steps = views

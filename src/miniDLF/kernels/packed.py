@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,16 @@ class PackedProducts(RepeatedProducts):
     def load_transposed(self, weight: Array) -> None:
         _pack(self.weights, weight, self.kernels.pack_right_transposed, *weight.shape[::-1])
 
-    def lend_result(self) -> Array:
-        filled = self.lend(f"result of {self.gates}", (self.filled, self.gates, self.units))
-        return filled[: self.rows].transpose(1, 0, 2)
+    @cached_property
+    def result(self) -> Array:
+        return self._filled_result[: self.rows].transpose(1, 0, 2)
 
-    def put(self, a: Array, out: Array) -> Multiply:
-        beside = out.transpose(1, 0, 2).reshape(self.rows, -1)  # (N, G * H)
+    @cached_property
+    def _filled_result(self) -> Array:
+        return self.lend(f"result of {self.gates}", (self.filled, self.gates, self.units))
+
+    def put(self, a: Array) -> Multiply:
+        beside = self._filled_result.reshape(self.filled, -1)  # (N or more, G * H)
         calls = self._multiply(a, beside)
 
         def multiply() -> None:
@@ -86,9 +91,10 @@ class PackedProducts(RepeatedProducts):
         return multiply
 
     def add(self, a: Array, out: Array) -> Multiply:
-        beside = self.lend("beside each other", (self.filled, self.gates, self.inner))[: self.rows]
-        calls = self._multiply(beside.reshape(self.rows, -1), out)
-        gates = beside.transpose(1, 0, 2)
+        beside = self.lend("beside each other", (self.filled, self.gates, self.inner))
+        np.asarray(beside)[self.rows :] = 0  # whatever lies there may be slow to multiply
+        calls = self._multiply(beside.reshape(self.filled, -1), out)
+        gates = beside[: self.rows].transpose(1, 0, 2)
 
         def multiply() -> None:
             np.copyto(gates, a)
@@ -97,7 +103,7 @@ class PackedProducts(RepeatedProducts):
         return multiply
 
     def _multiply(self, a: Array, out: Array) -> list[Call]:
-        """Return the calls that add the product with `a` (N, all rows of W) to `out` (N, all columns of W)."""
+        """Return the calls that add the product of `a` (N, all rows of W) and W to `out` (N, all columns of W)."""
         _check_room(a, self.filled)
         _check_room(out, self.filled)
         rows, columns, inner = map(ctypes.c_int64, (self.filled, out.shape[1], a.shape[1]))

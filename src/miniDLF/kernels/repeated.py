@@ -43,13 +43,14 @@ class RepeatedProducts(ABC):
     def load_transposed(self, weight: Array) -> None:
         """Take as W (G, H, H) the transposes of the gates of `weight` (H, G * H)."""
 
+    @property
     @abstractmethod
-    def lend_result(self) -> Array:
-        """Lend memory (G, N, H) for the results of `put`, which belongs to others as well between two steps."""
+    def result(self) -> Array:
+        """Where `put` leaves its results (G, N, H); between two steps others may use that memory as well."""
 
     @abstractmethod
-    def put(self, a: Array, out: Array) -> Multiply:
-        """Bind ``out[g] = a @ W[g]`` for all gates: (N, K) @ (K, H) -> (N, H), with `out` as it was lent."""
+    def put(self, a: Array) -> Multiply:
+        """Bind ``result[g] = a @ W[g]`` for all gates: (N, K) @ (K, H) -> (N, H)."""
 
     @abstractmethod
     def add(self, a: Array, out: Array) -> Multiply:

@@ -21,8 +21,8 @@ class SimpleRecurrence(Recurrence):
     scales: ClassVar = ((1.0,),)
 
     def forward_views(self, *products: RepeatedProducts) -> Any:
-        z = products[0].lend_result()
-        return [(products[0].put(joined, z), z[0], h) for joined, h in zip(self.joined[:-1], self.h, strict=True)]
+        z = products[0].result[0]
+        return [(products[0].put(joined), z, h) for joined, h in zip(self.joined[:-1], self.h, strict=True)]
 
     def run(self, views: Any) -> None:
         for multiply, z, h in views:
