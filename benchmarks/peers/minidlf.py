@@ -10,14 +10,14 @@ import numpy as np
 from benchmarks import networks as n
 from benchmarks.peers.base import Program
 from benchmarks.workloads.base import Data, Workload
-from miniDLF.core.capture import PROOFS, WARM
+from miniDLF.core.capture import FIRST_RUNS
 
 TITLE = "miniDLF"
 PACKAGES = ("miniDLF", "numpy")
 MODULES = ("miniDLF", "miniDLF.layers", "miniDLF.models")
 ENVIRONMENT: dict[str, str] = {}
 COMPILES = False
-FIRST_STEPS = WARM + 1 + PROOFS
+FIRST_STEPS = FIRST_RUNS
 
 
 def start(threads: int) -> None:

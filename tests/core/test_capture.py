@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from miniDLF import layers, losses
-from miniDLF.core.capture import MOST, PROOFS, WARM, Capture, Notes
+from miniDLF.core.capture import FIRST_RUNS, MOST, Capture, Notes
 from miniDLF.core.layer import Layer
 from miniDLF.errors import DivergedError
 from miniDLF.layers import (
@@ -29,11 +30,12 @@ from miniDLF.layers import (
     UpSampling2D,
 )
 from miniDLF.models import Input, Model, Sequential
+from miniDLF.optimizers import Adam
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype(np.float32)
 Y = RNG.integers(0, 3, 200)
-STEPS = WARM + 1 + PROOFS
+STEPS = FIRST_RUNS
 
 ACTIVATIONS = ("relu", "leaky_relu", "clipped_relu", "elu", "selu", "sigmoid", "tanh", "softmax", "softplus", "swish")
 CAPTURED_LAYERS = sorted(name for name in layers.__all__ if vars(getattr(layers, name)).get("captures"))
@@ -48,13 +50,14 @@ def trained(
     y: Any = Y,
     epochs: int = 3,
     shards: int | None = None,
+    options_of_optimizer: Any = None,
     **options: Any,
 ) -> Any:
     """Return a model after some epochs of batches of 32 (the last one of 8), with or without captured steps."""
     model = parts
     if isinstance(parts, list):
         model = Sequential(parts, seed=1, shards=shards)
-    model.compile(loss, "adam")
+    model.compile(loss, Adam(**options_of_optimizer or {}))
     if isinstance(model, Sequential):
         model.build((6,))
     executor = model.engine().executor
@@ -109,9 +112,81 @@ def test_every_layer_that_says_so_can_be_captured(name: str) -> None:
         first = [Reshape((4, 2, 2))] if images else [Reshape((4, 4))] if sequences else []
         return Sequential(head(*first, layer, Flatten()), seed=1)
 
-    captured = trained(network(), captures=True)
-    assert same(trained(network(), captures=False), captured)
+    ordinary, captured = trained(network(), captures=False), trained(network(), captures=True)
+    assert same(ordinary, captured)
     assert captures_of(captured)[0].ready
+    expected, predictions = predicted(ordinary, X, captures=False), predicted(captured, X, captures=True)
+    np.testing.assert_array_equal(predictions, expected)
+
+
+def predicted(model: Any, x: Any, *, captures: bool) -> list[Any]:
+    """Return predictions of three rows, until they are made from notes and then with other weights."""
+    model.executor()._inference.captures = captures
+    results = []
+    for _ in range(2):
+        results += [model.predict(x[i : i + 3]) for i in range(STEPS + 1)]
+        model.set_weights([weight * 1.25 + 0.01 for weight in model.get_weights()])
+    assert [capture.ready for capture in model.executor()._idle[-1].worker(0)._known.values()] == [True] * captures
+    return results
+
+
+class Shifting(Layer):
+    """Adds the exponential of a weight, in a new array: its promise does not hold."""
+
+    captures = True
+
+    def build(self, input_shape: Any) -> Any:
+        self.shift = self.parameter("shift", input_shape, "zeros")
+        return input_shape
+
+    def forward(self, x: Any, call: Any) -> Any:
+        return np.add(x, np.exp(self.shift.value), out=call.empty("y", x.shape))
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        np.multiply(dy.sum(axis=0), np.exp(self.shift.value), out=call.grad(self.shift))
+        return dy
+
+
+def test_arrays_made_of_what_is_not_noted_are_found() -> None:
+    frozen = {"lr": 0.0}  # while the weights stay as they are, nothing else would tell
+    models = []
+    for captures in (False, True):
+        model = trained(head(Shifting()), captures=captures, options_of_optimizer=frozen)
+        assert not any(capture.ready for capture in captures_of(model))
+        model.optimizer.lr = 0.1
+        model.fit(X, Y, epochs=1, batch_size=32, verbose=0)
+        models.append(model)
+    assert same(*models)
+    assert_predicts_with_new_weights(models[1])
+
+
+class Preparing(Shifting):
+    """Prepares the exponential, in a new array too."""
+
+    captures = True
+
+    def prepare(self, shared: Any) -> None:
+        shared.parts = [np.exp(self.shift.value)]
+
+    def forward(self, x: Any, call: Any) -> Any:
+        return np.add(x, call.shared.parts[0], out=call.empty("y", x.shape))
+
+
+def test_weights_prepared_in_new_arrays_are_found() -> None:
+    assert_predicts_with_new_weights(trained(head(Preparing()), captures=True))
+
+
+def assert_predicts_with_new_weights(model: Any) -> None:
+    """Predict few and many rows until notes would be worked off; then with other weights."""
+    executor = model.executor()
+    executor._chunk = 16
+    for rows in (3, 200):
+        for _ in range(STEPS + 1):
+            before = model.predict(X[:rows])
+        model.set_weights([weight + 1 for weight in model.get_weights()])
+        expected = copy.deepcopy(model).predict(X[:rows])  # a new model
+        assert np.abs(expected - before).max() > 1e-3
+        np.testing.assert_allclose(model.predict(X[:rows]), expected, rtol=1e-5, atol=1e-7)
 
 
 #: Convolutions by every method, with what they take over from their neighbours.
@@ -127,6 +202,7 @@ IMAGE_CASES = {
     "enlarged": lambda: [Conv2D(8, 3, padding=1), UpSampling2D(2), Conv2D(3, 3, padding=1), UpSampling2D(2)],
     "global mean": lambda: [Conv2D(8, 3), GlobalAveragePooling2D()],
     "reshaped": lambda: [Conv2D(8, 3), Reshape((4, 72))],
+    "normalised": lambda: [Conv2D(8, 3), BatchNormalization(), Activation("relu"), BatchNormalization(), Pooling2D(2)],
 }
 IMAGES = RNG.normal(size=(200, 2, 8, 8)).astype(np.float32)
 
@@ -144,14 +220,28 @@ def test_image_networks_give_the_same_bits(case: str, rows: int) -> None:
             program.captures = captures
         count = rows * (STEPS + 2)
         model.fit(IMAGES[:count], Y[:count], epochs=2, batch_size=rows, verbose=0)
-        predictions = [model.predict(IMAGES[i : i + 3]) for i in range(STEPS + 2)]
-        return model, predictions, executor
+        return model, predicted(model, IMAGES, captures=captures)
 
-    (ordinary, expected, _), (captured, predictions, executor) = run(False), run(True)
+    (ordinary, expected), (captured, predictions) = run(False), run(True)
     assert same(ordinary, captured)
     np.testing.assert_array_equal(predictions, expected)
     assert all(capture.ready for capture in captures_of(captured))
-    assert [capture.ready for capture in executor._idle[-1].few._known.values()] == [True]
+
+
+@pytest.mark.parametrize("case", ["winograd", "pooled maxima", "enlarged"])
+def test_predictions_of_many_rows_give_the_same_bits(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miniDLF.core.executor.SMALL_PREDICTION", 0)
+
+    def run(captures: bool) -> Any:
+        model = Sequential([*IMAGE_CASES[case](), Flatten(), Dense(3), Activation("softmax")], seed=1)
+        model.build((2, 8, 8))
+        executor = model.executor()
+        executor._inference.captures, executor._chunk = captures, 16  # 12 pieces, and one of 8 rows
+        return [model.predict(IMAGES[::-1] * factor) for factor in (1, 2, 3)], executor
+
+    (expected, _), (predictions, executor) = run(False), run(True)
+    np.testing.assert_array_equal(predictions, expected)
+    assert executor._idle[-1].worker(0)._known[16].ready
 
 
 def test_prepared_weights_are_read_anew() -> None:

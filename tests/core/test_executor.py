@@ -17,7 +17,7 @@ import miniDLF
 import miniDLF.core.executor as executor_module
 import miniDLF.core.program as program_module
 import miniDLF.kernels.threads as threads_module
-from miniDLF.core.capture import PROOFS, WARM
+from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.executor import Batch, Executor, bounds
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, Meeting, tree
@@ -75,7 +75,7 @@ def test_a_steady_step_allocates_nothing_large(name: str) -> None:
     y = rng.integers(0, 10, (4 * rows, *model.output_shape[:-1]))
     engine = model.engine()
     data = model.converter().batch(x, y)
-    first = WARM + 1 + PROOFS  # then the calls of the step have been noted and proved
+    first = FIRST_RUNS  # then the calls of the step have been noted and proved
     batches = [
         Batch(data.inputs, data.targets, data.weights, rng.permutation(4 * rows)[:rows]) for _ in range(first + 4)
     ]

@@ -4,7 +4,8 @@ A step over small arrays spends more time in Python, between the calls, than in 
 interpreter, so each waits while the other is there. The arrays of a step lie in the same memory every time, so its
 calls are the same every time: they are noted once, with their arguments, and made again from the list. (CUDA graphs do
 this for the kernels of a GPU.) What is noted is proved before it is used: twice, on new numbers, the list and the
-ordinary way have to give the same bits.
+ordinary way have to give the same bits. And it is noted twice: what a call reads must have been lent, or lie where it
+lay the first time, as weights do. An array that is new every time was made from something that nobody has noted.
 
 Only layers and losses that say so (`captures`) are captured: those that do nothing but call NumPy on what they are
 lent, whatever the numbers are.
@@ -14,19 +15,23 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.kernels.workspace import Array, Workspace
 
-__all__ = ["Capture", "Notes", "TracingWorkspace", "Watched", "plain"]
+__all__ = ["FIRST_RUNS", "Capture", "Notes", "TracingWorkspace", "Watched", "places", "plain"]
 
 #: Runs before the one that is captured: they lend the memory.
 WARM = 2
+#: Runs that are noted.
+TRACES = 2
 #: Runs that are done both ways.
 PROOFS = 2
+#: Runs before notes alone are worked off.
+FIRST_RUNS = WARM + TRACES + PROOFS
 #: More calls than these are not noted: what Python takes between them is little, and the notes would be long.
 MOST = 4096
 #: Methods of arrays that return a view, or work through a ufunc, which is noted.
@@ -53,11 +58,14 @@ class Notes:
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.complete = False
+        self.others: list[Array] = []  # arrays that calls read, and that were not lent
         self._count = 0
         self._before: list[Any] = []  # calls, the meeting behind them, and where goes what is received there
 
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
+        if not self.complete:
+            self.others += [value for value in _arrays((arguments, *keywords.values())) if type(value) is np.ndarray]
         arguments = tuple(map(plain, arguments))
         if keywords:
             function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
@@ -98,6 +106,20 @@ def _each(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value) if isinstance(value, np.ndarray) else value
 
 
+def _arrays(value: Any) -> Iterator[Array]:
+    """Yield the arrays with axes in nested tuples and lists."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _arrays(part)
+    elif isinstance(value, np.ndarray) and value.ndim:
+        yield value
+
+
+def places(value: Any) -> list[Any]:
+    """Return where the arrays in nested tuples and lists lie."""
+    return [(array.__array_interface__["data"], array.shape, array.strides) for array in _arrays(value)]
+
+
 def _fill(places: Any, value: Any) -> None:
     """Copy arrays in nested tuples to their places."""
     if isinstance(places, tuple):
@@ -127,7 +149,7 @@ class _Traced(np.ndarray[Any, Any]):
         given = options.pop("out", None)
         if given is None:  # the result gets a place of its own
             result = np.asarray(function(*map(plain, inputs), **options))
-            given = (np.empty(result.shape, result.dtype),)
+            given = (notes.traced(np.empty(result.shape, result.dtype)),)
         if method != "__call__" or options or ufunc in (np.maximum, np.minimum):  # those two want their output by name
             notes.make(function, *inputs, out=given[0], **options)
         else:
@@ -159,17 +181,18 @@ class _Traced(np.ndarray[Any, Any]):
     def _made(self, method: str, before: Any, out: Any, *after: Any) -> Any:
         """Note a method that takes its output by position; without one the result gets a place of its own."""
         function = getattr(plain(self), method)
-        target = np.asarray(function(*map(plain, before), None, *after)) if out is None else plain(out)
-        self.notes.make(function, *before, target, *after)
-        return self.notes.traced(target)
+        notes: Notes = self.notes
+        target = notes.traced(np.asarray(function(*map(plain, before), None, *after))) if out is None else out
+        notes.make(function, *before, target, *after)
+        return notes.traced(plain(target))
 
     def fill(self, value: Any) -> None:
         self.notes.make(plain(self).fill, value)
 
     def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
-        target = np.empty(self.shape, dtype)
+        target = self.notes.traced(np.empty(self.shape, dtype))
         self.notes.make(np.copyto, target, self, "unsafe")
-        return self.notes.traced(target)
+        return target
 
     def copy(self, order: Any = "C") -> Any:
         return self.astype(self.dtype)
@@ -229,6 +252,11 @@ class TracingWorkspace(Workspace):
         self.empty = lambda *arguments, **keywords: notes.traced(workspace.empty(*arguments, **keywords))
 
 
+def _read_the_same(earlier: Notes, notes: Notes) -> bool:
+    """Say whether what was not lent lies where it lay; the earlier arrays live, so nothing else can lie there."""
+    return places(earlier.others) == places(notes.others)
+
+
 def _digest(result: Any) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(result).data).digest()
 
@@ -271,7 +299,7 @@ class Capture:
             replay(self._notes)  # type: ignore[arg-type]
             return self._results
         self._runs += 1
-        if self._runs == WARM + 1:
+        if self._runs == WARM + 1 or (self._notes is not None and self._runs <= WARM + TRACES):
             return self._noted(work)
         return work(None) if self._notes is None else self._proved(self._notes, work, replay)
 
@@ -286,9 +314,11 @@ class Capture:
         finally:
             for own in notes:
                 own.complete = True
+        earlier, self._notes = self._notes, None
         if failed:
             return work(None)
-        if all(isinstance(result, np.ndarray) for result in self._results):
+        lasting = earlier is None or all(map(_read_the_same, earlier, notes))
+        if lasting and all(isinstance(result, np.ndarray) for result in self._results):
             self._notes = notes
         return self._results
 
@@ -303,5 +333,5 @@ class Capture:
         results = work(None)
         if found != list(map(_digest, results)):
             self._notes = None  # for good: the count of runs has passed
-        self.ready = self._notes is not None and self._runs >= WARM + 1 + PROOFS
+        self.ready = self._notes is not None and self._runs >= FIRST_RUNS
         return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
+from miniDLF.core.capture import Watched, places
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, drive_one, tree
@@ -209,7 +210,7 @@ class Executor:
                 rows = len(inputs[0])
                 context.prepare()
                 if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.few.run(inputs)]
+                    return [np.array(output) for output in context.worker(0).run(inputs)]
                 return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
@@ -223,14 +224,14 @@ class Executor:
         step -= step % CHUNK_UNIT if step > CHUNK_UNIT else 0
         cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]
         outputs = [np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs]
-        free = deque(context.shard(number) for number in range(min(POOL.threads, len(cuts))))
+        free = deque(context.worker(number) for number in range(min(POOL.threads, len(cuts))))
         count = len(free)
 
         def chunk(start: int, stop: int) -> None:
-            shard = free.pop()
-            for output, part in zip(outputs, shard.forward([array[start:stop] for array in inputs]), strict=True):
+            worker = free.pop()
+            for output, part in zip(outputs, worker.run([array[start:stop] for array in inputs]), strict=True):
                 output[start:stop] = part
-            free.append(shard)
+            free.append(worker)
 
         POOL.run([partial(chunk, *cut) for cut in cuts], count)
         return outputs
@@ -242,7 +243,7 @@ class _Inference:
     def __init__(self, program: Program, buffers: Buffers) -> None:
         self._program, self._buffers = program, buffers
         self._shared = program.share(lambda: Workspace(buffers.dtype), False)
-        self._shards: list[Shard] = []
+        self._workers: list[NotedPredictions] = []
         self._weights = [_words(array) for array in (buffers.values, buffers.state) if array.size]
         self._known: list[Array] | None = None
 
@@ -255,19 +256,19 @@ class _Inference:
         if not self._shared or (self._known is not None and not any(map(_differ, self._weights, self._known))):
             return
         for layer, shared in self._shared.items():
+            before = places(list(vars(shared).values()))
             layer.prepare(shared)
+            if before and before != places(list(vars(shared).values())):
+                Watched.changes += 1  # what is noted reads the arrays that were there
         if sum(array.size for array in self._weights) <= FEW_WEIGHTS:
             self._known = [array.copy() for array in self._weights]
 
-    @cached_property
-    def few(self) -> NotedPredictions:
-        """The first shard, for a few rows that need no other."""
-        return NotedPredictions(self.shard(0))
-
-    def shard(self, number: int) -> Shard:
-        while len(self._shards) <= number:
-            self._shards.append(Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), number))
-        return self._shards[number]
+    def worker(self, number: int) -> NotedPredictions:
+        """What predicts on one thread."""
+        while len(self._workers) <= number:
+            shard = Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), len(self._workers))
+            self._workers.append(NotedPredictions(shard))
+        return self._workers[number]
 
 
 def _words(array: Array) -> Array:

@@ -86,17 +86,18 @@ class _Part:
         if notes is None:
             yield from shard.run_gathered(self._tail, self._backward)
             return
-        targets, inputs = shard.targets, shard.values[: self._inputs]
+        targets, weights, inputs = shard.targets, shard.weights, shard.values[: self._inputs]
         self._places = [*inputs, *targets]
         shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
+        shard.weights = _traced(weights, notes)
         try:
             with _tracing(shard, notes):
                 yield from _noted(shard.run_gathered(self._tail, self._backward), notes)
         finally:
-            shard.targets = targets
+            shard.targets, shard.weights = targets, weights
             for array in (shard.values, shard.losses, shard.predictions):
                 array[:] = map(plain, array)
-        self._left = list(shard.values), targets, shard.weights, list(shard.losses), list(shard.predictions)
+        self._left = list(shard.values), targets, weights, list(shard.losses), list(shard.predictions)
         self._totals = [(call, call.total) for call in shard.calls if "total" in vars(call)]
 
     def from_notes(self, batch: Batch, notes: Notes) -> Run:
@@ -126,7 +127,7 @@ class _Part:
 
 
 class NotedPredictions:
-    """Predictions of few rows by one shard, from notes where its program can be noted."""
+    """Predictions by one shard, from notes where its program can be noted."""
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard

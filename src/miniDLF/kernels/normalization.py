@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.windows import is_batch_last
 from miniDLF.kernels.workspace import Array, Lend, Shape
 
@@ -76,7 +77,7 @@ class Channels:
                 least = -(-WIDE // line)
                 self.repeats = next((n for n in range(least, 4 * least) if loops % n == 0), 1)
             self.width = self.repeats * line
-        self.ones = np.ones(x.size // self.width if self.last else x[0, 0].size, x.dtype)
+        self.ones = ones(x.size // self.width if self.last else x[0, 0].size, x.dtype)
 
     def fits(self, x: Array) -> bool:
         """Say whether `x` lies in memory as the array this was made for."""
@@ -92,13 +93,13 @@ class Channels:
         rows = x.transpose(self.axes).reshape(-1, self.width)
         return [rows[start : start + height] for start in range(0, len(rows), height)]
 
-    def spread(self, coefficients: Array) -> Array:
-        """Bring one number a channel to the shape that multiplies a block."""
+    def spread(self, name: str, coefficients: Array, lend: Lend) -> Array:
+        """Bring one number a channel to the shape that multiplies a block, in memory lent under `name`."""
         if not self.last:
             return coefficients[:, np.newaxis]
         if self.run == self.repeats == 1:
             return coefficients
-        lines = np.empty((self.repeats, self.features, self.run), coefficients.dtype)
+        lines = lend(name, (self.repeats, self.features, self.run), coefficients.dtype)
         np.copyto(lines, coefficients[:, np.newaxis])
         return lines.reshape(-1)
 
@@ -117,15 +118,15 @@ class Channels:
     def centre(self, x: Array, out: Array, lend: Lend) -> tuple[Array, Array]:
         """Write ``x - mean`` to `out`; return the means and the sums of squared deviations."""
         mean = self.total(x) / self.count
-        spread, sums = self.spread(mean), []
+        spread, sums = self.spread("means", mean, lend), []
         for block, centred in zip(self.blocks(x), self.blocks(out), strict=True):
             np.subtract(block, spread, out=centred)
             sums.append(self.sum(np.multiply(centred, centred, out=lend("squares", centred.shape))))
         return mean, self.folded(_added(sums))
 
-    def scale_shift(self, x: Array, scale: Array, shift: Array, out: Array) -> None:
+    def scale_shift(self, x: Array, scale: Array, shift: Array, out: Array, lend: Lend) -> None:
         """Write ``x * scale + shift`` to `out`."""
-        scale, shift = self.spread(scale), self.spread(shift)
+        scale, shift = self.spread("scales", scale, lend), self.spread("shifts", shift, lend)
         for block, result in zip(self.blocks(x), self.blocks(out), strict=True):
             np.multiply(block, scale, out=result)
             np.add(result, shift, out=result)
@@ -138,9 +139,9 @@ class Channels:
             products.append(self.sum(np.multiply(block, values, out=lend("squares", values.shape))))
         return self.folded(_added(sums)), self.folded(_added(products))
 
-    def combine(self, dy: Array, a: Array, centred: Array, b: Array, c: Array) -> None:
+    def combine(self, dy: Array, a: Array, centred: Array, b: Array, c: Array, lend: Lend) -> None:
         """Turn `dy` into ``a * dy + b * centred + c``; `centred` is spent."""
-        a, b, c = self.spread(a), self.spread(b), self.spread(c)
+        a, b, c = (self.spread(name, values, lend) for name, values in (("a", a), ("b", b), ("c", c)))
         for block, values in zip(self.blocks(dy), self.blocks(centred), strict=True):
             np.multiply(values, b, out=values)
             np.add(values, c, out=values)

@@ -108,7 +108,7 @@ class BatchNormalization(Layer):
             call.inverse, call.offset, call.scale, shift = known.inverse, known.offset, known.scale, known.shift
             source = call.centred = x
         y = call.output_like(x) if call.training else call.empty_like("y", x)  # else backward may read x
-        self._channels(x, call).scale_shift(source, call.scale, shift, y)
+        self._channels(x, call).scale_shift(source, call.scale, shift, y, call.scratch)
         return y
 
     def _use_running(self, record: Any) -> None:
@@ -149,11 +149,12 @@ class BatchNormalization(Layer):
             dy = _like(dy, call.centred, call)
         channels = self._channels(call.centred, call)
         if not call.training:
-            channels.scale_shift(dy, call.scale, np.zeros_like(call.scale), dy)
+            channels.scale_shift(dy, call.scale, np.zeros_like(call.scale), dy, call.scratch)
             return dy
         count, (sums, products) = call.total[0], call.backward_total
         by_centred = call.scale * call.inverse * products / -count
-        channels.combine(dy, call.scale, call.centred, by_centred, by_centred * call.offset - call.scale * sums / count)
+        constant = by_centred * call.offset - call.scale * sums / count
+        channels.combine(dy, call.scale, call.centred, by_centred, constant, call.scratch)
         return dy
 
     def _channels(self, x: Array, call: Call) -> Channels:
