@@ -18,23 +18,6 @@ from miniDLF.kernels.workspace import Workspace
 MARK = np.float32(7)
 
 
-@pytest.fixture(scope="module")
-def kernels():
-    """OpenBLAS' kernels for AVX2, which run with AVX-512 as well."""
-    libraries = [
-        SimpleNamespace(internal_api="openblas", architecture="Haswell", dynlib=library.dynlib, version=library.version)
-        for library in blas.blas_libraries()
-    ]
-    packing_kernels.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blas, "blas_libraries", lambda: libraries)
-        found = packing_kernels()
-    packing_kernels.cache_clear()
-    if found is None:
-        pytest.skip("the kernels of this machine's BLAS are not those of a release of OpenBLAS that was tried")
-    return found
-
-
 def marked(rows, *shape):
     """An array of rows with marks before and behind it."""
     return np.full((rows + 2 * SPARE, *shape), MARK, np.float32)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniDLF.kernels.blocked import PADDING, SMALL_PRODUCT, block_width, blocked, blocked_transpose, stack
+from miniDLF.kernels.blocked import PADDING, SMALL_PRODUCT, block_width, blocked, blocked_transpose
 from miniDLF.kernels.gru import GRURecurrence
 from miniDLF.kernels.lstm import LSTMRecurrence
+from miniDLF.kernels.repeated import stack
 from miniDLF.kernels.rnn import SimpleRecurrence
 from miniDLF.kernels.workspace import Workspace
 from tests.reference_recurrent import CELLS

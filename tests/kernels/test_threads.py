@@ -51,6 +51,22 @@ def test_blas_is_held_to_one_thread_and_given_back() -> None:
             library.set_num_threads(count)
 
 
+def test_each_of_several_libraries_gets_its_own_number_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [3, 1, 4]
+
+    def library(at: int) -> Any:
+        return SimpleNamespace(
+            internal_api="mkl",
+            get_num_threads=lambda: numbers[at],
+            set_num_threads=lambda count: numbers.__setitem__(at, count),
+        )
+
+    monkeypatch.setattr(threads, "blas_libraries", lambda: [library(at) for at in range(3)])
+    with threads._BlasLimit():
+        assert numbers == [1, 1, 1]
+    assert numbers == [3, 1, 4]
+
+
 @pytest.mark.parametrize("symbols", [None, {}, {"openblas_get_num_threads": len}])
 def test_other_libraries_are_asked_through_threadpoolctl(symbols: Any) -> None:
     library = SimpleNamespace(internal_api="openblas", get_num_threads=lambda: 4, set_num_threads=lambda count: count)

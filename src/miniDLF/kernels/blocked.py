@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.blas import multiplies_in_place
-from miniDLF.kernels.repeated import Multiply, RepeatedProducts
+from miniDLF.kernels.repeated import Multiply, RepeatedProducts, stack
 from miniDLF.kernels.workspace import Array, Lend
 
-__all__ = ["BlockedProducts", "block_width", "blocked", "blocked_transpose", "stack"]
+__all__ = ["BlockedProducts", "block_width", "blocked", "blocked_transpose"]
 
 #: The largest m * n * k that OpenBLAS multiplies without packing.
 SMALL_PRODUCT = 1_000_000
@@ -35,20 +35,10 @@ PADDING = 16
 
 
 class BlockedProducts(RepeatedProducts):
-    """Products with the weights as blocks (G, H / width, K, width); see `RepeatedProducts`.
-
-    Parameters
-    ----------
-    name
-        The weights lie in memory lent under this name.
-    gates, rows, inner, units
-        G gates; the sizes of the product of each: (rows, inner) @ (inner, units).
-    lend
-        Lends memory that others may use between two sequences.
-    """
+    """Products with the weights as blocks (G, H / width, K, width); see `RepeatedProducts`."""
 
     def __init__(self, name: str, gates: int, rows: int, inner: int, units: int, lend: Lend) -> None:
-        self.shape, self.lend = (gates, rows, units), lend
+        super().__init__(name, gates, rows, inner, units, lend)
         self.width = block_width(rows, inner, units)
         self.blocks = lend(name, (gates, units // self.width, inner, self.width))
 
@@ -61,7 +51,7 @@ class BlockedProducts(RepeatedProducts):
 
     @cached_property
     def result(self) -> Array:
-        return self.lend(f"result of {self.shape[0]}", self.shape)
+        return self.lend(f"result of {self.gates}", (self.gates, self.rows, self.units))
 
     def put(self, a: Array) -> Multiply:
         return partial(np.matmul, a, self.blocks, blocked(self.result, self.width))
@@ -92,21 +82,6 @@ def blocked(gates: Array, width: int) -> Array:
     """Return a view of (G, N, H) as (G, H / width, N, width), for `np.matmul` to write blocks to their places."""
     count, rows, units = gates.shape
     return gates.reshape(count, rows, units // width, width).transpose(0, 2, 1, 3)
-
-
-def stack(weights: Sequence[Array], order: Sequence[int], scales: Sequence[float], out: Array) -> None:
-    """Put weights (k, all gates * H) under each other, cut into blocks: `out` (G, H / width, K, width).
-
-    K is the sum of the k. Block g of `out` is gate ``order[g]`` times ``scales[g]``.
-    """
-    _, blocks, _, width = out.shape
-    start = 0
-    for weight in weights:
-        stop = start + len(weight)
-        cut = weight.reshape(len(weight), -1, blocks, width).transpose(1, 2, 0, 3)  # (all, H / width, k, width)
-        for slot, (gate, scale) in enumerate(zip(order, scales, strict=True)):
-            np.multiply(cut[gate], scale, out=out[slot, :, start:stop])
-        start = stop
 
 
 def blocked_transpose(recurrent: Array, padded: Array, out: Array) -> Array:

@@ -40,7 +40,7 @@ class LSTMRecurrence(Recurrence):
 
     def run(self, views: Any) -> None:
         z, half, steps = views
-        steps[0][4][1].fill(0)  # c
+        self.states[4, 0].fill(0)  # c before the first step
         for multiply, gates, oif, i_f, g_c, parts, ig, fc, c, tanh_c, o, h in steps:
             multiply()  # z = [h, x, 1] @ W
             np.tanh(z, gates)

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.blas import PackingKernels
-from miniDLF.kernels.blocked import stack
-from miniDLF.kernels.repeated import SPARE, Multiply, RepeatedProducts
+from miniDLF.kernels.repeated import SPARE, Multiply, RepeatedProducts, stack
 from miniDLF.kernels.workspace import Array, Lend, as_one_call
 
 __all__ = ["PackedProducts", "packing_pays"]
@@ -45,12 +44,6 @@ class PackedProducts(RepeatedProducts):
 
     Parameters
     ----------
-    name
-        The weights lie in memory lent under this name.
-    gates, rows, inner, units
-        G gates; the sizes of the product of each: (rows, inner) @ (inner, units).
-    lend
-        Lends memory that others may use between two sequences.
     kernels
         The functions of BLAS.
     """
@@ -58,8 +51,8 @@ class PackedProducts(RepeatedProducts):
     def __init__(
         self, name: str, gates: int, rows: int, inner: int, units: int, lend: Lend, kernels: PackingKernels
     ) -> None:
-        self.gates, self.rows, self.inner, self.units = gates, rows, inner, units
-        self.lend, self.kernels = lend, kernels
+        super().__init__(name, gates, rows, inner, units, lend)
+        self.kernels = kernels
         self.filled = -(-rows // (SPARE + 1)) * (SPARE + 1)
         self.weights = lend(name, (gates * inner * units + SLACK,))
 

@@ -114,7 +114,7 @@ class Recurrence(ABC):
         if not self._backward_products:
             self._backward_products = self._repeated("transposes", self.units)
             self._backward_views = self.backward_views(*self._backward_products)
-        for products, gates in zip(self._backward_products, self.order, strict=True):
+        for products, gates in zip(self._backward_products, self.order, strict=True):  # gates that are neighbours
             columns = slice(min(gates) * self.units, (max(gates) + 1) * self.units)
             products.load_transposed(recurrent_weight[:, columns])
         return self.run_back(self._backward_views)

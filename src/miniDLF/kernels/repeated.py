@@ -10,9 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from miniDLF.kernels.workspace import Array
+import numpy as np
 
-__all__ = ["SPARE", "Multiply", "RepeatedProducts"]
+from miniDLF.kernels.workspace import Array, Lend
+
+__all__ = ["SPARE", "Multiply", "RepeatedProducts", "stack"]
 
 #: How many rows behind the given ones may be touched.
 SPARE = 3
@@ -29,7 +31,20 @@ class RepeatedProducts(ABC):
 
     BLAS multiplies four rows as fast as one. So up to `SPARE` rows may be read behind the left factors of `put`, and
     written behind the results of `add`: memory has to go on there, and what it holds must not be needed any more.
+
+    Parameters
+    ----------
+    name
+        The weights lie in memory lent under this name.
+    gates, rows, inner, units
+        G gates; the sizes of the product of each: (rows, inner) @ (inner, units).
+    lend
+        Lends memory that others may use between two sequences.
     """
+
+    def __init__(self, name: str, gates: int, rows: int, inner: int, units: int, lend: Lend) -> None:
+        self.gates, self.rows, self.inner, self.units = gates, rows, inner, units
+        self.lend = lend
 
     @abstractmethod
     def load(self, weights: Sequence[Array], order: Sequence[int], scales: Sequence[float]) -> None:
@@ -55,3 +70,18 @@ class RepeatedProducts(ABC):
     @abstractmethod
     def add(self, a: Array, out: Array) -> Multiply:
         """Bind ``out += sum over g of a[g] @ W[g]``: (G, N, H) @ (G, H, H) -> (N, H)."""
+
+
+def stack(weights: Sequence[Array], order: Sequence[int], scales: Sequence[float], out: Array) -> None:
+    """Put weights (k, all gates * H) under each other, cut into blocks: `out` (G, H / width, K, width).
+
+    K is the sum of the k. Block g of `out` is gate ``order[g]`` times ``scales[g]``.
+    """
+    _, blocks, _, width = out.shape
+    start = 0
+    for weight in weights:
+        stop = start + len(weight)
+        cut = weight.reshape(len(weight), -1, blocks, width).transpose(1, 2, 0, 3)  # (all, H / width, k, width)
+        for slot, (gate, scale) in enumerate(zip(order, scales, strict=True)):
+            np.multiply(cut[gate], scale, out=out[slot, :, start:stop])
+        start = stop
