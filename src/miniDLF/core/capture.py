@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.kernels.workspace import Array, Workspace
 
-__all__ = ["FIRST_RUNS", "Capture", "Notes", "TracingWorkspace", "Watched", "places", "plain"]
+__all__ = ["FIRST_RUNS", "Capture", "Notes", "TracingWorkspace", "Watched", "arrays_in", "in_place", "plain"]
 
 #: Runs before the one that is captured: they lend the memory.
 WARM = 2
@@ -65,7 +65,7 @@ class Notes:
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
         if not self.complete:
-            self.others += [value for value in _arrays((arguments, *keywords.values())) if type(value) is np.ndarray]
+            self.others += [value for value in arrays_in((arguments, *keywords.values())) if type(value) is np.ndarray]
         arguments = tuple(map(plain, arguments))
         if keywords:
             function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
@@ -106,18 +106,27 @@ def _each(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value) if isinstance(value, np.ndarray) else value
 
 
-def _arrays(value: Any) -> Iterator[Array]:
-    """Yield the arrays with axes in nested tuples and lists."""
-    if isinstance(value, tuple | list):
-        for part in value:
-            yield from _arrays(part)
-    elif isinstance(value, np.ndarray) and value.ndim:
-        yield value
+def arrays_in(values: Iterable[Any]) -> list[Array]:
+    """Return the arrays with axes among the values, and in tuples and lists of them."""
+    found: list[Array] = []
+    for value in values:
+        if isinstance(value, np.ndarray):
+            if value.ndim:
+                found.append(value)
+        elif isinstance(value, tuple | list):
+            found += arrays_in(value)
+    return found
 
 
-def places(value: Any) -> list[Any]:
-    """Return where the arrays in nested tuples and lists lie."""
-    return [(array.__array_interface__["data"], array.shape, array.strides) for array in _arrays(value)]
+def in_place(earlier: Sequence[Array], later: Sequence[Array]) -> bool:
+    """Say whether arrays lie where others lie that are still there."""
+    return len(earlier) == len(later) and all(
+        a is b or _place(a) == _place(b) for a, b in zip(earlier, later, strict=True)
+    )
+
+
+def _place(array: Array) -> Any:
+    return array.__array_interface__["data"], array.shape, array.strides
 
 
 def _fill(places: Any, value: Any) -> None:
@@ -252,11 +261,6 @@ class TracingWorkspace(Workspace):
         self.empty = lambda *arguments, **keywords: notes.traced(workspace.empty(*arguments, **keywords))
 
 
-def _read_the_same(earlier: Notes, notes: Notes) -> bool:
-    """Say whether what was not lent lies where it lay; the earlier arrays live, so nothing else can lie there."""
-    return places(earlier.others) == places(notes.others)
-
-
 def _digest(result: Any) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(result).data).digest()
 
@@ -317,7 +321,7 @@ class Capture:
         earlier, self._notes = self._notes, None
         if failed:
             return work(None)
-        lasting = earlier is None or all(map(_read_the_same, earlier, notes))
+        lasting = earlier is None or all(map(in_place, [e.others for e in earlier], [own.others for own in notes]))
         if lasting and all(isinstance(result, np.ndarray) for result in self._results):
             self._notes = notes
         return self._results

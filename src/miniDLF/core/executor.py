@@ -12,7 +12,7 @@ import numpy as np
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
-from miniDLF.core.capture import Watched, places
+from miniDLF.core.capture import Watched, arrays_in, in_place
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Drive, drive_one, tree
@@ -256,9 +256,9 @@ class _Inference:
         if not self._shared or (self._known is not None and not any(map(_differ, self._weights, self._known))):
             return
         for layer, shared in self._shared.items():
-            before = places(list(vars(shared).values()))
+            before = arrays_in(vars(shared).values())
             layer.prepare(shared)
-            if before and before != places(list(vars(shared).values())):
+            if before and not in_place(before, arrays_in(vars(shared).values())):
                 Watched.changes += 1  # what is noted reads the arrays that were there
         if sum(array.size for array in self._weights) <= FEW_WEIGHTS:
             self._known = [array.copy() for array in self._weights]
