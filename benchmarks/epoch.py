@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.allocation import keep_freed_memory
+
 
 def main() -> None:
     peer, name, file = sys.argv[1:4]
+    keep_freed_memory()
     if peer == "minidlf":
         ours(name, file)
     else:

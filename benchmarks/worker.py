@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from benchmarks import peers, workloads
+from benchmarks.allocation import keep_freed_memory
 from benchmarks.workloads.base import Data, Workload
 
 Run = Callable[[int], None]
@@ -104,6 +105,7 @@ class Worker:
         self.threads = threads
         self.kept: tuple[str, str, Run] | None = None
         self.run: Run = gemm()
+        keep_freed_memory()
         for name in self.peer.MODULES if self.peer else ():
             importlib.import_module(name)
 

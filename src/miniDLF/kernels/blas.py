@@ -14,9 +14,9 @@ __all__ = ["PackingKernels", "blas_libraries", "multiplies_in_place", "packing_k
 AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
 #: The names under which OpenBLAS knows the processors whose kernels are used one by one: all with AVX2.
 AVX2_KERNELS = ("haswell", "zen")
-#: The releases of OpenBLAS whose kernels were tried: those in NumPy 1.24 to 2.4. In a process that finds another one
+#: The releases of OpenBLAS whose kernels were tried: those in NumPy 1.24 to 2.5. In a process that finds another one
 #: products are left to NumPy.
-TRIED_RELEASES = ((0, 3, 21), (0, 3, 31))
+TRIED_RELEASES = ((0, 3, 21), (0, 3, 34))
 
 
 @functools.cache
