@@ -221,7 +221,8 @@ Written by `{data["command"]}` on {data["date"]}, in {data["minutes"]:.0f} minut
 {data["threads"]} threads. {versions}.
 {_measured_again(data)}
 A step is one full training step in float32: gather of a batch, forward, loss, backward, Adam. Each framework runs in
-processes of its own, in turns, and those that wait are stopped. A cell is the median of {data["turns"]} turns and half
+processes of its own, in turns, and those that wait are stopped; all keep the memory that they free, without which the
+peers' convolutions are slower. A cell is the median of {data["turns"]} turns and half
 the distance of their quartiles; a peer that is over twice as slow as the best of them takes three turns. The ratio is
 the best peer's time over ours, the median over the turns: above 1 miniDLF is faster. The share of the GEMM rate counts
 the flops of the matrix products alone (2 m n k; convolutions as if done directly, so Winograd's may pass 100 %) against

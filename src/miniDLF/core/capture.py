@@ -89,14 +89,23 @@ class Notes:
         self.calls = []
         return _each(self.traced, places)
 
+    @property
+    def meets(self) -> bool:
+        """Whether others are met."""
+        return bool(self._before)
+
+    def repeat(self) -> None:
+        """Make all calls again where nobody is met."""
+        for function, arguments in self.calls:
+            function(*arguments)
+
     def replay(self) -> Generator[Any, Any, None]:
         """Make all calls again; yield every meeting, and be sent what is received there."""
         for calls, meeting, places in self._before:
             for function, arguments in calls:
                 function(*arguments)
             _fill(places, (yield meeting))
-        for function, arguments in self.calls:
-            function(*arguments)
+        self.repeat()
 
 
 def _each(function: Callable[[Any], Any], value: Any) -> Any:
@@ -272,6 +281,11 @@ class Capture:
     ----------
     parts
         How many lists of notes the work fills: one for every shard, since they run on several threads.
+
+    Attributes
+    ----------
+    alone : Notes or None
+        The only list of a work that meets nobody, once it is proved: its calls may be made without `perform`.
     """
 
     def __init__(self, parts: int) -> None:
@@ -281,6 +295,7 @@ class Capture:
         self._results: list[Array] = []
         self._changes = Watched.changes
         self.ready = False
+        self.alone: Notes | None = None
 
     @property
     def current(self) -> bool:
@@ -338,4 +353,6 @@ class Capture:
         if found != list(map(_digest, results)):
             self._notes = None  # for good: the count of runs has passed
         self.ready = self._notes is not None and self._runs >= FIRST_RUNS
+        if self.ready and self._count == 1 and not notes[0].meets:
+            self.alone = notes[0]
         return results

@@ -127,32 +127,16 @@ class Executor:
         total = len(batch)
         cuts = bounds(total, self.shards_for(total))
         shards = self._ready(program, len(cuts), training)
-        drive = partial(self._drive, self._small(total))
         step = self._noted_step(batch, cuts, backward)
         try:
             if step is not None:
-                step.run(batch, drive)
+                step.run(batch)
             else:
-                drive([shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)])
+                runs = [shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)]
+                _drive(self._small(total), runs)
         except AttributeError as error:
             raise explained(error) from error
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
-
-    def _drive(self, small: bool, runs: Sequence[Run]) -> None:
-        """Take the shards of a step through it: one after the other from meeting to meeting, or on the threads."""
-        try:
-            if len(runs) == 1:
-                drive_one(runs[0])
-                return
-            drive = Drive(runs)
-            with single_threaded_blas:
-                if small:
-                    drive.work()
-                else:
-                    POOL.run([drive.work] * len(runs))
-        finally:
-            for run in runs:
-                run.close()
 
     def _noted_step(self, batch: Batch, cuts: tuple[tuple[int, int], ...], backward: bool) -> NotedStep | None:
         """Return what knows how this step went before, where its calls can be noted."""
@@ -164,8 +148,9 @@ class Executor:
         key = (cuts, backward, shards[0].training)
         known = self._steps.get(key)
         if known is None or not known.fits(batch):
-            tail = program.tail(len(batch)) if len(cuts) > 1 else len(program.steps)
-            known = NotedStep(batch, shards, cuts, tail, backward)
+            rows = len(batch)
+            tail = program.tail(rows) if len(cuts) > 1 else len(program.steps)
+            known = NotedStep(batch, shards, cuts, tail, backward, partial(_drive, self._small(rows)))
             keep(self._steps, key, known, KEPT_STEPS)
         return known
 
@@ -269,6 +254,23 @@ class _Inference:
             shard = Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), len(self._workers))
             self._workers.append(NotedPredictions(shard))
         return self._workers[number]
+
+
+def _drive(small: bool, runs: Sequence[Run]) -> None:
+    """Take the shards of a step through it: one after the other from meeting to meeting, or on the threads."""
+    try:
+        if len(runs) == 1:
+            drive_one(runs[0])
+            return
+        drive = Drive(runs)
+        with single_threaded_blas:
+            if small:
+                drive.work()
+            else:
+                POOL.run([drive.work] * len(runs))
+    finally:
+        for run in runs:
+            run.close()
 
 
 def _words(array: Array) -> Array:

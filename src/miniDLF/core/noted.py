@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,31 +37,50 @@ class NotedStep(Capture):
         Which rows of a batch each shard takes.
     tail
         From which step on one thread takes all shards (see `Program.tail`).
+    drive
+        Goes with the shards through the step.
     """
 
     def __init__(
-        self, batch: Batch, shards: Sequence[Shard], cuts: Sequence[tuple[int, int]], tail: int, backward: bool
+        self,
+        batch: Batch,
+        shards: Sequence[Shard],
+        cuts: Sequence[tuple[int, int]],
+        tail: int,
+        backward: bool,
+        drive: Drive,
     ) -> None:
         super().__init__(len(shards))
+        self._drive = drive
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
-        self._kinds = [(array.dtype, array.shape[1:]) for array in (*batch.inputs, *batch.targets)]
+        arrays = (*batch.inputs, *batch.targets)
+        self._kinds = [(array.dtype, array.shape[1:]) for array in arrays]
+        self._known = list(map(weakref.ref, arrays))  # weak: nobody needs a data set that nobody trains on any more
 
     def fits(self, batch: Batch) -> bool:
         """Say whether the samples are of the same kind as at first, and every layer and loss is as it was."""
-        for array, (dtype, shape) in zip((*batch.inputs, *batch.targets), self._kinds, strict=True):
-            if array.dtype != dtype or array.shape[1:] != shape:
+        for number, array in enumerate((*batch.inputs, *batch.targets)):
+            if self._known[number]() is array:
+                continue
+            if (array.dtype, array.shape[1:]) != self._kinds[number]:
                 return False
+            self._known[number] = weakref.ref(array)
         return self.current
 
-    def run(self, batch: Batch, drive: Drive) -> None:
+    def run(self, batch: Batch) -> None:
         """Take all shards through the step."""
+        if self.alone is not None:
+            self._parts[0].again(batch, self.alone)
+            return
 
         def work(notes: Sequence[Notes] | None) -> list[Any]:
-            drive([part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)])
+            self._drive(
+                [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)]
+            )
             return [result for part in self._parts for result in part.results()]
 
         def replay(notes: Sequence[Notes]) -> None:
-            drive([part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
+            self._drive([part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
 
         self.perform(work, replay)
 
@@ -88,6 +108,8 @@ class _Part:
             return
         targets, weights, inputs = shard.targets, shard.weights, shard.values[: self._inputs]
         self._places = [*inputs, *targets]
+        arrays = (*batch.inputs, *batch.targets)
+        self._straight = all(array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True))
         shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
         shard.weights = _traced(weights, notes)
         try:
@@ -102,28 +124,37 @@ class _Part:
 
     def from_notes(self, batch: Batch, notes: Notes) -> Run:
         """Gather the rows to the places that are known, and make the calls that are noted."""
-        shard = self._shard
-        self._gather(batch)
+        self._begin(batch)
+        yield from notes.replay()
+        self._end()
+
+    def again(self, batch: Batch, notes: Notes) -> None:
+        """The same where nobody is met."""
+        self._begin(batch)
+        notes.repeat()
+        self._end()
+
+    def _begin(self, batch: Batch) -> None:
+        """Bring rows to the places: straight, which takes a third of the time of `Batch.part`, where types fit."""
+        if self._straight:
+            rows: Any = batch.rows
+            rows = rows if self._stop - self._start == len(rows) else rows[self._start : self._stop]
+            for array, place in zip((*batch.inputs, *batch.targets), self._places, strict=True):
+                array.take(rows, 0, place, "clip")
+        else:
+            shard = self._shard
+            shard.gather(batch, self._start, self._stop)
+            for gathered, place in zip((*shard.values[: self._inputs], *shard.targets), self._places, strict=True):
+                if gathered is not place:
+                    np.copyto(place, gathered)
         for call, total in self._totals:
             call.total = total
-        yield from notes.replay()
+
+    def _end(self) -> None:
+        """Put back what the step leaves: steps for batches of other sizes may have come between."""
+        shard = self._shard
         values, shard.targets, shard.weights, losses, predictions = self._left
         shard.values[:], shard.losses, shard.predictions = values, list(losses), list(predictions)
-
-    def _gather(self, batch: Batch) -> None:
-        """Bring rows to the places: straight, which takes a third of the time of `Batch.part`, where types fit."""
-        arrays, shard = (*batch.inputs, *batch.targets), self._shard
-        rows: Any = batch.rows
-        pairs = list(zip(arrays, self._places, strict=True))
-        if all([array.dtype == place.dtype for array, place in pairs]):  # noqa: C419 - a list is faster for two
-            rows = rows if self._stop - self._start == len(rows) else rows[self._start : self._stop]
-            for array, place in pairs:
-                array.take(rows, 0, place, "clip")
-            return
-        shard.gather(batch, self._start, self._stop)
-        for gathered, place in zip((*shard.values[: self._inputs], *shard.targets), self._places, strict=True):
-            if gathered is not place:
-                np.copyto(place, gathered)
 
 
 class NotedPredictions:

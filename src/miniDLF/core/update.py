@@ -133,9 +133,10 @@ class Updater:
 
     def _share(self, work: Callable[[range, Workspace], bool]) -> bool:
         """Run `work` over all slices, consecutive runs of them on the threads; return whether it was true of all."""
-        threads = min(POOL.threads, len(self._cuts))
-        if threads <= 1:
-            return work(range(len(self._cuts)), self._scratch[0])
+        count = len(self._cuts)
+        threads = min(POOL.threads, count) if count > 1 else 1
+        if threads == 1:
+            return work(range(count), self._scratch[0])
         while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
         cuts, good = bounds(len(self._cuts), threads), [True] * threads
