@@ -1,10 +1,13 @@
-"""Views of memory: made once for a place, and strided."""
+"""Views of memory: made once for a place, and strided; and bytes that are compared."""
 
 from __future__ import annotations
 
-import numpy as np
+import ctypes
 
-from miniDLF.kernels.workspace import Once, strided
+import numpy as np
+import pytest
+
+from miniDLF.kernels.workspace import Once, comparison, strided
 
 
 def test_the_same_place_is_known_and_another_is_not() -> None:
@@ -54,3 +57,21 @@ def test_strided_views_keep_the_class_and_the_memory() -> None:
             np.testing.assert_array_equal(windows[i], array[i : i + 2, :2])
     pairs = strided(rows, (4, 3), (48, 16), np.dtype("V16"))
     assert pairs[1, 2].tobytes() == rows[1, 4:].tobytes()
+
+
+@pytest.mark.parametrize("finds_memcmp", [True, False])
+@pytest.mark.parametrize("count", [1, 3, 7_488])
+def test_every_byte_is_compared(count: int, finds_memcmp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not finds_memcmp:
+        monkeypatch.setattr(ctypes, "PyDLL", object)  # which has no functions of C
+    a = np.full(count, np.nan, np.float32)
+    b = a.copy()
+    differ = comparison(a, b)
+    assert not differ()  # NaN is what it was
+    for byte in {0, 1, 4 * count // 2, 4 * count - 1}:
+        b.view(np.uint8)[byte] ^= 1
+        assert differ()
+        np.copyto(b, a)
+        assert not differ()
+    a[0], b[0] = 0.0, -0.0
+    assert differ()

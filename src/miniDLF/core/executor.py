@@ -20,7 +20,7 @@ from miniDLF.core.noted import NotedPredictions, NotedStep, Run, keep
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
-from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
+from miniDLF.kernels.workspace import Array, Workspace, aligned_empty, comparison
 
 __all__ = ["Batch", "Executor", "bounds"]
 
@@ -136,6 +136,8 @@ class Executor:
                 _drive(self._small(total), runs)
         except AttributeError as error:
             raise explained(error) from error
+        if len(shards) == 1:
+            return list(map(float, shards[0].losses))
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
 
     def _noted_step(self, batch: Batch, cuts: tuple[tuple[int, int], ...], backward: bool) -> NotedStep | None:
@@ -229,8 +231,11 @@ class _Inference:
         self._program, self._buffers = program, buffers
         self._shared = program.share(lambda: Workspace(buffers.dtype), False)
         self._workers: list[NotedPredictions] = []
-        self._weights = [_words(array) for array in (buffers.values, buffers.state) if array.size]
-        self._known: list[Array] | None = None
+        weights = [array for array in (buffers.values, buffers.state) if array.size]
+        few = sum(array.size for array in weights) <= FEW_WEIGHTS
+        self._kept = [(array, array.copy()) for array in weights] if few else []  # and how they were when prepared
+        self._changed = [comparison(*pair) for pair in self._kept]
+        self._prepared = False
 
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
@@ -238,15 +243,16 @@ class _Inference:
         Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
         preparation takes 17.
         """
-        if not self._shared or (self._known is not None and not any(map(_differ, self._weights, self._known))):
+        if not self._shared or (self._prepared and not any([changed() for changed in self._changed])):  # noqa: C419
             return
         for layer, shared in self._shared.items():
             before = arrays_in(vars(shared).values())
             layer.prepare(shared)
             if before and not in_place(before, arrays_in(vars(shared).values())):
                 Watched.changes += 1  # what is noted reads the arrays that were there
-        if sum(array.size for array in self._weights) <= FEW_WEIGHTS:
-            self._known = [array.copy() for array in self._weights]
+        for array, copy in self._kept:
+            np.copyto(copy, array)
+        self._prepared = bool(self._kept)
 
     def worker(self, number: int) -> NotedPredictions:
         """What predicts on one thread."""
@@ -271,16 +277,6 @@ def _drive(small: bool, runs: Sequence[Run]) -> None:
     finally:
         for run in runs:
             run.close()
-
-
-def _words(array: Array) -> Array:
-    """View numbers as whole ones, eight bytes each where that is possible: also NaN is then what it was."""
-    return array.view(np.uint64 if array.nbytes % 8 == 0 else f"u{array.itemsize}")
-
-
-def _differ(a: Array, b: Array) -> bool:
-    unequal = a != b
-    return bool(unequal[unequal.argmax()])  # the first that is, if one is; `any` goes through Python: 1 us more
 
 
 def _plus(a: float, b: float) -> float:

@@ -169,6 +169,9 @@ class NotedPredictions:
 
         Inputs are copied where something is made for the place where they lie: layers keep their views of images.
         """
+        known = self._known.get(len(inputs[0]))
+        if known is not None and known.alone is not None and known.current:
+            return known.again(inputs, known.alone)
         shard, captures, own = self._shard, self._shard.program.captures, []
         for number, array in enumerate(inputs):
             if captures or array.ndim > 3:
@@ -178,7 +181,6 @@ class NotedPredictions:
             own.append(array)
         if not captures:
             return shard.forward(own)
-        known = self._known.get(len(own[0]))
         if known is None or not known.fits(own):
             known = _Prediction(shard, own)
             keep(self._known, len(own[0]), known, KEPT)
@@ -199,6 +201,13 @@ class _Prediction(Capture):
     def run(self) -> Sequence[Array]:
         """Return the outputs for what lies there now."""
         return self.perform(self._work, _replayed)
+
+    def again(self, inputs: Sequence[Array], notes: Notes) -> Sequence[Array]:
+        """Return the outputs for these inputs from notes that are proved."""
+        for place, array in zip(self.inputs, inputs, strict=True):
+            np.copyto(place, array)
+        notes.repeat()
+        return self._results
 
     def _work(self, notes: Sequence[Notes] | None) -> Sequence[Array]:
         if notes is None:

@@ -59,9 +59,9 @@ class Updater:
     def join(self, parts: Sequence[Array]) -> None:
         """Sum the shards' gradients into the first of them, ``buffers.gradients``, in a fixed tree."""
         if len(parts) > 1:
-            self._share(partial(self._join, parts, False))
+            self._share(self._join, parts, False)
 
-    def _join(self, parts: Sequence[Array], checks: bool, numbers: range, _: Workspace) -> bool:
+    def _join(self, numbers: range, _: Workspace, parts: Sequence[Array], checks: bool) -> bool:
         sums = [_sum_of(parts, self._cuts[number]) for number in numbers]
         return not checks or all(map(_finite, sums))
 
@@ -85,12 +85,12 @@ class Updater:
             if keeps:  # here, because `before` may skip the update
                 np.copyto(self.previous, self.buffers.values)
                 keeps = False
-            if not self._share(partial(self._join, parts, True)):
+            if not self._share(self._join, parts, True):
                 return False
             parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
             return True
-        if not self._share(partial(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps)):
+        if not self._share(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps):
             return False
         optimizer.after(self.buffers, self.state, step)
         for slot in self._constrained:
@@ -98,7 +98,7 @@ class Updater:
         return True
 
     def _apply(
-        self, parts: Sequence[Array], rate: float, step: int, keeps: bool, numbers: range, workspace: Workspace
+        self, numbers: range, workspace: Workspace, parts: Sequence[Array], rate: float, step: int, keeps: bool
     ) -> bool:
         update, lend, finite = self.optimizer.update, workspace.empty, True
 
@@ -131,18 +131,21 @@ class Updater:
         for name, array in self.state.items():
             np.copyto(array, np.asarray(state[name], dtype=array.dtype).reshape(array.shape))
 
-    def _share(self, work: Callable[[range, Workspace], bool]) -> bool:
-        """Run `work` over all slices, consecutive runs of them on the threads; return whether it was true of all."""
+    def _share(self, work: Callable[..., bool], *arguments: Any) -> bool:
+        """Run ``work(numbers, workspace, *arguments)`` over all slices, consecutive runs of them on the threads.
+
+        Returns whether it was true of all.
+        """
         count = len(self._cuts)
         threads = min(POOL.threads, count) if count > 1 else 1
         if threads == 1:
-            return work(range(count), self._scratch[0])
+            return work(range(count), self._scratch[0], *arguments)
         while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
         cuts, good = bounds(len(self._cuts), threads), [True] * threads
 
         def run(number: int) -> None:
-            good[number] = work(range(*cuts[number]), self._scratch[number])
+            good[number] = work(range(*cuts[number]), self._scratch[number], *arguments)
 
         POOL.run([partial(run, number) for number in range(threads)])
         return all(good)
