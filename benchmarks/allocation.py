@@ -14,8 +14,8 @@ BLOCKS = (1 << 30, 32 << 20)
 NEVER = 2**31 - 1
 
 
-def keep_freed_memory() -> bool:
-    """Let the process keep what it frees, where the allocator is glibc's; return whether it does.
+def keep_freed_memory() -> None:
+    """Let the process keep what it frees, where the allocator is glibc's.
 
     Frameworks that allocate their activations anew in each step depend on it. With glibc's defaults chance decides, by
     where the last block lies, whether memory goes back to the system after a step and has to be mapped and cleared
@@ -25,6 +25,7 @@ def keep_freed_memory() -> bool:
     arrays from the first step on, so it takes the same either way.
     """
     if platform.libc_ver()[0] != "glibc":
-        return False
+        return
     mallopt = ctypes.CDLL(None).mallopt
-    return any(mallopt(M_MMAP_THRESHOLD, size) for size in BLOCKS) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
+    if any(mallopt(M_MMAP_THRESHOLD, size) for size in BLOCKS):  # the first that it takes
+        mallopt(M_TRIM_THRESHOLD, NEVER)

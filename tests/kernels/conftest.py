@@ -24,11 +24,13 @@ def dressed_up(kind, kernels):
         patch.setattr(blas, "blas_libraries", lambda: libraries)
         for answer in answers:
             answer()  # it is kept
-    if kernels and packing_kernels() is None:
-        pytest.skip("the kernels of this machine's BLAS are not those of a release of OpenBLAS that was tried")
-    yield
-    for answer in answers:
-        answer.cache_clear()
+    try:
+        if kernels and packing_kernels() is None:
+            pytest.skip("the kernels of this machine's BLAS are not those of a release of OpenBLAS that was tried")
+        yield
+    finally:
+        for answer in answers:
+            answer.cache_clear()
 
 
 @pytest.fixture(scope="module", params=["SkylakeX", "Haswell", "Haswell's kernels"])

@@ -281,11 +281,6 @@ class Capture:
     ----------
     parts
         How many lists of notes the work fills: one for every shard, since they run on several threads.
-
-    Attributes
-    ----------
-    alone : Notes or None
-        The only list of a work that meets nobody, once it is proved: its calls may be made without `perform`.
     """
 
     def __init__(self, parts: int) -> None:
@@ -295,7 +290,6 @@ class Capture:
         self._results: list[Array] = []
         self._changes = Watched.changes
         self.ready = False
-        self.alone: Notes | None = None
 
     @property
     def current(self) -> bool:
@@ -353,6 +347,4 @@ class Capture:
         if found != list(map(_digest, results)):
             self._notes = None  # for good: the count of runs has passed
         self.ready = self._notes is not None and self._runs >= FIRST_RUNS
-        if self.ready and self._count == 1 and not notes[0].meets:
-            self.alone = notes[0]
         return results

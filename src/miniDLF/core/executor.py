@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -136,8 +136,6 @@ class Executor:
                 _drive(self._small(total), runs)
         except AttributeError as error:
             raise explained(error) from error
-        if len(shards) == 1:
-            return list(map(float, shards[0].losses))
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
 
     def _noted_step(self, batch: Batch, cuts: tuple[tuple[int, int], ...], backward: bool) -> NotedStep | None:
@@ -234,8 +232,7 @@ class _Inference:
         weights = [array for array in (buffers.values, buffers.state) if array.size]
         few = sum(array.size for array in weights) <= FEW_WEIGHTS
         self._kept = [(array, array.copy()) for array in weights] if few else []  # and how they were when prepared
-        self._changed = [comparison(*pair) for pair in self._kept]
-        self._prepared = False
+        self._changed: list[Callable[[], object]] = []
 
     def prepare(self) -> None:
         """Let the layers order their weights, unless these are what they were at the last prediction.
@@ -243,7 +240,7 @@ class _Inference:
         Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
         preparation takes 17.
         """
-        if not self._shared or (self._prepared and not any([changed() for changed in self._changed])):  # noqa: C419
+        if not self._shared or (self._changed and not any([changed() for changed in self._changed])):  # noqa: C419
             return
         for layer, shared in self._shared.items():
             before = arrays_in(vars(shared).values())
@@ -252,7 +249,8 @@ class _Inference:
                 Watched.changes += 1  # what is noted reads the arrays that were there
         for array, copy in self._kept:
             np.copyto(copy, array)
-        self._prepared = bool(self._kept)
+        if not self._changed:
+            self._changed = [comparison(*pair) for pair in self._kept]
 
     def worker(self, number: int) -> NotedPredictions:
         """What predicts on one thread."""

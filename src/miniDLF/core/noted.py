@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,9 +68,6 @@ class NotedStep(Capture):
 
     def run(self, batch: Batch) -> None:
         """Take all shards through the step."""
-        if self.alone is not None:
-            self._parts[0].again(batch, self.alone)
-            return
 
         def work(notes: Sequence[Notes] | None) -> list[Any]:
             self._drive(
@@ -80,7 +76,10 @@ class NotedStep(Capture):
             return [result for part in self._parts for result in part.results()]
 
         def replay(notes: Sequence[Notes]) -> None:
-            self._drive([part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
+            if len(notes) == 1 and not notes[0].meets:  # nobody to wait for: no generators, no drive
+                self._parts[0].again(batch, notes[0])
+            else:
+                self._drive([part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
 
         self.perform(work, replay)
 
@@ -169,51 +168,39 @@ class NotedPredictions:
 
         Inputs are copied where something is made for the place where they lie: layers keep their views of images.
         """
+        shard = self._shard
+        if not shard.program.captures:
+            return shard.forward(
+                [_copied(x, self._place(number, x)) if x.ndim > 3 else x for number, x in enumerate(inputs)]
+            )
         known = self._known.get(len(inputs[0]))
-        if known is not None and known.alone is not None and known.current:
-            return known.again(inputs, known.alone)
-        shard, captures, own = self._shard, self._shard.program.captures, []
-        for number, array in enumerate(inputs):
-            if captures or array.ndim > 3:
-                copy = shard.workspace.empty(f"x{number}", array.shape)
-                np.copyto(copy, array)
-                array = copy
-            own.append(array)
-        if not captures:
-            return shard.forward(own)
-        if known is None or not known.fits(own):
-            known = _Prediction(shard, own)
-            keep(self._known, len(own[0]), known, KEPT)
-        return known.run()
+        if known is None or not known.current:
+            known = _Prediction(shard, list(map(self._place, range(len(inputs)), inputs)))
+            keep(self._known, len(inputs[0]), known, KEPT)
+        return known.run(inputs)
+
+    def _place(self, number: int, array: Array) -> Array:
+        return self._shard.workspace.empty(f"x{number}", array.shape)
 
 
 class _Prediction(Capture):
     """A prediction for inputs in these places."""
 
-    def __init__(self, shard: Shard, inputs: Sequence[Array]) -> None:
+    def __init__(self, shard: Shard, places: Sequence[Array]) -> None:
         super().__init__(1)
-        self._shard, self.inputs = shard, inputs
+        self._shard, self._places = shard, places
 
-    def fits(self, inputs: Sequence[Array]) -> bool:
-        """Say whether these are the very same places, and every layer is as it was."""
-        return self.current and all(map(operator.is_, inputs, self.inputs))
-
-    def run(self) -> Sequence[Array]:
-        """Return the outputs for what lies there now."""
-        return self.perform(self._work, _replayed)
-
-    def again(self, inputs: Sequence[Array], notes: Notes) -> Sequence[Array]:
-        """Return the outputs for these inputs from notes that are proved."""
-        for place, array in zip(self.inputs, inputs, strict=True):
-            np.copyto(place, array)
-        notes.repeat()
-        return self._results
+    def run(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Return the outputs for these inputs."""
+        for array, place in zip(inputs, self._places, strict=True):
+            _copied(array, place)
+        return self.perform(self._work, _repeated)
 
     def _work(self, notes: Sequence[Notes] | None) -> Sequence[Array]:
         if notes is None:
-            return self._shard.forward(self.inputs)
+            return self._shard.forward(self._places)
         with _tracing(self._shard, notes[0]):
-            return self._shard.forward(_traced(self.inputs, notes[0]))
+            return self._shard.forward(_traced(self._places, notes[0]))
 
 
 def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
@@ -224,10 +211,14 @@ def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     known[key] = value
 
 
-def _replayed(notes: Sequence[Notes]) -> None:
-    for own in notes:
-        for _ in own.replay():
-            raise RuntimeError("a prediction meets nobody")
+def _copied(array: Array, place: Array) -> Array:
+    np.copyto(place, array)
+    return place
+
+
+def _repeated(notes: Sequence[Notes]) -> None:
+    for own in notes:  # a prediction meets nobody
+        own.repeat()
 
 
 def _noted(run: Run, notes: Notes) -> Run:

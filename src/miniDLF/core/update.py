@@ -136,13 +136,13 @@ class Updater:
 
         Returns whether it was true of all.
         """
-        count = len(self._cuts)
-        threads = min(POOL.threads, count) if count > 1 else 1
-        if threads == 1:
+        count = len(self._cuts)  # none without weights
+        threads = min(POOL.threads, count)
+        if threads <= 1:
             return work(range(count), self._scratch[0], *arguments)
         while len(self._scratch) < threads:
             self._scratch.append(Workspace(self.buffers.dtype))
-        cuts, good = bounds(len(self._cuts), threads), [True] * threads
+        cuts, good = bounds(count, threads), [True] * threads
 
         def run(number: int) -> None:
             good[number] = work(range(*cuts[number]), self._scratch[number], *arguments)
