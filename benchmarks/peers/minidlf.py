@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ MODULES = ("miniDLF", "miniDLF.layers", "miniDLF.models")
 ENVIRONMENT: dict[str, str] = {}
 COMPILES = False
 FIRST_STEPS = FIRST_RUNS
+#: A step that is too small for two threads is no step for two processes either.
+PROCESSES = "use_processes"
 
 
 def start(threads: int) -> None:
@@ -28,13 +31,21 @@ def start(threads: int) -> None:
 
 
 def variants(workload: Workload) -> tuple[str, ...]:
-    """Return the one way: miniDLF chooses by itself."""
-    return ("",)
+    """Return the one way: miniDLF chooses by itself, but has to be told that it may train in several processes."""
+    return (PROCESSES if workload.mode == "train" and sys.platform == "linux" else "",)
 
 
 def build(workload: Workload, data: Data, variant: str) -> MiniProgram:
     """Return the program."""
+    set_way(variant)
     return MiniProgram(workload, data)
+
+
+def set_way(variant: str) -> None:
+    """Let shards run in processes, or on threads."""
+    import miniDLF
+
+    miniDLF.use_processes(variant == PROCESSES)
 
 
 def network(workload: Workload, metrics: tuple[str, ...] = ()) -> Any:

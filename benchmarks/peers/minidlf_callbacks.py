@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.minidlf import COMPILES, ENVIRONMENT, FIRST_STEPS, MODULES, PACKAGES, MiniProgram, start, variants
+from benchmarks.peers.minidlf import (
+    COMPILES,
+    ENVIRONMENT,
+    FIRST_STEPS,
+    MODULES,
+    PACKAGES,
+    MiniProgram,
+    set_way,
+    start,
+    variants,
+)
 from benchmarks.workloads.base import Data, Workload
 
 __all__ = ["COMPILES", "ENVIRONMENT", "FIRST_STEPS", "MODULES", "PACKAGES", "TITLE", "build", "start", "variants"]
@@ -23,6 +33,7 @@ TITLE = "miniDLF with metrics and callbacks"
 
 def build(workload: Workload, data: Data, variant: str) -> ObservedProgram:
     """Return the program."""
+    set_way(variant)
     return ObservedProgram(workload, data)
 
 

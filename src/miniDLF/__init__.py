@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from miniDLF.kernels.sharing import use_processes
 from miniDLF.kernels.threads import get_threads, set_threads
 
-__all__ = ["__version__", "get_threads", "set_threads"]
+__all__ = ["__version__", "get_threads", "set_threads", "use_processes"]
 
 __version__ = "0.1.0"
 

@@ -20,9 +20,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Array, Workspace
+from miniDLF.kernels.workspace import Array, Workspace, lasting
 
-__all__ = ["FIRST_RUNS", "Capture", "Notes", "TracingWorkspace", "Watched", "arrays_in", "in_place", "plain"]
+__all__ = [
+    "FIRST_RUNS",
+    "Calls",
+    "Capture",
+    "Notes",
+    "TracingWorkspace",
+    "Watched",
+    "arrays_in",
+    "fill",
+    "in_place",
+    "plain",
+    "repeat",
+]
 
 #: Runs before the one that is captured: they lend the memory.
 WARM = 2
@@ -36,6 +48,8 @@ FIRST_RUNS = WARM + TRACES + PROOFS
 MOST = 4096
 #: Methods of arrays that return a view, or work through a ufunc, which is noted.
 VIEWING_METHODS = {"transpose", "view", "squeeze", "swapaxes", "sum", "max", "min", "any", "all", "clip"}
+
+Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
 
 class NotCapturableError(Exception):
@@ -56,7 +70,7 @@ class Notes:
     """The list of calls, cut where others are met; once it is `complete`, calls are made as before, and not noted."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.calls: Calls = []
         self.complete = False
         self.others: list[Array] = []  # arrays that calls read, and that were not lent
         self._count = 0
@@ -84,7 +98,7 @@ class Notes:
 
     def meet(self, meeting: Any, received: Any) -> Any:
         """Note that others are met; return what was `received`, traced, in a place of its own."""
-        places = _each(np.copy, received)
+        places = _each(_copy, received)
         self._before.append((self.calls, meeting, places))
         self.calls = []
         return _each(self.traced, places)
@@ -94,18 +108,33 @@ class Notes:
         """Whether others are met."""
         return bool(self._before)
 
+    def parts(self) -> list[tuple[Calls, Any, Any]]:
+        """Return the calls from one meeting to the next, the meeting behind them, and where goes what is received."""
+        return [*self._before, (self.calls, None, None)]
+
     def repeat(self) -> None:
         """Make all calls again where nobody is met."""
-        for function, arguments in self.calls:
-            function(*arguments)
+        repeat(self.calls)
 
     def replay(self) -> Generator[Any, Any, None]:
         """Make all calls again; yield every meeting, and be sent what is received there."""
         for calls, meeting, places in self._before:
-            for function, arguments in calls:
-                function(*arguments)
-            _fill(places, (yield meeting))
+            repeat(calls)
+            fill(places, (yield meeting))
         self.repeat()
+
+
+def repeat(calls: Calls) -> None:
+    """Make noted calls again."""
+    for function, arguments in calls:
+        function(*arguments)
+
+
+def _copy(value: Any) -> Array:
+    """Copy an array, or a number, to a place of its own."""
+    place = lasting(np.shape(value), np.asarray(value).dtype)
+    np.copyto(place, value)
+    return place
 
 
 def _each(function: Callable[[Any], Any], value: Any) -> Any:
@@ -138,11 +167,11 @@ def _place(array: Array) -> Any:
     return array.__array_interface__["data"], array.shape, array.strides
 
 
-def _fill(places: Any, value: Any) -> None:
+def fill(places: Any, value: Any) -> None:
     """Copy arrays in nested tuples to their places."""
     if isinstance(places, tuple):
         for place, part in zip(places, value, strict=True):
-            _fill(place, part)
+            fill(place, part)
     elif isinstance(places, np.ndarray):
         np.copyto(places, value)
 
@@ -167,7 +196,7 @@ class _Traced(np.ndarray[Any, Any]):
         given = options.pop("out", None)
         if given is None:  # the result gets a place of its own
             result = np.asarray(function(*map(plain, inputs), **options))
-            given = (notes.traced(np.empty(result.shape, result.dtype)),)
+            given = (notes.traced(lasting(result.shape, result.dtype)),)
         if method != "__call__" or options or ufunc in (np.maximum, np.minimum):  # those two want their output by name
             notes.make(function, *inputs, out=given[0], **options)
         else:
@@ -200,7 +229,7 @@ class _Traced(np.ndarray[Any, Any]):
         """Note a method that takes its output by position; without one the result gets a place of its own."""
         function = getattr(plain(self), method)
         notes: Notes = self.notes
-        target = notes.traced(np.asarray(function(*map(plain, before), None, *after))) if out is None else out
+        target = notes.traced(_copy(function(*map(plain, before), None, *after))) if out is None else out
         notes.make(function, *before, target, *after)
         return notes.traced(plain(target))
 
@@ -208,7 +237,7 @@ class _Traced(np.ndarray[Any, Any]):
         self.notes.make(plain(self).fill, value)
 
     def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
-        target = self.notes.traced(np.empty(self.shape, dtype))
+        target = self.notes.traced(lasting(self.shape, dtype))
         self.notes.make(np.copyto, target, self, "unsafe")
         return target
 

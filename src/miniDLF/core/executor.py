@@ -150,7 +150,7 @@ class Executor:
         if known is None or not known.fits(batch):
             rows = len(batch)
             tail = program.tail(rows) if len(cuts) > 1 else len(program.steps)
-            known = NotedStep(batch, shards, cuts, tail, backward, partial(_drive, self._small(rows)))
+            known = NotedStep(batch, shards, cuts, tail, backward, _drive, self._small(rows))
             keep(self._steps, key, known, KEPT_STEPS)
         return known
 

@@ -11,8 +11,11 @@ import numpy as np
 
 from miniDLF.core.batch import Batch
 from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
+from miniDLF.core.helpers import Team, can_help
 from miniDLF.core.meetings import Meeting
 from miniDLF.core.shard import Shard
+from miniDLF.kernels.sharing import MEMORY
+from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["NotedPredictions", "NotedStep", "Run", "keep"]
@@ -20,7 +23,7 @@ __all__ = ["NotedPredictions", "NotedStep", "Run", "keep"]
 #: A shard's way through a step, from one meeting with the others to the next.
 Run = Generator[Meeting, Any, None]
 #: Goes with all shards through a step.
-Drive = Callable[[Sequence[Run]], None]
+Drive = Callable[[bool, Sequence[Run]], None]
 #: Numbers of rows for which notes of predictions are kept; the oldest make room.
 KEPT = 8
 
@@ -37,7 +40,9 @@ class NotedStep(Capture):
     tail
         From which step on one thread takes all shards (see `Program.tail`).
     drive
-        Goes with the shards through the step.
+        Goes with the shards through the step, given whether it is small.
+    small
+        Whether one thread is to take all shards.
     """
 
     def __init__(
@@ -48,9 +53,11 @@ class NotedStep(Capture):
         tail: int,
         backward: bool,
         drive: Drive,
+        small: bool,
     ) -> None:
         super().__init__(len(shards))
-        self._drive = drive
+        self._drive, self._small = drive, small
+        self._team: Team | None = None
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
         arrays = (*batch.inputs, *batch.targets)
         self._kinds = [(array.dtype, array.shape[1:]) for array in arrays]
@@ -71,17 +78,34 @@ class NotedStep(Capture):
 
         def work(notes: Sequence[Notes] | None) -> list[Any]:
             self._drive(
-                [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)]
+                self._small,
+                [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)],
             )
             return [result for part in self._parts for result in part.results()]
 
         def replay(notes: Sequence[Notes]) -> None:
             if len(notes) == 1 and not notes[0].meets:  # nobody to wait for: no generators, no drive
                 self._parts[0].again(batch, notes[0])
+            elif (team := self._helped(notes)) is not None:
+                for part in self._parts:
+                    part.begin(batch)
+                team.run()
+                for part in self._parts:
+                    part.end()
             else:
-                self._drive([part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
+                self._drive(
+                    self._small, [part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)]
+                )
 
         self.perform(work, replay)
+
+    def _helped(self, notes: Sequence[Notes]) -> Team | None:
+        """Return this process and its helpers, where there are to be some and nobody else computes."""
+        if not MEMORY.shared or self._small or POOL.threads < 2 or single_threaded_blas.others():
+            return None
+        if (self._team is None or self._team.lost) and can_help(notes):
+            self._team = Team(notes, self._parts[0].clock, POOL.threads)
+        return self._team
 
 
 class _Part:
@@ -90,6 +114,7 @@ class _Part:
     def __init__(self, shard: Shard, start: int, stop: int, tail: int, backward: bool) -> None:
         self._shard, self._start, self._stop, self._tail, self._backward = shard, start, stop, tail, backward
         self._inputs = len(shard.program.graph.inputs)
+        self.clock = shard.clock
 
     def results(self) -> list[Any]:
         """What proves that two ways have done the same."""
@@ -123,17 +148,17 @@ class _Part:
 
     def from_notes(self, batch: Batch, notes: Notes) -> Run:
         """Gather the rows to the places that are known, and make the calls that are noted."""
-        self._begin(batch)
+        self.begin(batch)
         yield from notes.replay()
-        self._end()
+        self.end()
 
     def again(self, batch: Batch, notes: Notes) -> None:
         """The same where nobody is met."""
-        self._begin(batch)
+        self.begin(batch)
         notes.repeat()
-        self._end()
+        self.end()
 
-    def _begin(self, batch: Batch) -> None:
+    def begin(self, batch: Batch) -> None:
         """Bring rows to the places: straight, which takes a third of the time of `Batch.part`, where types fit."""
         if self._straight:
             rows: Any = batch.rows
@@ -149,7 +174,7 @@ class _Part:
         for call, total in self._totals:
             call.total = total
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Put back what the step leaves: steps for batches of other sizes may have come between."""
         shard = self._shard
         values, shard.targets, shard.weights, losses, predictions = self._left

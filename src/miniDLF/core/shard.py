@@ -40,6 +40,7 @@ class Shard:
         number: int,
     ) -> None:
         self.program = program
+        self.clock = clock
         self.gradients = gradients
         self.training = gradients is not None
         self.workspace = Workspace(buffers.dtype)

@@ -19,7 +19,7 @@ import numpy as np
 from miniDLF.kernels.batch_last import BatchLast, BatchLastBackward, batch_last_weights, row_blocks
 from miniDLF.kernels.few_filters import FewFilters, few_filters_weights
 from miniDLF.kernels.windows import Scratch, Window
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array, Shape, constant_array
 
 __all__ = ["Enlarged", "EnlargedBackward"]
 
@@ -126,7 +126,7 @@ def _phases(size: Shape, positions: Shape, factors: Shape, window: Window, dtype
     for rows, above, below, down in _axis_phases(factors[0], kh, top, size[0], positions[0]):
         for columns, before, after, across in _axis_phases(factors[1], kw, left, size[1], positions[1]):
             small = Window((len(down), len(across)), (1, 1), (above, below, before, after))
-            result.append(Phase((rows, columns), small, np.kron(down, across).astype(dtype)))
+            result.append(Phase((rows, columns), small, constant_array(np.kron(down, across).astype(dtype))))
     return tuple(result)
 
 

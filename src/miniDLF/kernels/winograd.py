@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miniDLF.kernels.windows import Scratch, Window, blocks, carry_out, padded, padding_moves
-from miniDLF.kernels.workspace import Array, strided
+from miniDLF.kernels.workspace import Array, constant_array, strided
 
 __all__ = ["TILE", "winograd", "winograd_backward", "winograd_weights", "winograd_weights_mirrored"]
 
@@ -69,7 +69,7 @@ def transforms(dtype: str) -> Transforms:
     inputs[-1] = np.poly(points)[::-1]
     both = np.kron(kernel, kernel)
     matrices = (inputs, outputs, np.hstack([outputs, np.ones((TILE, 1))]), outputs.T, both, both[:, ::-1])
-    return Transforms(*(np.ascontiguousarray(matrix, dtype) for matrix in matrices))
+    return Transforms(*(constant_array(np.ascontiguousarray(matrix, dtype)) for matrix in matrices))
 
 
 def winograd_weights(weight: Array, out: Array, scratch: Scratch) -> Array:

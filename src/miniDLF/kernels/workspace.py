@@ -13,6 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
+from miniDLF.kernels.sharing import MEMORY
+
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 Lend = Callable[..., Array]
@@ -29,6 +31,7 @@ __all__ = [
     "aligned_empty",
     "as_one_call",
     "comparison",
+    "lasting",
     "strided",
 ]
 
@@ -36,9 +39,20 @@ __all__ = [
 def aligned_empty(size: int, dtype: DTypeLike) -> Array:
     """Return an uninitialised vector of `size` elements whose first byte lies on a cache line."""
     kind = np.dtype(dtype)
-    raw = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
+    raw = MEMORY.empty(size * kind.itemsize + ALIGNMENT)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * kind.itemsize].view(kind)
+
+
+def lasting(shape: Shape, dtype: DTypeLike) -> Array:
+    """Return an uninitialised array of any shape in such memory."""
+    return aligned_empty(math.prod(shape), dtype).reshape(shape)
+
+
+def constant_array(array: Array) -> Array:
+    """Let nobody write to an array that is made once for all."""
+    array.flags.writeable = False
+    return array
 
 
 def comparison(a: Array, b: Array) -> Callable[[], object]:

@@ -1,0 +1,218 @@
+"""Takes the shards of a noted step through it in processes of their own, where the user asks for that.
+
+Two threads take turns at the interpreter, and one that finds it taken sleeps until it is woken; two processes do not.
+But a process cannot be handed layers, closures and losses. So the helpers are forked when the notes of a step are
+there: a helper has the lists of its shards, which hold nothing but functions of NumPy and arrays, and those lie in
+memory that all share (`kernels.sharing`). What it is told is which part of a list to work off, and in which step. All
+else stays where it was: rows are gathered, weights prepared and updated in the process that trains, and it takes over
+all shards where one thread would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from miniDLF.core.call import Clock
+from miniDLF.core.capture import Calls, Notes, fill, repeat
+from miniDLF.core.meetings import tree
+from miniDLF.errors import MiniDLFError, NotReadyError
+from miniDLF.kernels.sharing import is_shared
+from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
+from miniDLF.kernels.workspace import Array, lasting
+
+__all__ = ["Team", "can_help"]
+
+#: What is at which place of the memory by which orders are given.
+ORDERED, DONE, NUMBER, STEP = range(4)
+#: Bytes that are read from a pipe at once.
+ROOM = 4096
+
+
+def can_help(notes: Sequence[Notes]) -> bool:
+    """Say whether processes can work off these notes: what is read and was not lent has to be shared, too."""
+    return all(is_shared(array) or not array.flags.writeable for own in notes for array in own.others)
+
+
+class LostHelperError(MiniDLFError, RuntimeError):
+    """A process that computed a part of every batch is no longer there."""
+
+
+class Team:
+    """This process and its helpers, for one step.
+
+    Parameters
+    ----------
+    notes
+        Those of every shard.
+    clock
+        Of the random streams.
+    threads
+        How many processes there are to be, this one among them.
+    """
+
+    def __init__(self, notes: Sequence[Notes], clock: Clock, threads: int) -> None:
+        lists = [own.parts() for own in notes]
+        self._size = min(threads, len(lists))
+        self._parts = list(zip(*lists, strict=True))
+        self._clock = clock
+        self.lost = False  # a helper has ended
+        self._helpers = [
+            _Helper([[calls for calls, *_ in own] for own in lists[number :: self._size]], clock)
+            for number in range(1, self._size)
+        ]
+
+    def run(self) -> None:
+        """Go through the step."""
+        alone = False
+        for number, shards in enumerate(self._parts):
+            if alone:
+                for calls, *_ in shards:
+                    repeat(calls)
+            else:
+                self._together(number, [calls for calls, *_ in shards[:: self._size]])
+            meeting = shards[0][1]
+            if meeting is None:
+                continue
+            merged = meeting.merge and tree(meeting.merge, [met.statistics for _, met, _ in shards])
+            for _, _, places in shards:
+                fill(places, merged)
+            if meeting.alone is not None:
+                alone = meeting.alone
+
+    def _together(self, number: int, own: Sequence[Calls]) -> None:
+        failures: list[BaseException] = []
+        try:
+            for helper in self._helpers:
+                helper.order(number, self._clock.step)
+            for calls in own:
+                repeat(calls)
+        except BaseException as error:  # noqa: BLE001 - an interrupt as well: nobody may work on when the step is over
+            failures.append(error)
+        for helper in self._helpers:
+            failures += helper.wait()
+        self.lost = any(isinstance(error, LostHelperError) for error in failures)
+        if failures:
+            raise failures[0]
+
+
+class _Helper:
+    """A forked process that works off the notes of some shards.
+
+    Orders are written to memory that both see: the number of a part of the notes, that of the step, and a count that
+    the helper repeats when it is done. The pipes only wake who sleeps, and say when the other process has ended. So it
+    does not matter what an interrupt leaves undone: whoever finds the counts unequal wakes the other again.
+    """
+
+    def __init__(self, lists: Sequence[Sequence[Calls]], clock: Clock) -> None:
+        self._box = lasting((4,), np.int64)
+        self._box.fill(0)
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+        os.set_blocking(self._answers, False)
+        self._readable = select.poll()
+        self._readable.register(self._answers, select.POLLIN)
+        with warnings.catch_warnings():
+            # Forks of processes with threads are warned of, since a lock may be held for ever. This one takes none.
+            warnings.simplefilter("ignore")
+            self._process = os.fork()
+        if self._process == 0:
+            _serve(orders, answers, self._box, lists, clock)
+        os.close(orders)
+        os.close(answers)
+        self._owner = os.getpid()
+        weakref.finalize(self, _dismiss, self._owner, self._process, self._orders, self._answers)
+
+    def order(self, number: int, step: int) -> None:
+        """Have part `number` of the notes worked off."""
+        if os.getpid() != self._owner:
+            raise NotReadyError(
+                "this model belongs to the process that this one was forked from, and shares its memory with it "
+                "(see use_processes). Make a model of its own here, or start processes by spawn instead of fork."
+            )
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._answers, ROOM)  # wake-up calls that nobody needed
+        self._box[NUMBER], self._box[STEP] = number, step
+        self._box[ORDERED] += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended, as `wait` finds
+            os.write(self._orders, b"\0")
+
+    def wait(self) -> list[BaseException]:
+        """Wait until all is done that was ordered; return what went wrong, interrupts of this process among it."""
+        failures: list[BaseException] = []
+        words = b""
+        while self._box[DONE] != self._box[ORDERED]:
+            try:
+                if failures:
+                    self._wake()
+                self._readable.poll()
+                answer = os.read(self._answers, ROOM)
+                words += answer.strip(b"\0")
+                if not answer:
+                    return [*failures, self._lost(words.decode() or "nothing")]
+            except BlockingIOError:
+                continue
+            except BaseException as interrupt:  # noqa: BLE001 - a signal handler's; wait on, it is raised later
+                failures.append(interrupt)
+        return failures
+
+    def _lost(self, words: str) -> LostHelperError:
+        return LostHelperError(
+            f"process {self._process}, which computes a part of every batch (see use_processes), has ended; its last "
+            f"word was: {words}. The system may have killed it for want of memory. No weight has changed in this step; "
+            "call fit again to go on with a new process, or use threads: use_processes(False) before the model is made."
+        )
+
+
+def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]], clock: Clock) -> NoReturn:
+    """Work off orders until the other end of the pipe is closed; what the process that forked would do is left out."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
+        _close_all_but({0, 1, 2, orders, answers})
+        with single_threaded_blas, quiet_arithmetic():
+            while os.read(orders, ROOM):
+                count = int(box[ORDERED])
+                if count == box[DONE]:
+                    continue
+                if box[NUMBER] == 0:
+                    clock.begin(int(box[STEP]))
+                number = int(box[NUMBER])
+                for parts in lists:
+                    repeat(parts[number])
+                box[DONE] = count
+                os.write(answers, b"\0")
+    except BaseException as error:  # noqa: BLE001 - told to whoever waits
+        os.write(answers, f"{type(error).__name__}: {error}".encode()[:900])
+    finally:
+        os._exit(0)
+
+
+def _close_all_but(needed: set[int]) -> None:
+    """Close files and sockets of the process that forked: whoever waits for their end would wait for this one, too."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in needed:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listed them
+                continue
+
+
+def _dismiss(owner: int, process: int, *pipes: int) -> None:
+    for pipe in pipes:
+        os.close(pipe)
+    if os.getpid() == owner:
+        try:
+            os.waitpid(process, 0)
+        except ChildProcessError:  # somebody else has waited for it
+            return

@@ -1,0 +1,299 @@
+"""Shards in processes give the bits of shards on threads, and processes come and go without a trace."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import miniDLF
+from miniDLF.core import executor
+from miniDLF.core.capture import FIRST_RUNS
+from miniDLF.core.helpers import LostHelperError, Team
+from miniDLF.errors import ArgumentError, NotReadyError
+from miniDLF.kernels.sharing import BLOCK, MEMORY, is_shared, use_processes
+from miniDLF.kernels.workspace import aligned_empty
+from miniDLF.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Pooling2D,
+    Reshape,
+    UpSampling2D,
+)
+from miniDLF.models import Sequential
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can fork processes safely")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(96, 64)).astype(np.float32)
+Y = RNG.integers(0, 3, 96)
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let small steps be shared, and put the settings back."""
+    monkeypatch.setattr(executor, "SMALL_STEP", 0)
+    before = miniDLF.get_threads()
+    miniDLF.set_threads(2)
+    use_processes(False)
+    yield
+    miniDLF.set_threads(before)
+    use_processes(False)
+
+
+NETWORKS: dict[str, Any] = {
+    "dropout": lambda: [Dense(16), Dropout(0.4), Activation("relu")],
+    "normalised vectors": lambda: [Dense(16), BatchNormalization(), Activation("relu"), Dense(8)],
+    "normalised images": lambda: [
+        Reshape((1, 8, 8)),
+        Conv2D(4, (3, 3), padding=1),
+        BatchNormalization(),
+        Activation("relu"),
+        Pooling2D((2, 2)),
+        Conv2D(4, (3, 3)),
+        Flatten(),
+    ],
+    "winograd, enlarged": lambda: [
+        Reshape((16, 2, 2)),
+        UpSampling2D((2, 2)),
+        Conv2D(16, (3, 3), padding=1),
+        Conv2D(32, (3, 3), padding=1),
+        Flatten(),
+    ],
+    "rnn": lambda: [Reshape((8, 8)), RNN(12), RNN(12), Flatten()],
+    "lstm": lambda: [Reshape((8, 8)), LSTM(12), Flatten()],
+    "gru": lambda: [Reshape((8, 8)), GRU(12), Flatten()],
+}
+
+
+def made(name: str, shards: int | None = None) -> Any:
+    model = Sequential([*NETWORKS[name](), Dense(3), Activation("softmax")], seed=1, shards=shards)
+    model.compile("cce", "adam", metrics=["accuracy"])
+    return model
+
+
+def fitted(model: Any, epochs: int = 6) -> Any:
+    model.fit(X, Y, epochs=epochs, batch_size=25, verbose=0)  # three batches of 25, one of 21
+    return model
+
+
+def team(model: Any) -> Team | None:
+    found = [step._team for step in model.engine().executor._steps.values() if step._team is not None]
+    return found[0] if found else None
+
+
+def process(model: Any) -> int:
+    helpers = team(model)
+    assert helpers is not None
+    return helpers._helpers[0]._process
+
+
+def alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("shards", [None, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_processes_give_the_bits_of_threads(name: str, shards: int | None) -> None:
+    threads = fitted(made(name, shards))
+    use_processes()
+    processes = fitted(made(name, shards))
+    assert team(threads) is None
+    assert team(processes) is not None
+    assert all(step.ready for step in list(processes.engine().executor._steps.values())[:1])
+    assert processes.history.history == threads.history.history
+    for ours, theirs in zip(processes.get_weights(), threads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_and_data_that_change_between_steps_reach_the_helpers() -> None:
+    def altered() -> list[Any]:
+        model, x = made("lstm"), X.copy()
+        for _ in range(3):
+            model.fit(x, Y, epochs=4, batch_size=24, verbose=0)
+            model.set_weights([weight * 0.5 for weight in model.get_weights()])
+            x *= -0.5
+        return list(model.get_weights())
+
+    expected = altered()
+    use_processes()
+    for ours, theirs in zip(altered(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_small_step_and_one_thread_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_processes()
+    miniDLF.set_threads(1)
+    assert team(fitted(made("dropout", shards=2))) is None
+    miniDLF.set_threads(2)
+    monkeypatch.setattr(executor, "SMALL_STEP", 10**12)
+    assert team(fitted(made("dropout", shards=2))) is None
+
+
+def test_a_model_made_before_the_setting_keeps_to_threads() -> None:
+    model = made("dropout")
+    model.build((64,))
+    use_processes()
+    assert team(fitted(model)) is None
+
+
+def test_helpers_end_with_the_model() -> None:
+    use_processes()
+    model = fitted(made("dropout"))
+    number = process(model)
+    assert alive(number)
+    del model
+    gc.collect()
+    assert not alive(number)
+
+
+def test_helpers_hold_no_file_of_the_process_open() -> None:
+    use_processes()
+    end, other_end = os.pipe()
+    model = fitted(made("dropout"))
+    assert alive(process(model))
+    os.close(other_end)
+    os.set_blocking(end, False)
+    assert os.read(end, 1) == b""  # BlockingIOError if anybody could still write
+    os.close(end)
+
+
+def test_an_interrupt_leaves_helpers_in_step() -> None:
+    use_processes()
+    model = fitted(made("lstm"))
+    number, before = process(model), signal.getsignal(signal.SIGALRM)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for delay in np.linspace(1e-3, 2e-2, 20):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            with pytest.raises(KeyboardInterrupt):
+                fitted(model, 1000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert process(model) == number
+    weights = model.get_weights()
+    use_processes(False)
+    other = fitted(made("lstm"))
+    for one in (model, other):
+        one.set_weights(weights)
+        one.compile("cce", "sgd")
+        one.fit(X, Y, epochs=4, batch_size=25, shuffle=False, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+def test_ctrl_c_does_not_reach_the_helpers() -> None:
+    use_processes()
+    model = fitted(made("dropout"))
+    os.kill(process(model), signal.SIGINT)
+    fitted(model, 2)
+    assert alive(process(model))
+
+
+def test_a_helper_that_is_killed_is_named_and_replaced() -> None:
+    use_processes()
+    model = fitted(made("dropout"))
+    number = process(model)
+    weights = model.get_weights()
+    os.kill(number, signal.SIGKILL)
+    with pytest.raises(LostHelperError, match=f"process {number}, which computes a part of every batch"):
+        model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    fitted(model, 1)
+    assert process(model) != number
+
+
+def test_a_forked_copy_of_the_model_refuses_to_train() -> None:
+    use_processes()
+    model = fitted(made("dropout"))
+    child = os.fork()
+    if child == 0:
+        try:
+            model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
+        except NotReadyError as error:
+            os._exit(0 if "forked" in str(error) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    fitted(model, 1)
+
+
+def test_two_models_at_once_give_the_same_bits() -> None:
+    expected = [fitted(made(name)).get_weights() for name in ("dropout", "gru")]
+    use_processes()
+    models = [made(name) for name in ("dropout", "gru")]
+    threads = [threading.Thread(target=fitted, args=(model,)) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for model, weights in zip(models, expected, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
+
+
+def test_shared_memory_is_cut_into_places_that_do_not_overlap() -> None:
+    use_processes()
+    arrays = [aligned_empty(size, np.float32) for size in (1, 100, BLOCK // 64, BLOCK, 7) * 40]
+    assert all(map(is_shared, arrays))
+    for number, array in enumerate(arrays):
+        array.fill(number)
+    assert all((array == number).all() for number, array in enumerate(arrays))
+    use_processes(False)
+    assert not is_shared(aligned_empty(8, np.float32))
+
+
+def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ArgumentError, match="only Linux"):
+        use_processes()
+    assert not MEMORY.shared
+
+
+def test_the_environment_is_read_at_the_import(tmp_path: Any) -> None:
+    import subprocess
+
+    program = "import miniDLF; from miniDLF.kernels.sharing import MEMORY; print(MEMORY.shared)"
+    for value, expected in (("1", "True"), ("0", "False"), ("", "False"), ("yes", "expected 0 or 1, received 'yes'")):
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "MINIDLF_PROCESSES": value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert expected in result.stdout + result.stderr
+
+
+def test_proof_comes_before_use() -> None:
+    use_processes()
+    model = made("dropout")
+    model.build((64,))
+    began = time.perf_counter()
+    model.fit(X[:75], Y[:75], epochs=2, batch_size=25, verbose=0)  # six steps
+    step = next(iter(model.engine().executor._steps.values()))
+    assert step._runs == FIRST_RUNS
+    assert step.ready
+    assert step._team is not None, f"after {time.perf_counter() - began:.1f} s"
