@@ -21,6 +21,8 @@ COMPILES = False
 FIRST_STEPS = FIRST_RUNS
 #: A step that is too small for two threads is no step for two processes either.
 PROCESSES = "use_processes"
+#: The wide MLP, of 6.3 million weights, takes 1.04 of its time in processes: see `docs/speed.md`.
+MANY_WEIGHTS = 4_000_000
 
 
 def start(threads: int) -> None:
@@ -32,7 +34,8 @@ def start(threads: int) -> None:
 
 def variants(workload: Workload) -> tuple[str, ...]:
     """Return the one way: miniDLF chooses by itself, but has to be told that it may train in several processes."""
-    return (PROCESSES if workload.mode == "train" and sys.platform == "linux" else "",)
+    pays = workload.mode == "train" and workload.parameters < MANY_WEIGHTS
+    return (PROCESSES if pays and sys.platform == "linux" else "",)
 
 
 def build(workload: Workload, data: Data, variant: str) -> MiniProgram:

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import miniDLF
-from miniDLF.core import executor
+from miniDLF.core import executor, helpers
 from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.helpers import LostHelperError, Team
 from miniDLF.errors import ArgumentError, NotReadyError
@@ -177,23 +178,41 @@ def test_helpers_hold_no_file_of_the_process_open() -> None:
     os.close(end)
 
 
-def test_an_interrupt_leaves_helpers_in_step() -> None:
-    use_processes()
-    model = fitted(made("lstm"))
-    number, before = process(model), signal.getsignal(signal.SIGALRM)
+@pytest.fixture
+def interrupts() -> Iterator[Any]:
+    """Give what has Python interrupted after some seconds, as Ctrl-C would."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for delay in np.linspace(1e-3, 2e-2, 20):
-            signal.setitimer(signal.ITIMER_REAL, delay)
-            with pytest.raises(KeyboardInterrupt):
-                fitted(model, 1000)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield partial(signal.setitimer, signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_waits_for_the_helpers(interrupts: Any) -> None:
+    use_processes()
+    model = fitted(made("lstm"))
+    number, box = process(model), team(model)._helpers[0]._box
+    os.kill(number, signal.SIGSTOP)
+    awake = threading.Timer(0.3, os.kill, (number, signal.SIGCONT))
+    awake.start()
+    interrupts(0.1)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, 1)
+    assert box[helpers.DONE] == box[helpers.ORDERED]
+    awake.join()
+
+
+def test_interrupts_leave_helpers_in_step(interrupts: Any) -> None:
+    use_processes()
+    model = fitted(made("lstm"))
+    number = process(model)
+    for delay in np.linspace(1e-3, 2e-2, 20):
+        interrupts(delay)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(model, 1000)
     assert process(model) == number
     weights = model.get_weights()
     use_processes(False)
@@ -211,6 +230,59 @@ def test_ctrl_c_does_not_reach_the_helpers() -> None:
     os.kill(process(model), signal.SIGINT)
     fitted(model, 2)
     assert alive(process(model))
+
+
+def test_a_model_may_be_trained_on_a_thread_that_ends() -> None:
+    use_processes()
+    model = made("dropout")
+    for _ in range(2):
+        thread = threading.Thread(target=fitted, args=(model,))
+        thread.start()
+        thread.join()
+    number = process(model)
+    fitted(model)
+    assert process(model) == number
+    assert alive(number)
+
+
+def test_a_helper_runs_no_handler_of_the_process() -> None:
+    use_processes()
+    before, called = signal.getsignal(signal.SIGTERM), aligned_empty(1, np.int64)  # in memory that a helper shares
+    called.fill(0)
+
+    def handle(*_: Any) -> None:
+        called[:] += 1
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        model = fitted(made("dropout"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    os.kill(process(model), signal.SIGTERM)
+    with pytest.raises(LostHelperError):
+        model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
+    assert called == 0
+
+
+def test_notes_that_do_not_prove_right_need_no_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_processes()
+    model = made("dropout")
+    model.build((64,))
+    model.fit(X[:75], Y[:75], epochs=1, batch_size=25, verbose=0)
+    repeat, calls_made = helpers.repeat, iter(range(10**6))
+
+    def forgetful(calls: Any) -> None:
+        repeat(calls)
+        if os.getpid() == own and next(calls_made) == 0:
+            model.engine().executor.active()[0].gradients[0] += 1
+
+    own = os.getpid()
+    monkeypatch.setattr(helpers, "repeat", forgetful)
+    fitted(model)
+    steps = list(model.engine().executor._steps.values())
+    gone = [step for step in steps if step._notes is None]
+    assert gone
+    assert all(step._team is None for step in gone)
 
 
 def test_a_helper_that_is_killed_is_named_and_replaced() -> None:

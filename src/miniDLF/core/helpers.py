@@ -178,7 +178,7 @@ class _Helper:
 def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]], clock: Clock) -> NoReturn:
     """Work off orders until the other end of the pipe is closed; what the process that forked would do is left out."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
+        _leave_signals()
         _close_all_but({0, 1, 2, orders, answers})
         with single_threaded_blas, quiet_arithmetic():
             while os.read(orders, ROOM):
@@ -196,6 +196,14 @@ def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls
         os.write(answers, f"{type(error).__name__}: {error}".encode()[:900])
     finally:
         os._exit(0)
+
+
+def _leave_signals() -> None:
+    """Run no handlers of the process that forked, and stay when Ctrl-C reaches all processes of a terminal."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _close_all_but(needed: set[int]) -> None:

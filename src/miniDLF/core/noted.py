@@ -58,6 +58,7 @@ class NotedStep(Capture):
         super().__init__(len(shards))
         self._drive, self._small = drive, small
         self._team: Team | None = None
+        self._can_help: bool | None = None  # not known yet
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
         arrays = (*batch.inputs, *batch.targets)
         self._kinds = [(array.dtype, array.shape[1:]) for array in arrays]
@@ -98,12 +99,16 @@ class NotedStep(Capture):
                 )
 
         self.perform(work, replay)
+        if self._team is not None and self._notes is None:  # they did not prove right
+            self._team = None
 
     def _helped(self, notes: Sequence[Notes]) -> Team | None:
         """Return this process and its helpers, where there are to be some and nobody else computes."""
         if not MEMORY.shared or self._small or POOL.threads < 2 or single_threaded_blas.others():
             return None
-        if (self._team is None or self._team.lost) and can_help(notes):
+        if self._can_help is None:
+            self._can_help = can_help(notes)
+        if self._can_help and (self._team is None or self._team.lost):
             self._team = Team(notes, self._parts[0].clock, POOL.threads)
         return self._team
 
