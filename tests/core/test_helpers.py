@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ from miniDLF.layers import (
     UpSampling2D,
 )
 from miniDLF.models import Sequential
+from tests.core.test_free_threading import same
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can fork processes safely")
 
@@ -100,9 +101,9 @@ def team(model: Any) -> Team | None:
 
 
 def process(model: Any) -> int:
-    helpers = team(model)
-    assert helpers is not None
-    return helpers._helpers[0]._process
+    found = team(model)
+    assert found is not None
+    return found._helpers[0]._process
 
 
 def alive(number: int) -> bool:
@@ -225,7 +226,7 @@ def test_interrupts_leave_helpers_in_step(interrupts: Any) -> None:
         one.set_weights(weights)
         one.compile("cce", "sgd")
         one.fit(X, Y, epochs=4, batch_size=25, shuffle=False, verbose=0)
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+    assert same(model.get_weights(), other.get_weights())
 
 
 def test_ctrl_c_does_not_reach_the_helpers() -> None:
@@ -297,7 +298,7 @@ def test_a_helper_that_is_killed_is_named_and_replaced() -> None:
     os.kill(number, signal.SIGKILL)
     with pytest.raises(LostHelperError, match=f"process {number}, which computes a part of every batch"):
         model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert same(weights, model.get_weights())
     fitted(model, 1)
     assert process(model) != number
 
@@ -327,7 +328,7 @@ def test_two_models_at_once_give_the_same_bits() -> None:
     for thread in threads:
         thread.join()
     for model, weights in zip(models, expected, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
+        assert same(model.get_weights(), weights)
 
 
 def test_shared_memory_is_cut_into_places_that_do_not_overlap() -> None:
@@ -348,9 +349,7 @@ def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not MEMORY.shared
 
 
-def test_the_environment_is_read_at_the_import(tmp_path: Any) -> None:
-    import subprocess
-
+def test_the_environment_is_read_at_the_import() -> None:
     program = "import miniDLF; from miniDLF.kernels.sharing import MEMORY; print(MEMORY.shared)"
     for value, expected in (("1", "True"), ("0", "False"), ("", "False"), ("yes", "expected 0 or 1, received 'yes'")):
         result = subprocess.run(
@@ -367,9 +366,8 @@ def test_proof_comes_before_use() -> None:
     use_processes()
     model = made("dropout")
     model.build((64,))
-    began = time.perf_counter()
     model.fit(X[:75], Y[:75], epochs=2, batch_size=25, verbose=0)  # six steps
     step = next(iter(model.engine().executor._steps.values()))
     assert step._runs == FIRST_RUNS
     assert step.ready
-    assert step._team is not None, f"after {time.perf_counter() - began:.1f} s"
+    assert step._team is not None

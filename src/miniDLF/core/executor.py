@@ -15,8 +15,8 @@ from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.capture import Watched, arrays_in, in_place
 from miniDLF.core.graph import Graph
 from miniDLF.core.layer import Layer
-from miniDLF.core.meetings import Drive, drive_one, tree
-from miniDLF.core.noted import NotedPredictions, NotedStep, Run, keep
+from miniDLF.core.meetings import drive_all, tree
+from miniDLF.core.noted import NotedPredictions, NotedStep, keep
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -133,7 +133,7 @@ class Executor:
                 step.run(batch)
             else:
                 runs = [shard.run(batch, *cut, backward) for shard, cut in zip(shards, cuts, strict=True)]
-                _drive(self._small(total), runs)
+                drive_all(self._small(total), runs)
         except AttributeError as error:
             raise explained(error) from error
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
@@ -150,7 +150,7 @@ class Executor:
         if known is None or not known.fits(batch):
             rows = len(batch)
             tail = program.tail(rows) if len(cuts) > 1 else len(program.steps)
-            known = NotedStep(batch, shards, cuts, tail, backward, _drive, self._small(rows))
+            known = NotedStep(batch, shards, cuts, tail, backward, self._small(rows))
             keep(self._steps, key, known, KEPT_STEPS)
         return known
 
@@ -258,23 +258,6 @@ class _Inference:
             shard = Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), len(self._workers))
             self._workers.append(NotedPredictions(shard))
         return self._workers[number]
-
-
-def _drive(small: bool, runs: Sequence[Run]) -> None:
-    """Take the shards of a step through it: one after the other from meeting to meeting, or on the threads."""
-    try:
-        if len(runs) == 1:
-            drive_one(runs[0])
-            return
-        drive = Drive(runs)
-        with single_threaded_blas:
-            if small:
-                drive.work()
-            else:
-                POOL.run([drive.work] * len(runs))
-    finally:
-        for run in runs:
-            run.close()
 
 
 def _plus(a: float, b: float) -> float:

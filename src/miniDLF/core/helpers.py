@@ -23,7 +23,7 @@ import numpy as np
 
 from miniDLF.core.call import Clock
 from miniDLF.core.capture import Calls, Notes, fill, repeat
-from miniDLF.core.meetings import tree
+from miniDLF.core.meetings import joined
 from miniDLF.errors import MiniDLFError, NotReadyError
 from miniDLF.kernels.sharing import is_shared
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
@@ -82,7 +82,7 @@ class Team:
             meeting = shards[0][1]
             if meeting is None:
                 continue
-            merged = meeting.merge and tree(meeting.merge, [met.statistics for _, met, _ in shards])
+            merged = joined([met for _, met, _ in shards])
             for _, _, places in shards:
                 fill(places, merged)
             if meeting.alone is not None:
@@ -185,9 +185,9 @@ def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls
                 count = int(box[ORDERED])
                 if count == box[DONE]:
                     continue
-                if box[NUMBER] == 0:
-                    clock.begin(int(box[STEP]))
                 number = int(box[NUMBER])
+                if number == 0:
+                    clock.begin(int(box[STEP]))
                 for parts in lists:
                     repeat(parts[number])
                 box[DONE] = count
@@ -210,17 +210,13 @@ def _close_all_but(needed: set[int]) -> None:
     """Close files and sockets of the process that forked: whoever waits for their end would wait for this one, too."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in needed:
-            try:
+            with contextlib.suppress(OSError):  # the one that listed them
                 os.close(int(name))
-            except OSError:  # the one that listed them
-                continue
 
 
 def _dismiss(owner: int, process: int, *pipes: int) -> None:
     for pipe in pipes:
         os.close(pipe)
     if os.getpid() == owner:
-        try:
+        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
             os.waitpid(process, 0)
-        except ChildProcessError:  # somebody else has waited for it
-            return

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Drive", "Meeting", "drive_one", "tree"]
+from miniDLF.kernels.threads import POOL, single_threaded_blas
+
+__all__ = ["Drive", "Meeting", "drive_all", "joined", "tree"]
 
 
 class Meeting(NamedTuple):
@@ -33,7 +35,30 @@ def tree(merge: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
     return level[0]
 
 
-def drive_one(run: Iterator[Any]) -> None:
+def joined(meetings: Sequence[Meeting]) -> Any:
+    """Return what the statistics that all shards have brought to a meeting make together."""
+    merge = meetings[0].merge
+    return merge and tree(merge, [met.statistics for met in meetings])
+
+
+def drive_all(small: bool, runs: Sequence[Any]) -> None:
+    """Take the shards of a step through it: one after the other from meeting to meeting, or on the threads."""
+    try:
+        if len(runs) == 1:
+            _drive_one(runs[0])
+            return
+        drive = Drive(runs)
+        with single_threaded_blas:
+            if small:
+                drive.work()
+            else:
+                POOL.run([drive.work] * len(runs))
+    finally:
+        for run in runs:
+            run.close()
+
+
+def _drive_one(run: Iterator[Any]) -> None:
     """Run the only shard: its statistics are those of the whole batch."""
     met = next(run, None)
     try:
@@ -90,7 +115,7 @@ class Drive:
         self._missing = len(self._runs)
         self._over = met is None
         if not self._over:
-            self._merged = met.merge and tree(met.merge, [other.statistics for other in self._brought])
+            self._merged = joined(self._brought)
             self._ready = list(range(len(self._runs)))
             if met.alone is not None:
                 self._alone = threading.get_ident() if met.alone else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,18 +12,16 @@ import numpy as np
 from miniDLF.core.batch import Batch
 from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
 from miniDLF.core.helpers import Team, can_help
-from miniDLF.core.meetings import Meeting
+from miniDLF.core.meetings import Meeting, drive_all
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.sharing import MEMORY
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["NotedPredictions", "NotedStep", "Run", "keep"]
+__all__ = ["NotedPredictions", "NotedStep", "keep"]
 
 #: A shard's way through a step, from one meeting with the others to the next.
 Run = Generator[Meeting, Any, None]
-#: Goes with all shards through a step.
-Drive = Callable[[bool, Sequence[Run]], None]
 #: Numbers of rows for which notes of predictions are kept; the oldest make room.
 KEPT = 8
 
@@ -39,8 +37,6 @@ class NotedStep(Capture):
         Which rows of a batch each shard takes.
     tail
         From which step on one thread takes all shards (see `Program.tail`).
-    drive
-        Goes with the shards through the step, given whether it is small.
     small
         Whether one thread is to take all shards.
     """
@@ -52,11 +48,10 @@ class NotedStep(Capture):
         cuts: Sequence[tuple[int, int]],
         tail: int,
         backward: bool,
-        drive: Drive,
         small: bool,
     ) -> None:
         super().__init__(len(shards))
-        self._drive, self._small = drive, small
+        self._small, self._clock = small, shards[0].clock
         self._team: Team | None = None
         self._can_help: bool | None = None  # not known yet
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
@@ -78,7 +73,7 @@ class NotedStep(Capture):
         """Take all shards through the step."""
 
         def work(notes: Sequence[Notes] | None) -> list[Any]:
-            self._drive(
+            drive_all(
                 self._small,
                 [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)],
             )
@@ -94,7 +89,7 @@ class NotedStep(Capture):
                 for part in self._parts:
                     part.end()
             else:
-                self._drive(
+                drive_all(
                     self._small, [part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)]
                 )
 
@@ -109,7 +104,7 @@ class NotedStep(Capture):
         if self._can_help is None:
             self._can_help = can_help(notes)
         if self._can_help and (self._team is None or self._team.lost):
-            self._team = Team(notes, self._parts[0].clock, POOL.threads)
+            self._team = Team(notes, self._clock, POOL.threads)
         return self._team
 
 
@@ -119,7 +114,6 @@ class _Part:
     def __init__(self, shard: Shard, start: int, stop: int, tail: int, backward: bool) -> None:
         self._shard, self._start, self._stop, self._tail, self._backward = shard, start, stop, tail, backward
         self._inputs = len(shard.program.graph.inputs)
-        self.clock = shard.clock
 
     def results(self) -> list[Any]:
         """What proves that two ways have done the same."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.kernels.workspace import Array, Lend, as_one_call
+from miniDLF.kernels.workspace import Array, Lend, as_one_call, constant_array
 
 __all__ = [
     "dropout",
@@ -59,17 +59,13 @@ def pieces(*arrays: Array) -> list[tuple[Array, ...]]:
 @functools.lru_cache(maxsize=32)
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
     """Return a vector of ones to add up rows with: ``ones @ a`` takes 6 us, ``a.sum(axis=0)`` 12 us."""
-    vector = np.ones(count, dtype)
-    vector.flags.writeable = False
-    return vector
+    return constant_array(np.ones(count, dtype))
 
 
 @functools.lru_cache(maxsize=64)
 def constant(number: float, dtype: np.dtype[Any]) -> Array:
     """Return `number` as an array without axes, which NumPy reads 0.3 us faster than it converts a Python number."""
-    array = np.array(number, dtype)
-    array.flags.writeable = False
-    return array
+    return constant_array(np.array(number, dtype))
 
 
 def _places(array: Array) -> list[int]:

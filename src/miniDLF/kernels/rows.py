@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from miniDLF.kernels.elementwise import ones
-from miniDLF.kernels.workspace import Array, Lend
+from miniDLF.kernels.workspace import Array, Lend, constant_array
 
 __all__ = ["exp_rows", "label_index", "row_sums", "shift_rows", "softmax"]
 
@@ -21,9 +21,7 @@ __all__ = ["exp_rows", "label_index", "row_sums", "shift_rows", "softmax"]
 @functools.lru_cache(maxsize=32)
 def _starts(rows: int, classes: int) -> Array:
     """Return where each row begins in the flat array."""
-    starts = np.arange(rows, dtype=np.intp) * classes
-    starts.flags.writeable = False
-    return starts
+    return constant_array(np.arange(rows, dtype=np.intp) * classes)
 
 
 def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:

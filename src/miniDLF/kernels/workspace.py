@@ -31,6 +31,7 @@ __all__ = [
     "aligned_empty",
     "as_one_call",
     "comparison",
+    "constant_array",
     "lasting",
     "strided",
 ]
