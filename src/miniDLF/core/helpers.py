@@ -218,5 +218,6 @@ def _dismiss(owner: int, process: int, *pipes: int) -> None:
     for pipe in pipes:
         os.close(pipe)
     if os.getpid() == owner:
-        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # somebody else has waited for it
+            os.kill(process, signal.SIGKILL)  # it has nothing to lose, and other forks may hold its pipe open
             os.waitpid(process, 0)
