@@ -110,8 +110,7 @@ class MiniProgram(Program):
         """Do `count` training steps with BLAS held to one thread around all of them, as `fit` does."""
         from miniDLF.kernels.threads import single_threaded_blas
 
-        with single_threaded_blas:
-            super().steps(rows, count)
+        single_threaded_blas(super().steps)(rows, count)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch."""

@@ -241,7 +241,8 @@ def test_predictions_of_many_rows_give_the_same_bits(case: str, monkeypatch: pyt
 
     (expected, _), (predictions, executor) = run(False), run(True)
     np.testing.assert_array_equal(predictions, expected)
-    assert executor._idle[-1].worker(0)._known[16].ready
+    known = [worker._known.get(16) for worker in executor._idle[-1]._workers]
+    assert any(prediction is not None and prediction.ready for prediction in known)  # whoever made the most of them
 
 
 def test_prepared_weights_are_read_anew() -> None:

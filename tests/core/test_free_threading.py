@@ -205,16 +205,20 @@ def test_blas_has_one_thread_in_every_step_whoever_trains_and_its_own_afterwards
 def test_the_last_one_to_leave_gives_blas_its_threads_back() -> None:
     entered, left = threading.Event(), threading.Event()
 
+    @single_threaded_blas
     def second() -> None:
-        with single_threaded_blas:
-            entered.set()
-            assert left.wait(10)
-            assert blas_threads() == {1}
+        entered.set()
+        assert left.wait(10)
+        assert blas_threads() == {1}
 
     thread = threading.Thread(target=second)
-    with single_threaded_blas:
+
+    @single_threaded_blas
+    def first() -> None:
         thread.start()
         assert entered.wait(10)
+
+    first()
     left.set()
     thread.join()
     assert blas_threads() == {2}
@@ -226,18 +230,17 @@ from miniDLF.kernels.threads import single_threaded_blas
 
 entered, leave = threading.Event(), threading.Event()
 
+@single_threaded_blas
 def inside():
-    with single_threaded_blas:
-        entered.set()
-        leave.wait()
+    entered.set()
+    leave.wait()
 
 thread = threading.Thread(target=inside)
 thread.start()
 entered.wait()
 child = os.fork()
 if child == 0:
-    with single_threaded_blas:
-        pass
+    single_threaded_blas(print)(end="")
     os._exit(single_threaded_blas.others())
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 leave.set()

@@ -182,6 +182,7 @@ class Executor:
 
     # Inference ------------------------------------------------------------------------------------------------------
 
+    @single_threaded_blas  # always: the bits must not depend on whether another model trains meanwhile
     def infer(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads."""
         if not self.buffers.current:
@@ -191,12 +192,11 @@ class Executor:
         except IndexError:
             context = _Inference(self._inference, self.buffers)
         try:
-            with single_threaded_blas:  # always: the bits must not depend on whether another model trains meanwhile
-                rows = len(inputs[0])
-                context.prepare()
-                if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                    return [np.array(output) for output in context.worker(0).run(inputs)]
-                return self._infer_chunks(context, inputs, rows)
+            rows = len(inputs[0])
+            context.prepare()
+            if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
+                return [np.array(output) for output in context.worker(0).run(inputs)]
+            return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
         finally:

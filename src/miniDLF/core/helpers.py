@@ -35,6 +35,8 @@ __all__ = ["Team", "can_help"]
 ORDERED, DONE, NUMBER, STEP = range(4)
 #: Bytes that are read from a pipe at once.
 ROOM = 4096
+#: Milliseconds after which a helper that has not answered is woken again.
+PATIENCE = 1000
 
 
 def can_help(notes: Sequence[Notes]) -> bool:
@@ -89,19 +91,27 @@ class Team:
                 alone = meeting.alone
 
     def _together(self, number: int, own: Sequence[Calls]) -> None:
-        failures: list[BaseException] = []
+        error: BaseException | None = None
         try:
             for helper in self._helpers:
                 helper.order(number, self._clock.step)
             for calls in own:
                 repeat(calls)
-        except BaseException as error:  # noqa: BLE001 - an interrupt as well: nobody may work on when the step is over
-            failures.append(error)
+        except BaseException as raised:  # noqa: BLE001 - an interrupt as well: nobody may work on when the step is over
+            error = raised
+        done = False
+        while not done:
+            try:
+                for helper in self._helpers:
+                    helper.wait()
+                done = True
+            except BaseException as raised:  # noqa: BLE001 - a signal handler's; wait on, then raise
+                error = error or raised
         for helper in self._helpers:
-            failures += helper.wait()
-        self.lost = any(isinstance(error, LostHelperError) for error in failures)
-        if failures:
-            raise failures[0]
+            if helper.lost:
+                self.lost, error = True, error or helper.loss()
+        if error is not None:
+            raise error
 
 
 class _Helper:
@@ -120,15 +130,21 @@ class _Helper:
         os.set_blocking(self._answers, False)
         self._readable = select.poll()
         self._readable.register(self._answers, select.POLLIN)
-        with warnings.catch_warnings():
-            # Forks of processes with threads are warned of, since a lock may be held for ever. This one takes none.
-            warnings.simplefilter("ignore")
-            self._process = os.fork()
-        if self._process == 0:
-            _serve(orders, answers, self._box, lists, clock)
+        self.lost = False  # it has ended
+        self._words = b""
+        self._owner = os.getpid()
+        try:
+            with warnings.catch_warnings():
+                # Forks of processes with threads are warned of, since a lock may be held for ever. This one takes none.
+                warnings.simplefilter("ignore")
+                self._process = os.fork()
+            if self._process == 0:
+                _serve(orders, answers, self._box, lists, clock)
+        finally:
+            if os.getpid() != self._owner:  # an interrupt: nothing else of the program may run in the child
+                os._exit(1)
         os.close(orders)
         os.close(answers)
-        self._owner = os.getpid()
         weakref.finalize(self, _dismiss, self._owner, self._process, self._orders, self._answers)
 
     def order(self, number: int, step: int) -> None:
@@ -148,30 +164,24 @@ class _Helper:
         with contextlib.suppress(BrokenPipeError):  # it has ended, as `wait` finds
             os.write(self._orders, b"\0")
 
-    def wait(self) -> list[BaseException]:
-        """Wait until all is done that was ordered; return what went wrong, interrupts of this process among it."""
-        failures: list[BaseException] = []
-        words = b""
-        while self._box[DONE] != self._box[ORDERED]:
-            try:
-                if failures:
-                    self._wake()
-                self._readable.poll()
-                answer = os.read(self._answers, ROOM)
-                words += answer.strip(b"\0")
-                if not answer:
-                    return [*failures, self._lost(words.decode() or "nothing")]
-            except BlockingIOError:
+    def wait(self) -> None:
+        """Wait until all is done that was ordered, or the process has ended; may be called again after an interrupt."""
+        while not self.lost and self._box[DONE] != self._box[ORDERED]:
+            if not self._readable.poll(PATIENCE):
+                self._wake()  # an interrupt may have come between an order and its wake-up call
                 continue
-            except BaseException as interrupt:  # noqa: BLE001 - a signal handler's; wait on, it is raised later
-                failures.append(interrupt)
-        return failures
+            with contextlib.suppress(BlockingIOError):
+                answer = os.read(self._answers, ROOM)
+                self._words += answer.strip(b"\0")
+                self.lost = not answer
 
-    def _lost(self, words: str) -> LostHelperError:
+    def loss(self) -> LostHelperError:
+        """Return what to say where the process has ended."""
         return LostHelperError(
             f"process {self._process}, which computes a part of every batch (see use_processes), has ended; its last "
-            f"word was: {words}. The system may have killed it for want of memory. No weight has changed in this step; "
-            "call fit again to go on with a new process, or use threads: use_processes(False) before the model is made."
+            f"word was: {self._words.decode() or 'nothing'}. The system may have killed it for want of memory. No "
+            "weight has changed in this step; call fit again to go on with a new process, or use threads: "
+            "use_processes(False) before the model is made."
         )
 
 
@@ -180,22 +190,27 @@ def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls
     try:
         _leave_signals()
         _close_all_but({0, 1, 2, orders, answers})
-        with single_threaded_blas, quiet_arithmetic():
-            while os.read(orders, ROOM):
-                count = int(box[ORDERED])
-                if count == box[DONE]:
-                    continue
-                number = int(box[NUMBER])
-                if number == 0:
-                    clock.begin(int(box[STEP]))
-                for parts in lists:
-                    repeat(parts[number])
-                box[DONE] = count
-                os.write(answers, b"\0")
+        _obey(orders, answers, box, lists, clock)
     except BaseException as error:  # noqa: BLE001 - told to whoever waits
         os.write(answers, f"{type(error).__name__}: {error}".encode()[:900])
     finally:
         os._exit(0)
+
+
+@single_threaded_blas
+@quiet_arithmetic
+def _obey(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]], clock: Clock) -> None:
+    while os.read(orders, ROOM):
+        count = int(box[ORDERED])
+        if count == box[DONE]:
+            continue
+        number = int(box[NUMBER])
+        if number == 0:
+            clock.begin(int(box[STEP]))
+        for parts in lists:
+            repeat(parts[number])
+        box[DONE] = count
+        os.write(answers, b"\0")
 
 
 def _leave_signals() -> None:

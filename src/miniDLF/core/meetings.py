@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -47,15 +48,19 @@ def drive_all(small: bool, runs: Sequence[Any]) -> None:
         if len(runs) == 1:
             _drive_one(runs[0])
             return
-        drive = Drive(runs)
-        with single_threaded_blas:
-            if small:
-                drive.work()
-            else:
-                POOL.run([drive.work] * len(runs))
+        _drive_together(small, runs)
     finally:
         for run in runs:
             run.close()
+
+
+@single_threaded_blas
+def _drive_together(small: bool, runs: Sequence[Any]) -> None:
+    drive = Drive(runs)
+    if small:
+        drive.work()
+    else:
+        POOL.run([drive.work] * len(runs))
 
 
 def _drive_one(run: Iterator[Any]) -> None:
@@ -77,7 +82,9 @@ class Drive:
 
     def __init__(self, runs: Sequence[Any]) -> None:
         self._runs = runs
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._sleeping = 0  # threads that wait for the bell
         self._ready = list(range(len(runs)))  # shards that may go on, and that no thread has
         self._brought: list[Any] = [None] * len(runs)
         self._missing = len(runs)
@@ -88,17 +95,12 @@ class Drive:
     def work(self) -> None:
         """Run shards until all are done."""
         try:
-            with self._changed:
-                number = self._take(None)
+            number = self._next()
             while number is not None:
-                met = self._advance(number)
-                with self._changed:
-                    self._arrive(number, met)
-                    number = self._take(number)
+                number = self._next(number, self._advance(number))
         except BaseException:  # an interrupt as well: nobody may wait for this shard
-            with self._changed:
-                self._over = True
-                self._changed.notify_all()
+            with self._lock:
+                self._end()
             raise
 
     def _advance(self, number: int) -> Any:
@@ -107,27 +109,47 @@ class Drive:
         except StopIteration:
             return None
 
+    def _next(self, own: int | None = None, met: Any = None) -> int | None:
+        """Bring shard `own` to the meeting where it has come; return the one to go on with, ``None`` when all is over.
+
+        No condition variable: `threading.Condition` is written in Python, and an interrupt in it leaves its lock taken.
+        """
+        me, arrives = threading.get_ident(), own
+        while True:
+            with self._lock:
+                if arrives is not None:
+                    self._arrive(arrives, met)
+                    arrives = None
+                if self._over:
+                    return None
+                if self._ready and self._alone in (None, me):
+                    number = own if own in self._ready else self._ready[0]
+                    self._ready.remove(number)
+                    return number
+                self._sleeping += 1
+            self._bell.get()
+
     def _arrive(self, number: int, met: Any) -> None:
         self._brought[number] = met
         self._missing -= 1
         if self._missing or self._over:  # over: another thread has failed
             return
+        if met is None:
+            self._end()
+            return
         self._missing = len(self._runs)
-        self._over = met is None
-        if not self._over:
-            self._merged = joined(self._brought)
-            self._ready = list(range(len(self._runs)))
-            if met.alone is not None:
-                self._alone = threading.get_ident() if met.alone else None
-        if self._alone is None or self._over:
-            self._changed.notify_all()
+        self._merged = joined(self._brought)
+        self._ready = list(range(len(self._runs)))
+        if met.alone is not None:
+            self._alone = threading.get_ident() if met.alone else None
+        if self._alone is None:
+            self._wake()
 
-    def _take(self, own: int | None) -> int | None:
-        me = threading.get_ident()
-        while not self._over and not (self._ready and self._alone in (None, me)):
-            self._changed.wait()
-        if self._over:
-            return None
-        number = own if own in self._ready else self._ready[0]
-        self._ready.remove(number)
-        return number
+    def _end(self) -> None:
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for _ in range(self._sleeping):
+            self._bell.put(None)
+        self._sleeping = 0

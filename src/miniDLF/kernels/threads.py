@@ -16,7 +16,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any
+from threading import get_ident
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 Task = Callable[[], None]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Seconds that a thread waits for the interpreter's lock before it asks the holder to give it up; Python's own 5 ms are
 #: longer than most kernels. While another thread makes one short call of NumPy after another, the lock is free in
@@ -53,13 +56,16 @@ def _default_threads() -> int:
 
 
 class _Round:
-    """One call of `ThreadPool.run`: the tasks not yet begun, and the first error of any of them."""
+    """One call of `ThreadPool.run`: the tasks not yet begun, who works on them, and the first error of any of them."""
 
-    __slots__ = ("error", "pending")
+    __slots__ = ("_begun", "_bell", "_done", "error", "pending")
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.pending = deque(tasks)
         self.error: BaseException | None = None
+        self._begun: list[None] = []  # an item for each helper: threads may append at once
+        self._done: list[None] = []
+        self._bell: SimpleQueue[None] = SimpleQueue()
 
     def work(self) -> None:
         pending = self.pending
@@ -73,14 +79,32 @@ class _Round:
             except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
                 self.error = error
 
+    def help(self) -> None:
+        """Work on a helper's thread."""
+        self._begun.append(None)
+        self.work()
+        self._done.append(None)
+        self._bell.put(None)
+
+    def finish(self) -> None:
+        """Let nobody begin a task any more; return when those are done that have begun."""
+        self.pending.clear()
+        while len(self._done) < len(self._begun):  # counts: an interrupt may come anywhere, and this be called again
+            self._bell.get()
+
 
 class ThreadPool:
     """Runs tasks on the caller's thread and on ``threads - 1`` helpers that wait for work between calls."""
 
     def __init__(self) -> None:
         self.threads = _default_threads()
-        self._taken = threading.Lock()
-        self._queue: SimpleQueue[tuple[_Round, Any] | None] = SimpleQueue()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew in a forked child, which has none of its parent's threads."""
+        self._lock = threading.Lock()
+        self._user: _Round | None = None  # whom the helpers work for
+        self._queue: SimpleQueue[_Round | None] = SimpleQueue()
         self._started = 0
 
     def run(self, tasks: Sequence[Task], at_most: int | None = None) -> None:
@@ -92,84 +116,58 @@ class ThreadPool:
         step that the caller believes to be over.
         """
         helpers = min(self.threads - single_threaded_blas.others(), len(tasks), at_most or len(tasks)) - 1
-        if helpers < 1 or not self._taken.acquire(blocking=False):
+        if helpers < 1 or self._user is not None:
             for task in tasks:
                 task()
             return
-        interval = sys.getswitchinterval()
+        work, interval, interrupt = _Round(tasks), sys.getswitchinterval(), None
         try:
-            if interval > SWITCH_INTERVAL:
+            with self._lock:
+                if self._user is None:
+                    self._user = work
+                    self._call(work, helpers)
+            if self._user is work and interval > SWITCH_INTERVAL:
                 sys.setswitchinterval(SWITCH_INTERVAL)
-            self._start(helpers)
-            work = _Round(tasks)
-            locks = [threading.Lock() for _ in range(helpers)]
-            for lock in locks:
-                lock.acquire()
-                self._queue.put((work, lock))
-            interrupt: BaseException | None = None
+            work.work()
+        except BaseException as raised:  # noqa: BLE001 - a signal handler's
+            interrupt = raised
+        finished = False
+        while not finished:
             try:
-                work.work()
-            except BaseException as raised:  # noqa: BLE001 - a signal handler's, between two tasks
+                work.finish()
+                if self._user is work and interval > SWITCH_INTERVAL:
+                    sys.setswitchinterval(interval)
+                finished = True
+            except BaseException as raised:  # noqa: BLE001 - a signal handler's; wait on, then raise
                 interrupt = raised
-            for lock in locks:
-                while True:
-                    try:
-                        lock.acquire()
-                        break
-                    except BaseException as raised:  # noqa: BLE001 - a signal handler's; wait on, then raise
-                        interrupt = raised
-        finally:
-            if interval > SWITCH_INTERVAL:
-                sys.setswitchinterval(interval)
-            self._taken.release()
+        if self._user is work:
+            self._user = None
         for error in (work.error, interrupt):
             if error is not None:
                 raise error
 
-    def _start(self, helpers: int) -> None:
+    def _call(self, work: _Round, helpers: int) -> None:
+        """Have so many helpers work; one that comes late finds nothing to do."""
         while self._started < helpers:
+            threading.Thread(target=self._serve, name=f"miniDLF-{self._started + 1}", daemon=True).start()
             self._started += 1
-            threading.Thread(target=self._serve, name=f"miniDLF-{self._started}", daemon=True).start()
+        for _ in range(helpers):
+            self._queue.put(work)
 
     def _serve(self) -> None:
-        with quiet_arithmetic():
-            while True:
-                order = self._queue.get()
-                if order is None:
-                    return
-                work, lock = order
-                work.work()
-                del work, order
-                lock.release()
+        queue = self._queue
+        work_off = quiet_arithmetic(_Round.help)
+        while (work := queue.get()) is not None:
+            work_off(work)
+            del work
 
     def resize(self, threads: int) -> None:
         """Use `threads` threads from now on; those too many end."""
-        with self._taken:
+        with self._lock:
             for _ in range(self._started - (threads - 1)):
                 self._queue.put(None)
                 self._started -= 1
             self.threads = threads
-
-    def forget(self) -> None:
-        """Start anew in a forked child, which has none of its parent's threads."""
-        self._taken = threading.Lock()
-        self._queue = SimpleQueue()
-        self._started = 0
-
-
-class _Quiet:
-    """`np.errstate` with a setting that is made once: 0.4 us a step instead of 3.6. For one ``with``."""
-
-    __slots__ = ("_setting", "_token", "_variable")
-
-    def __init__(self, variable: contextvars.ContextVar[Any], setting: Any) -> None:
-        self._variable, self._setting = variable, setting
-
-    def __enter__(self) -> None:
-        self._token = self._variable.set(self._setting)
-
-    def __exit__(self, *_: object) -> None:
-        self._variable.reset(self._token)
 
 
 @functools.cache
@@ -180,10 +178,24 @@ def _quiet_setting() -> tuple[contextvars.ContextVar[Any], Any] | None:
     return found[0] if found else None
 
 
-def quiet_arithmetic() -> Any:
-    """Switch NumPy's warnings about overflow off: a loss that diverges is found and reported by the engine."""
-    known = _quiet_setting()
-    return _Quiet(*known) if known else np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def quiet_arithmetic(function: Callable[P, R]) -> Callable[P, R]:
+    """Switch NumPy's warnings about overflow off in `function`: a loss that diverges is found by the engine."""
+
+    @functools.wraps(function)
+    def quiet(*arguments: P.args, **keywords: P.kwargs) -> R:
+        known = _quiet_setting()
+        if known is None:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                return function(*arguments, **keywords)
+        variable, setting = known  # the same with a setting that is made once: 0.4 us a step instead of 3.6
+        before = variable.get()
+        try:
+            variable.set(setting)
+            return function(*arguments, **keywords)
+        finally:
+            variable.set(before)
+
+    return quiet
 
 
 def _all_threads() -> tuple[Callable[[], Any], Callable[[Any], Any], Any]:
@@ -203,56 +215,77 @@ def _all_threads() -> tuple[Callable[[], Any], Callable[[Any], Any], Any]:
 
 
 class _BlasLimit:
-    """Holds BLAS to one thread while at least one caller is inside; gives the old number back after the last.
+    """Holds BLAS to one thread while at least one decorated function runs; gives the old number back after the last.
 
-    Everybody who trains or predicts is inside, so it also knows how many threads do.
+    All that trains or predicts is decorated, so this also knows how many threads do. A decorator and no context
+    manager: an interrupt (Ctrl-C) in the very instruction at which a ``with`` is left is raised before its ``__exit__``
+    has done anything, and the thread would count as one that computes for ever.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside: dict[int, int] = {}  # how often each thread has entered
+        self._depths: dict[int, int] = {}  # how many of the functions that each thread is in are decorated
         self._get: Callable[[], Any] | None = None
         self._set: Callable[[Any], Any] = int
         self._one: Any = 1
-        self._before: Any = 1
+        self._before: Any = None  # the number of threads to give back; nothing while there is no limit
 
-    def __enter__(self) -> None:
-        me = threading.get_ident()
-        depth = self._inside.get(me)
-        if depth:  # only this thread writes to its own count: without the lock 0.4 us a step instead of 0.8
-            self._inside[me] = depth + 1
-            return
-        with self._lock:
-            self._inside[me] = 1
-            if len(self._inside) > 1:
-                return
-            if self._get is None:
-                self._get, self._set, self._one = _all_threads()
-            self._before = self._get()
-            if self._before != self._one:
-                self._set(self._one)
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return `function`, with BLAS held to one thread while it runs."""
 
-    def __exit__(self, *_: object) -> None:
-        me = threading.get_ident()
-        depth = self._inside[me] - 1
-        if depth:
-            self._inside[me] = depth
-            return
+        @functools.wraps(function)
+        def limited(*arguments: P.args, **keywords: P.kwargs) -> R:
+            me, depths = get_ident(), self._depths
+            depth = depths.get(me, 0)
+            try:
+                depths[me] = depth + 1  # only this thread writes to its own count
+                if not depth:
+                    self._begin()
+                return function(*arguments, **keywords)
+            finally:
+                depths[me] = depth  # before any call, where an interrupt could come
+                if not depth:
+                    try:
+                        self._end(me)
+                    except BaseException:  # an interrupt
+                        self._end(me)
+                        raise
+
+        return limited
+
+    def _begin(self) -> None:
         with self._lock:
-            del self._inside[me]
-            if not self._inside and self._before != self._one:  # setting costs a prediction 1 us
-                self._set(self._before)
+            if self._before is None:  # else somebody is inside, or an interrupt came before the last one's `_end`
+                if self._get is None:
+                    self._get, self._set, self._one = _all_threads()
+                self._before = self._get()
+                if self._before != self._one:
+                    self._set(self._one)
+
+    def _end(self, me: int) -> None:
+        with self._lock:
+            self._depths.pop(me, None)  # a child that was forked meanwhile counts nobody
+            if not self._inside():
+                before, self._before = self._before, None
+                if before not in (None, self._one):  # setting costs a prediction 1 us
+                    self._set(before)
+
+    def _inside(self) -> int:
+        """Return how many threads are inside; the count of one that has been interrupted on its way out is 0."""
+        depths = list(self._depths.values())
+        return len(depths) - depths.count(0)
 
     def others(self) -> int:
         """Return how many threads are inside besides the one that asks."""
-        return len(self._inside) - (threading.get_ident() in self._inside)
+        return self._inside() - (self._depths.get(get_ident(), 0) > 0)
 
     def forget(self) -> None:
         """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
         self._lock = threading.Lock()
-        if self._inside:
-            self._inside = {}
-            self._set(self._before)
+        self._depths = {}
+        before, self._before = self._before, None
+        if before is not None:
+            self._set(before)
 
 
 POOL = ThreadPool()

@@ -110,6 +110,7 @@ class _Timed:
         return result
 
 
+@single_threaded_blas
 def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
     """Time every layer of a compiled model, forward and backward, on the batch `x`, `y`; no weight changes.
 
@@ -130,19 +131,18 @@ def profile(model: Any, x: Any, y: Any, repeats: int = 10) -> Profile:
     executor = Executor(engine.graph, engine.buffers, heads=engine.heads, seed=model.seed, shards=1)
     names = engine.graph.names
     passes = []
-    with single_threaded_blas:
-        rate = _gemm_rate(engine.buffers.dtype)
+    rate = _gemm_rate(engine.buffers.dtype)
+    executor.step(batch, engine.steps)
+    shard = executor.active()[0]
+    steps = list(shard.program.steps)
+    timed = [_Timed(step.layer) for step in steps]
+    shard.observe(timed)
+    for _ in range(repeats):
+        for layer in timed:
+            layer.begin()
+        began = time.perf_counter()
         executor.step(batch, engine.steps)
-        shard = executor.active()[0]
-        steps = list(shard.program.steps)
-        timed = [_Timed(step.layer) for step in steps]
-        shard.observe(timed)
-        for _ in range(repeats):
-            for layer in timed:
-                layer.begin()
-            began = time.perf_counter()
-            executor.step(batch, engine.steps)
-            passes.append(time.perf_counter() - began)
+        passes.append(time.perf_counter() - began)
     result = []
     for step, call, layer in zip(steps, shard.calls, timed, strict=True):
         shapes = tuple(source.shape for source in step.node.inputs)

@@ -10,6 +10,7 @@ import numpy as np
 
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.ranges import require
+from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.kernels.workspace import Array
 from miniDLF.optimizers.base import Scratch, State
 from miniDLF.optimizers.wrappers import Wrapper
@@ -85,10 +86,10 @@ class ClipGlobalNorm(Wrapper):
         return super().before(buffers, state, step)
 
 
+@quiet_arithmetic
 def _limit(gradient: Array, parts: Sequence[Array], limit: float) -> None:
     """Scale `gradient`, of which `parts` count, down to an L2 norm of at most `limit`; leave one that is not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(float(np.dot(run, run)) for part in parts for run in _runs(part))
+    total = sum(float(np.dot(run, run)) for part in parts for run in _runs(part))
     if not math.isfinite(total):  # a square may overflow where the gradient does not
         total = sum(float(np.sum(np.square(part, dtype=np.float64))) for part in parts)
     norm = math.sqrt(total)

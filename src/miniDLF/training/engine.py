@@ -93,20 +93,27 @@ class Engine:
         """
         if self.optimizer.full_batch:
             return self._minimize(batch)
-        executor, updater = self.executor, self.updater
-        with single_threaded_blas, quiet_arithmetic():
-            losses = executor.step(batch, self.steps)
-            parts = executor.gradient_parts()
-            if not math.isfinite(sum(losses)):
-                raise self._diverged(losses, parts)
-            total = sum(losses) + updater.penalties()
-            if not updater.apply(self.steps + 1, parts):
-                raise self._diverged(losses, parts)
-            self.steps += 1
-            executor.update_states()
+        losses, total = self._train(batch)
         self._measure(losses, total, len(batch))
         return total
 
+    @single_threaded_blas
+    @quiet_arithmetic
+    def _train(self, batch: Batch) -> tuple[list[float], float]:
+        executor, updater = self.executor, self.updater
+        losses = executor.step(batch, self.steps)
+        parts = executor.gradient_parts()
+        if not math.isfinite(sum(losses)):
+            raise self._diverged(losses, parts)
+        total = sum(losses) + updater.penalties()
+        if not updater.apply(self.steps + 1, parts):
+            raise self._diverged(losses, parts)
+        self.steps += 1
+        executor.update_states()
+        return losses, total
+
+    @single_threaded_blas
+    @quiet_arithmetic
     def _minimize(self, batch: Batch) -> float:
         """Let an optimizer over the whole data set run: `batch` is that set, and a step is all its iterations."""
         executor, updater, values = self.executor, self.updater, self.buffers.values
@@ -117,28 +124,26 @@ class Engine:
             updater.join(executor.gradient_parts())
             return sum(losses) + updater.penalties(), self.buffers.gradients.copy()
 
-        with single_threaded_blas, quiet_arithmetic():
-            found = self.optimizer.minimize(function, values.copy())
-            np.copyto(values, found.values)
-            losses = executor.step(batch, self.steps, backward=False)
-            self.steps += 1
-            executor.update_states()
+        found = self.optimizer.minimize(function, values.copy())
+        np.copyto(values, found.values)
+        losses = executor.step(batch, self.steps, backward=False)
+        self.steps += 1
+        executor.update_states()
         self._measure(losses, found.loss, len(batch))
         return float(found.loss)
 
+    @single_threaded_blas
     def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
         """Return the loss and a copy of the gradients by path; no weight changes."""
-        with single_threaded_blas:
-            losses = self.executor.step(batch, self.steps, training=training)
-            self.updater.join(self.executor.gradient_parts())
-            total = sum(losses) + self.updater.penalties()
+        losses = self.executor.step(batch, self.steps, training=training)
+        self.updater.join(self.executor.gradient_parts())
+        total = sum(losses) + self.updater.penalties()
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
+    @single_threaded_blas
     def loss(self, batch: Batch, *, training: bool = True) -> float:
         """Return the loss of a batch as `train` would see it, changing nothing."""
-        with single_threaded_blas:
-            losses = self.executor.step(batch, self.steps, training=training, backward=False)
-        return sum(losses)
+        return sum(self.executor.step(batch, self.steps, training=training, backward=False))
 
     def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
         self.loss_mean.count(total * rows, rows)
@@ -156,9 +161,9 @@ class Engine:
         """Add a batch to the running loss and metrics, in inference mode."""
         rows = len(batch)
         for start in range(0, rows, EVALUATION_ROWS):
-            with single_threaded_blas:
-                self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
+            self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
 
+    @single_threaded_blas
     def _test_block(self, batch: Batch, start: int, stop: int) -> None:
         def block(array: Array) -> Array:
             return array[start:stop] if batch.rows is None else array[batch.rows[start:stop]]

@@ -45,6 +45,7 @@ class _Logs(Mapping[str, Any]):
         return repr(self._engine.logs())
 
 
+@single_threaded_blas
 def run(
     model: Any,
     engine: Engine,
@@ -71,7 +72,7 @@ def run(
     try:
         hooks.call("on_train_begin", {})
         hooks.call("on_restore")
-        with _gentle_interrupt(model), single_threaded_blas:
+        with _gentle_interrupt(model):
             while position.epoch < epochs and not model.stop_training:
                 epoch = position.epoch
                 if position.batch == 0:
