@@ -211,7 +211,6 @@ def interrupts() -> Iterator[Any]:
         raise KeyboardInterrupt
 
     def interrupted(seconds: float, work: Any) -> None:
-        gc.collect()  # no finalizer swallows the interrupt
         raised = False
         try:
             signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -223,8 +222,11 @@ def interrupts() -> Iterator[Any]:
         assert raised
 
     before = signal.signal(signal.SIGALRM, interrupt)
+    gc.collect()
+    gc.disable()  # a finalizer would swallow the interrupt
     with np.errstate():
         yield interrupted
+    gc.enable()
     signal.signal(signal.SIGALRM, before)
 
 
