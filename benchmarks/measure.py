@@ -22,6 +22,10 @@ __all__ = ["FULL", "QUICK", "Effort", "compile_checkout", "measure", "measure_ep
 
 #: Flops of the matrix product whose rate is the roof of the report.
 GEMM_FLOPS = 2 * 1024**3
+#: Seconds that a whole program may take, and how many times as long as the fastest of the others: no slow phase of a
+#: shared machine explains three.
+PATIENCE = 240.0
+HOPELESS = 3.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def compile_checkout() -> None:
 def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns: int) -> dict[str, Any]:
     """Time whole programs, from the start of the process to the printed line, in turn.
 
-    Of the others only the fastest counts: one that is far behind takes no more turns.
+    Of the others only the fastest counts: one that is far behind is stopped, or takes no more turns.
     """
     from benchmarks.workloads.mnist_epoch import find, stand_in
 
@@ -144,6 +148,8 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
             for name in names:
                 if name in result["errors"] or name in out:
                     continue
+                rivals = [median(taken) for other, taken in times.items() if taken and other != peers.OURS]
+                limit = min([PATIENCE, *(HOPELESS * seconds for seconds in rivals if name != peers.OURS)])
                 command = [sys.executable, "-m", "benchmarks.epoch", name, workload.name.rpartition("_")[2], str(file)]
                 began = time.perf_counter()
                 try:
@@ -153,11 +159,12 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
                         env=environment(name, threads, folder),
                         capture_output=True,
                         text=True,
-                        timeout=240,
+                        timeout=limit,
                         check=False,
                     )
                 except subprocess.TimeoutExpired:
-                    result["errors"][name] = "no line within 240 seconds"
+                    seen = ", ".join(f"{seconds:.1f}" for seconds in rivals)
+                    result["errors"][name] = f"stopped after {limit:.0f} seconds without a line; others took {seen}"
                     continue
                 if done.returncode:
                     result["errors"][name] = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]

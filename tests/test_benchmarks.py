@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,33 @@ def test_a_peer_that_is_far_behind_takes_no_more_turns() -> None:
     assert driver.beaten(times_so_far, 3) == set()  # b was near once, c had fewer turns
     assert driver.beaten(times_so_far, 1) == {"c"}
     assert driver.beaten({"a": []}, 1) == set()
+
+
+def test_a_program_that_is_hopeless_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    takes = {"minidlf": 4.0, "torch_eager": 10.0, "torch_compile": 50.0, "jax_jit": 8.0, "keras_jax": 17.0}
+    clock, limits = [0.0], []
+
+    def program(command: list[str], timeout: float, **_: Any) -> Any:
+        limits.append((command[3], timeout))
+        seconds = takes[command[3]]
+        clock[0] += min(seconds, timeout)
+        if seconds > timeout:
+            raise subprocess.TimeoutExpired(command, timeout)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(measure.subprocess, "run", program)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(measure, "compile_checkout", lambda: None)
+    result = measure.measure_epoch(workloads.find("mnist_epoch_mlp"), list(takes), 2, 2)
+    first = [("minidlf", 240), ("torch_eager", 240), ("torch_compile", 30), ("jax_jit", 30), ("keras_jax", 24)]
+    assert limits == [*first, ("minidlf", 240), ("torch_eager", 24), ("jax_jit", 24)]
+    assert {name: entry["times"] for name, entry in result["peers"].items()} == {
+        "minidlf": [4, 4],
+        "torch_eager": [10, 10],
+        "jax_jit": [8, 8],
+        "keras_jax": [17],
+    }
+    assert result["errors"] == {"torch_compile": "stopped after 30 seconds without a line; others took 10.0"}
 
 
 def test_every_workload_is_described() -> None:
