@@ -17,13 +17,13 @@ from typing import Any
 
 from benchmarks import peers
 
-__all__ = ["FEWEST_EPOCHS", "ROOT", "Crew", "Worker", "WorkerError", "beaten", "environment", "rounds"]
+__all__ = ["FEWEST_EPOCHS", "PATIENCE", "ROOT", "Crew", "Worker", "WorkerError", "beaten", "environment", "rounds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Whether a process that has imported a framework may be forked: on macOS the system's libraries do not allow it.
 FORKS = sys.platform == "linux"
-#: How long a worker may take to import, to compile and to answer, in seconds.
+#: How long a worker may take to import, to compile and to answer, and a whole program to print its line, in seconds.
 PATIENCE = 240.0
 #: A framework that was slower than the best by this factor in so many turns takes no more of them. Turns of a fraction
 #: of a second scatter more than whole programs, but a shared machine may slow down by 1.8 for both.

@@ -15,16 +15,15 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.driver import FEWEST_EPOCHS, ROOT, Crew, Worker, WorkerError, beaten, environment, rounds
+from benchmarks.driver import FEWEST_EPOCHS, PATIENCE, ROOT, Crew, Worker, WorkerError, beaten, environment, rounds
 from benchmarks.workloads.base import Workload
 
 __all__ = ["FULL", "QUICK", "Effort", "compile_checkout", "measure", "measure_epoch"]
 
 #: Flops of the matrix product whose rate is the roof of the report.
 GEMM_FLOPS = 2 * 1024**3
-#: Seconds that a whole program may take, and how many times as long as the fastest of the others: no slow phase of a
-#: shared machine explains three.
-PATIENCE = 240.0
+#: How many times as long as the fastest of the others a whole program may take: no slow phase of a shared machine
+#: explains three.
 HOPELESS = 3.0
 
 

@@ -47,8 +47,8 @@ def drive_all(small: bool, runs: Sequence[Any]) -> None:
     try:
         if len(runs) == 1:
             _drive_one(runs[0])
-            return
-        _drive_together(small, runs)
+        else:
+            _drive_together(small, runs)
     finally:
         for run in runs:
             run.close()
