@@ -65,6 +65,21 @@ def test_each_of_several_libraries_gets_its_own_number_back(monkeypatch: pytest.
     assert numbers == [3, 1, 4]
 
 
+def test_an_interrupt_while_the_numbers_are_given_back_does_not_lose_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, raises = [4], [False, True]  # not when the limit is set, but when it is lifted
+
+    def set_to(count: int) -> None:
+        if raises and raises.pop(0):
+            raise KeyboardInterrupt
+        numbers[0] = count
+
+    library = SimpleNamespace(internal_api="mkl", get_num_threads=lambda: numbers[0], set_num_threads=set_to)
+    monkeypatch.setattr(threads, "blas_libraries", lambda: [library])
+    with pytest.raises(KeyboardInterrupt):
+        threads._BlasLimit()(numbers.copy)()
+    assert numbers == [4]
+
+
 @pytest.mark.parametrize("symbols", [None, {}, {"openblas_get_num_threads": len}])
 def test_other_libraries_are_asked_through_threadpoolctl(symbols: Any) -> None:
     library = SimpleNamespace(internal_api="openblas", get_num_threads=lambda: 4, set_num_threads=lambda count: count)

@@ -265,10 +265,10 @@ class _BlasLimit:
     def _end(self, me: int) -> None:
         with self._lock:
             self._depths.pop(me, None)  # a child that was forked meanwhile counts nobody
-            if not self._inside():
-                before, self._before = self._before, None
-                if before not in (None, self._one):  # setting costs a prediction 1 us
-                    self._set(before)
+            if self._before is not None and not self._inside():
+                if self._before != self._one:  # setting costs a prediction 1 us
+                    self._set(self._before)
+                self._before = None  # last: after an interrupt all this is done again
 
     def _inside(self) -> int:
         """Return how many threads are inside; the count of one that has been interrupted on its way out is 0."""
