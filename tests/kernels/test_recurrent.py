@@ -69,7 +69,8 @@ def test_backward_is_the_derivative_of_the_naive_recurrence(cell, shape, units, 
     recurrence.dh[...] = dh
     dz = recurrence.backward(u)
     gradients = [np.empty_like(a) for a in arrays]
-    recurrence.weight_gradients(dz, *gradients[1:])
+    for gate in range(recurrence.gates):
+        recurrence.weight_gradients(gate, dz, *gradients[1:])
     recurrence.input_gradient(dz, w, gradients[0])
     for array, gradient in zip(arrays, gradients, strict=True):
         directional_check(lambda: float(np.sum(CELLS[cell](x, w, u, b) * dh)), array, gradient, rng)
@@ -90,7 +91,8 @@ def test_single_precision_is_double_precision_rounded(cell, shape):
         recurrence.dh[...] = dh
         dz = recurrence.backward(u)
         gradients = [np.empty_like(a) for a in (w, u, b)]
-        recurrence.weight_gradients(dz, *gradients)
+        for gate in range(recurrence.gates):
+            recurrence.weight_gradients(gate, dz, *gradients)
         results.append([h, dz.copy(), *gradients, recurrence.input_gradient(dz, w, np.empty_like(x)).copy()])
     for single, double in zip(*results, strict=True):
         np.testing.assert_allclose(single, double, rtol=1e-4, atol=2e-5 * np.abs(double).max())
@@ -123,7 +125,8 @@ def test_a_second_pass_allocates_nothing_large(cell):
         recurrence.forward(x, w, u, b)
         recurrence.dh.fill(1)
         dz = recurrence.backward(u)
-        recurrence.weight_gradients(dz, *gradients[1:])
+        for gate in range(recurrence.gates):
+            recurrence.weight_gradients(gate, dz, *gradients[1:])
         recurrence.input_gradient(dz, w, gradients[0])
 
     step()

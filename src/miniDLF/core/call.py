@@ -135,6 +135,7 @@ class Call:
 
     def _lend(self, notes: Notes | None) -> None:
         own = self._own_gradients
+        self._notes = notes
         self._gradients = {key: notes.traced(array) for key, array in own.items()} if notes else own
         workspace = TracingWorkspace(self.workspace, notes) if notes else self.workspace
         scratch = TracingWorkspace(self._scratch, notes) if notes else self._scratch
@@ -167,6 +168,17 @@ class Call:
     def wants(self, parameter: Parameter) -> bool:
         """Say whether the gradient of `parameter` is used; backward may skip it where it is not."""
         return parameter in self._gradients
+
+    def later(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do some work of backward that nobody waits for before the step is over: whoever is idle may do it then.
+
+        Nothing else in this step may write to what it reads, and nothing else may use what it writes to. So neither can
+        be `scratch`, nor a gradient that is handed on.
+        """
+        if self._notes is None:
+            work(*arguments)
+        else:
+            self._notes.offer(work, *arguments)
 
     def begin(self, training: bool, seed: int, step: int, node: int, shard: int) -> None:
         """Give the call a clock of its own (a layer run without an executor)."""

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from miniDLF.core.meetings import Offer
 from miniDLF.kernels.workspace import Array, Workspace, lasting
 
 __all__ = [
@@ -67,14 +68,21 @@ class Watched:
 
 
 class Notes:
-    """The list of calls, cut where others are met; once it is `complete`, calls are made as before, and not noted."""
+    """The list of calls, cut where others are met; once it is `complete`, calls are made as before, and not noted.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    offers
+        Whether there are others who may do what can wait.
+    """
+
+    def __init__(self, offers: bool = False) -> None:
         self.calls: Calls = []
+        self._offers = offers
         self.complete = False
         self.others: list[Array] = []  # arrays that calls read, and that were not lent
         self._count = 0
-        self._before: list[Any] = []  # calls, the meeting behind them, and where goes what is received there
+        self._before: list[Any] = []  # calls, the meeting or offer behind them, and where goes what is received there
 
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
@@ -103,13 +111,23 @@ class Notes:
         self.calls = []
         return _each(self.traced, places)
 
+    def offer(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do what need not be done before the step is over, and note it as an offer to whoever is idle."""
+        if not self._offers:
+            work(*arguments)
+            return
+        before, self.calls = self.calls, []
+        work(*arguments)
+        self._before.append((before, Offer(repeat, self.calls), None))
+        self.calls = []
+
     @property
     def meets(self) -> bool:
         """Whether others are met."""
         return bool(self._before)
 
     def parts(self) -> list[tuple[Calls, Any, Any]]:
-        """Return the calls from one meeting to the next, the meeting behind them, and where goes what is received."""
+        """Return the calls up to a meeting or an offer, that one, and where goes what is received; at last no other."""
         return [*self._before, (self.calls, None, None)]
 
     def repeat(self) -> None:
@@ -117,10 +135,10 @@ class Notes:
         repeat(self.calls)
 
     def replay(self) -> Generator[Any, Any, None]:
-        """Make all calls again; yield every meeting, and be sent what is received there."""
-        for calls, meeting, places in self._before:
+        """Make all calls again; yield every meeting, and be sent what is received there, and every offer."""
+        for calls, brought, places in self._before:
             repeat(calls)
-            fill(places, (yield meeting))
+            fill(places, (yield brought))
         self.repeat()
 
 
@@ -346,7 +364,7 @@ class Capture:
         return work(None) if self._notes is None else self._proved(self._notes, work, replay)
 
     def _noted(self, work: Callable[[Sequence[Notes] | None], Sequence[Any]]) -> Sequence[Any]:
-        notes = [Notes() for _ in range(self._count)]
+        notes = [Notes(offers=self._count > 1) for _ in range(self._count)]
         try:
             self._results = list(map(plain, work(notes)))
         except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again

@@ -6,6 +6,9 @@ there: a helper has the lists of its shards, which hold nothing but functions of
 memory that all share (`kernels.sharing`). What it is told is which part of a list to work off, and in which step. All
 else stays where it was: rows are gathered, weights prepared and updated in the process that trains, and it takes over
 all shards where one thread would.
+
+What shards offer (see `core.meetings`) goes through pipes, since one byte of a pipe reaches one reader alone. LSTM, GRU
+and three RNNs of 256 units, 25 rows, two processes: 0.94 to 0.96 of the time that each takes with its own shard alone.
 """
 
 from __future__ import annotations
@@ -17,13 +20,13 @@ import signal
 import warnings
 import weakref
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from miniDLF.core.call import Clock
 from miniDLF.core.capture import Calls, Notes, fill, repeat
-from miniDLF.core.meetings import joined
+from miniDLF.core.meetings import Meeting, Offer, joined
 from miniDLF.errors import MiniDLFError, NotReadyError
 from miniDLF.kernels.sharing import is_shared
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
@@ -37,6 +40,9 @@ ORDERED, DONE, NUMBER, STEP = range(4)
 ROOM = 4096
 #: Milliseconds after which a helper that has not answered is woken again.
 PATIENCE = 1000
+#: Bytes of the number of an offer, and the number that says that no more will come.
+WIDTH = 4
+END = b"\xff" * WIDTH
 
 
 def can_help(notes: Sequence[Notes]) -> bool:
@@ -62,25 +68,28 @@ class Team:
     """
 
     def __init__(self, notes: Sequence[Notes], clock: Clock, threads: int) -> None:
-        lists = [own.parts() for own in notes]
-        self._size = min(threads, len(lists))
-        self._parts = list(zip(*lists, strict=True))
+        size = min(threads, len(notes))
         self._clock = clock
+        self._count = 0  # how often all have worked off a part
         self.lost = False  # a helper has ended
-        self._helpers = [
-            _Helper([[calls for calls, *_ in own] for own in lists[number :: self._size]], clock)
-            for number in range(1, self._size)
-        ]
+        self._parts = list(zip(*map(_parts, notes), strict=True))
+        self._exchange = _Exchange(size)
+        works = [[_Work(part, self._exchange, number) for part in self._parts] for number in range(size)]
+        self._own = works[0]
+        self._helpers = [_Helper(works[number], self._exchange.ends(number), clock) for number in range(1, size)]
+        self._exchange.leave_to_others()
 
     def run(self) -> None:
         """Go through the step."""
+        for helper in self._helpers:
+            helper.check_owner()
         alone = False
         for number, shards in enumerate(self._parts):
             if alone:
                 for calls, *_ in shards:
                     repeat(calls)
             else:
-                self._together(number, [calls for calls, *_ in shards[:: self._size]])
+                self._together(number)
             meeting = shards[0][1]
             if meeting is None:
                 continue
@@ -90,20 +99,24 @@ class Team:
             if meeting.alone is not None:
                 alone = meeting.alone
 
-    def _together(self, number: int, own: Sequence[Calls]) -> None:
+    def _together(self, number: int) -> None:
         error: BaseException | None = None
+        self._count += 1
         try:
-            for helper in self._helpers:
-                helper.order(number, self._clock.step)
-            for calls in own:
-                repeat(calls)
+            self._order(number)
+            self._own[number].do()
         except BaseException as raised:  # noqa: BLE001 - an interrupt as well: nobody may work on when the step is over
             error = raised
         done = False
         while not done:
             try:
+                if error is not None:  # it may have come in the middle of anything, but nobody may wait for this shard
+                    self._order(number)
+                    self._own[number].end()
                 for helper in self._helpers:
                     helper.wait()
+                if error is not None:
+                    self._exchange.forget()
                 done = True
             except BaseException as raised:  # noqa: BLE001 - a signal handler's; wait on, then raise
                 error = error or raised
@@ -112,6 +125,102 @@ class Team:
                 self.lost, error = True, error or helper.loss()
         if error is not None:
             raise error
+
+    def _order(self, number: int) -> None:
+        for helper in self._helpers:
+            helper.order(self._count, number, self._clock.step)
+
+
+def _parts(notes: Notes) -> list[tuple[Calls, Meeting | None, Any]]:
+    """Return the calls of a shard from one meeting to the next, and what `Notes.parts` has behind them.
+
+    Offers are among the calls.
+    """
+    parts, calls = [], Calls()
+    for more, brought, places in notes.parts():
+        calls += more
+        if isinstance(brought, Offer):
+            calls.append((brought, ()))
+        else:
+            parts.append((calls, brought, places))
+            calls = []
+    return parts
+
+
+class _Work:
+    """What one process does from one meeting to the next: its shards, and what these or others offer."""
+
+    def __init__(self, shards: Sequence[tuple[Calls, Any, Any]], exchange: _Exchange, process: int) -> None:
+        self._exchange, self._process = exchange, process
+        self._offers = any(isinstance(function, Offer) for calls, *_ in shards for function, _ in calls)
+        self._calls = [
+            exchange.announcement(process, function) if isinstance(function, Offer) else (function, arguments)
+            for calls, *_ in shards[process :: exchange.size]
+            for function, arguments in calls
+        ]
+
+    def do(self) -> None:
+        """Work it off; return when nothing is left that nobody has taken."""
+        repeat(self._calls)
+        if self._offers:
+            self.end()
+            self._exchange.take(self._process)
+
+    def end(self) -> None:
+        """Let nobody wait for offers of this process; once too often does no harm before `_Exchange.forget`."""
+        if self._offers:
+            self._exchange.end(self._process)
+
+
+class _Exchange:
+    """Where processes take what others offer: each writes the numbers of its offers to a pipe, and all read from all.
+
+    The system gives every number to one reader. At last an end for every reader goes into each pipe; a process that has
+    taken one from each knows that all offers are taken.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._offers: list[Offer] = []
+        self._readers: list[int] = []
+        self._writers: list[int] = []
+        weakref.finalize(self, _close, self._readers, self._writers)
+        for _ in range(size):
+            reader, writer = os.pipe()
+            self._readers.append(reader)
+            self._writers.append(writer)
+
+    def ends(self, process: int) -> set[int]:
+        """Return the files that a process needs: where it alone writes, readers notice that it has ended."""
+        return {*self._readers, self._writers[process]}
+
+    def leave_to_others(self) -> None:
+        """Close what this process does not need."""
+        while len(self._writers) > 1:
+            os.close(self._writers.pop())
+
+    def announcement(self, process: int, offer: Offer) -> tuple[Any, tuple[Any, ...]]:
+        """Return the call that says that this may be taken now."""
+        self._offers.append(offer)
+        return os.write, (self._writers[process], (len(self._offers) - 1).to_bytes(WIDTH, "little"))
+
+    def end(self, process: int) -> None:
+        """Say that this process offers no more."""
+        os.write(self._writers[process], END * self.size)
+
+    def take(self, process: int) -> None:
+        """Do what has been offered, the own first, until nothing is left."""
+        for reader in self._readers[process:] + self._readers[:process]:
+            while (number := os.read(reader, WIDTH)) and number != END:  # nothing: that process has ended
+                self._offers[int.from_bytes(number, "little")]()
+
+    def forget(self) -> None:
+        """Empty the pipes, while nobody works."""
+        for reader in self._readers:
+            waiting = select.poll()
+            waiting.register(reader, select.POLLIN)
+            while waiting.poll(0) and os.read(reader, ROOM):
+                pass
 
 
 class _Helper:
@@ -122,7 +231,7 @@ class _Helper:
     does not matter what an interrupt leaves undone: whoever finds the counts unequal wakes the other again.
     """
 
-    def __init__(self, lists: Sequence[Sequence[Calls]], clock: Clock) -> None:
+    def __init__(self, works: Sequence[_Work], files: set[int], clock: Clock) -> None:
         self._box = lasting((4,), np.int64)
         self._box.fill(0)
         orders, self._orders = os.pipe()
@@ -139,7 +248,7 @@ class _Helper:
                 warnings.simplefilter("ignore")
                 self._process = os.fork()
             if self._process == 0:
-                _serve(orders, answers, self._box, lists, clock)
+                _serve(orders, answers, files, self._box, works, clock)
         finally:
             if os.getpid() != self._owner:  # an interrupt: nothing else of the program may run in the child
                 os._exit(1)
@@ -147,17 +256,19 @@ class _Helper:
         os.close(answers)
         weakref.finalize(self, _dismiss, self._owner, self._process, self._orders, self._answers)
 
-    def order(self, number: int, step: int) -> None:
-        """Have part `number` of the notes worked off."""
+    def check_owner(self) -> None:
+        """Refuse to work for a fork of the process that made this."""
         if os.getpid() != self._owner:
             raise NotReadyError(
                 "this model belongs to the process that this one was forked from, and shares its memory with it "
                 "(see use_processes). Make a model of its own here, or start processes by spawn instead of fork."
             )
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._answers, ROOM)  # wake-up calls that nobody needed
+
+    def order(self, count: int, number: int, step: int) -> None:
+        """Have part `number` of the notes worked off, as the `count`-th order; nothing happens if that is done."""
+        self._listen()  # wake-up calls that nobody needed
         self._box[NUMBER], self._box[STEP] = number, step
-        self._box[ORDERED] += 1
+        self._box[ORDERED] = count
         self._wake()
 
     def _wake(self) -> None:
@@ -170,10 +281,13 @@ class _Helper:
             if not self._readable.poll(PATIENCE):
                 self._wake()  # an interrupt may have come between an order and its wake-up call
                 continue
-            with contextlib.suppress(BlockingIOError):
-                answer = os.read(self._answers, ROOM)
-                self._words += answer.strip(b"\0")
-                self.lost = not answer
+            self._listen()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            answer = os.read(self._answers, ROOM)
+            self._words += answer.strip(b"\0")
+            self.lost = not answer
 
     def loss(self) -> LostHelperError:
         """Return what to say where the process has ended."""
@@ -185,12 +299,12 @@ class _Helper:
         )
 
 
-def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]], clock: Clock) -> NoReturn:
+def _serve(orders: int, answers: int, files: set[int], box: Array, works: Sequence[_Work], clock: Clock) -> NoReturn:
     """Work off orders until the other end of the pipe is closed; what the process that forked would do is left out."""
     try:
         _leave_signals()
-        _close_all_but({0, 1, 2, orders, answers})
-        _obey(orders, answers, box, lists, clock)
+        _close_all_but({0, 1, 2, orders, answers, *files})
+        _obey(orders, answers, box, works, clock)
     except BaseException as error:  # noqa: BLE001 - told to whoever waits
         os.write(answers, f"{type(error).__name__}: {error}".encode()[:900])
     finally:
@@ -199,7 +313,7 @@ def _serve(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls
 
 @single_threaded_blas
 @quiet_arithmetic
-def _obey(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]], clock: Clock) -> None:
+def _obey(orders: int, answers: int, box: Array, works: Sequence[_Work], clock: Clock) -> None:
     while os.read(orders, ROOM):
         count = int(box[ORDERED])
         if count == box[DONE]:
@@ -207,8 +321,7 @@ def _obey(orders: int, answers: int, box: Array, lists: Sequence[Sequence[Calls]
         number = int(box[NUMBER])
         if number == 0:
             clock.begin(int(box[STEP]))
-        for parts in lists:
-            repeat(parts[number])
+        works[number].do()
         box[DONE] = count
         os.write(answers, b"\0")
 
@@ -227,6 +340,12 @@ def _close_all_but(needed: set[int]) -> None:
         if int(name) not in needed:
             with contextlib.suppress(OSError):  # the one that listed them
                 os.close(int(name))
+
+
+def _close(*groups: Sequence[int]) -> None:
+    for files in groups:
+        for file in files:
+            os.close(file)
 
 
 def _dismiss(owner: int, process: int, *pipes: int) -> None:

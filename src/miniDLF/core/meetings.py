@@ -1,15 +1,24 @@
-"""Where the shards of a step meet: what they bring is merged, and threads take them on from there."""
+"""Where the shards of a step meet: what they bring is merged, and threads take them on from there.
+
+Shards are not equally fast: 25 rows are 12 and 13, and BLAS takes as long for 13 as for 16. So what nobody waits for is
+not done at once but offered, and whoever has nothing else to do takes it.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 
-__all__ = ["Drive", "Meeting", "drive_all", "joined", "tree"]
+__all__ = ["Drive", "Meeting", "Offer", "drive_all", "joined", "tree"]
+
+
+class Offer(partial[None]):
+    """Work that whoever is idle may do before the step is over."""
 
 
 class Meeting(NamedTuple):
@@ -77,7 +86,8 @@ class Drive:
     """Takes the shards of a step from one meeting to the next, on as many threads as call `work`.
 
     A thread goes on with its own shard, whose values are in that processor's cache. The last one to come to a meeting
-    merges what all have brought and need not wait; the others take up shards that nobody runs, or sleep.
+    merges what all have brought and need not wait; the others take up shards that nobody runs, or what has been
+    offered, or sleep.
     """
 
     def __init__(self, runs: Sequence[Any]) -> None:
@@ -86,6 +96,8 @@ class Drive:
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._sleeping = 0  # threads that wait for the bell
         self._ready = list(range(len(runs)))  # shards that may go on, and that no thread has
+        self._offers: list[Offer] = []  # that nobody has taken
+        self._open = 0  # offers that are not done
         self._brought: list[Any] = [None] * len(runs)
         self._missing = len(runs)
         self._merged: Any = None
@@ -93,39 +105,59 @@ class Drive:
         self._over = False
 
     def work(self) -> None:
-        """Run shards until all are done."""
+        """Run shards, and do what they offer, until all is done."""
+        own: int | None = None
         try:
-            number = self._next()
-            while number is not None:
-                number = self._next(number, self._advance(number))
+            task = self._next(own)
+            while task is not None:
+                if isinstance(task, Offer):
+                    task()
+                    task = self._next(own, task)
+                else:
+                    own = task
+                    task = self._next(own, task, self._advance(own))
         except BaseException:  # an interrupt as well: nobody may wait for this shard
             with self._lock:
                 self._end()
             raise
 
     def _advance(self, number: int) -> Any:
+        """Go on with a shard; return the meeting to which it comes, ``None`` where it is done."""
+        run, received = self._runs[number], self._merged
         try:
-            return self._runs[number].send(self._merged)
+            brought = run.send(received)
+            while isinstance(brought, Offer):
+                with self._lock:
+                    self._offers.append(brought)
+                    self._open += 1
+                    self._wake()
+                brought = run.send(None)
         except StopIteration:
             return None
+        return brought
 
-    def _next(self, own: int | None = None, met: Any = None) -> int | None:
-        """Bring shard `own` to the meeting where it has come; return the one to go on with, ``None`` when all is over.
+    def _next(self, own: int | None, done: int | Offer | None = None, met: Any = None) -> int | Offer | None:
+        """Bring a shard that is `done` to the meeting where it has come; return what to do, ``None`` when all is over.
 
         No condition variable: `threading.Condition` is written in Python, and an interrupt in it leaves its lock taken.
         """
-        me, arrives = threading.get_ident(), own
+        me = threading.get_ident()
         while True:
             with self._lock:
-                if arrives is not None:
-                    self._arrive(arrives, met)
-                    arrives = None
+                if isinstance(done, Offer):
+                    self._open -= 1
+                    self._end_if_done()
+                elif done is not None:
+                    self._arrive(done, met)
+                done = None
                 if self._over:
                     return None
                 if self._ready and self._alone in (None, me):
                     number = own if own in self._ready else self._ready[0]
                     self._ready.remove(number)
                     return number
+                if self._offers:
+                    return self._offers.pop()
                 self._sleeping += 1
             self._bell.get()
 
@@ -135,7 +167,7 @@ class Drive:
         if self._missing or self._over:  # over: another thread has failed
             return
         if met is None:
-            self._end()
+            self._end_if_done()
             return
         self._missing = len(self._runs)
         self._merged = joined(self._brought)
@@ -144,6 +176,10 @@ class Drive:
             self._alone = threading.get_ident() if met.alone else None
         if self._alone is None:
             self._wake()
+
+    def _end_if_done(self) -> None:
+        if not self._missing and not self._open:
+            self._end()
 
     def _end(self) -> None:
         self._over = True

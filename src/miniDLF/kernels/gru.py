@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.kernels.recurrent import Recurrence, flat, put_inputs
+from miniDLF.kernels.recurrent import Recurrence, put_inputs
 from miniDLF.kernels.repeated import RepeatedProducts
 from miniDLF.kernels.workspace import Array
 
@@ -98,6 +98,5 @@ class GRURecurrence(Recurrence):
             np.add(from_reset, from_h, past)  # what reaches the step before past its products
         return slopes[:1:-1]
 
-    def products(self, dz: Array, out: Array) -> None:
-        np.matmul(flat(self.joined[:-1]).T, flat(dz[:2]), out=out[:2])  # (K, T N) @ (2, T N, H)
-        np.matmul(flat(self.reset).T, flat(dz[2:]), out=out[2:])
+    def factors(self, gate: int) -> Array:
+        return self.reset if gate == 2 else super().factors(gate)

@@ -81,9 +81,9 @@ class Recurrence(ABC):
     def run_back(self, views: Any) -> Array:
         """Go back through time, given ``self.dh``; return the gradients (G, T, N, H) of what enters the gates."""
 
-    def products(self, dz: Array, out: Array) -> None:
-        """Write to `out` (G, K, H) the gradients of the stacked weights."""
-        np.matmul(flat(self.joined[:-1]).T, flat(dz), out=out)  # (K, T N) @ (G, T N, H)
+    def factors(self, gate: int) -> Array:
+        """Return what the stacked weights of a gate have been multiplied with: (T, N, K)."""
+        return self.joined[:-1]
 
     # What every cell has --------------------------------------------------------------------------------------------
 
@@ -119,15 +119,15 @@ class Recurrence(ABC):
             products.load_transposed(recurrent_weight[:, columns])
         return self.run_back(self._backward_views)
 
-    def weight_gradients(self, dz: Array, input_weight: Array, recurrent_weight: Array, bias: Array) -> None:
-        """Fill the three arrays with the gradients of the weights of these names."""
-        units, gates, inner = self.units, self.gates, self.joined.shape[2]
-        out = self.scratch("products", (gates, inner, units))
-        self.products(dz, out)
-        rows = out.transpose(1, 0, 2)  # (K, G, H)
-        np.copyto(recurrent_weight.reshape(units, gates, units), rows[:units])
-        np.copyto(input_weight.reshape(-1, gates, units), rows[units:-1])
-        np.copyto(bias.reshape(gates, units), rows[-1])
+    def weight_gradients(self, gate: int, dz: Array, input_weight: Array, recurrent_weight: Array, bias: Array) -> None:
+        """Fill the columns of one gate with the gradients of the weights of these names."""
+        units = self.units
+        columns = slice(gate * units, (gate + 1) * units)
+        out = self.empty(f"products {gate}", (self.joined.shape[2], units))
+        np.matmul(flat(self.factors(gate)).T, flat(dz[gate]), out=out)  # (K, T N) @ (T N, H)
+        np.copyto(recurrent_weight[:, columns], out[:units])
+        np.copyto(input_weight[:, columns], out[units:-1])
+        np.copyto(bias[columns], out[-1])
 
     def input_gradient(self, dz: Array, input_weight: Array, out: Array) -> Array:
         """Write the gradient (N, T, D) of the inputs to `out`."""

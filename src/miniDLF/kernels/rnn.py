@@ -31,7 +31,7 @@ class SimpleRecurrence(Recurrence):
 
     def backward_views(self, *products: RepeatedProducts) -> Any:
         rows, steps, _ = self.shape
-        dz = self.scratch("dz", (1, steps, rows, self.units))
+        dz = self.empty("dz", (1, steps, rows, self.units))
         add = [products[0].add(dz[:, step + 1], self.dh[step]) for step in range(steps - 1)]
         return dz, list(zip([*add, None], dz[0], self.dh, strict=True))[::-1]
 

@@ -151,9 +151,9 @@ class Recurrent(Layer):
             np.copyto(dh, dy.transpose(1, 0, 2))
         dz = cell.backward(self.recurrent_weight.value)  # (G, T, N, H)
         if call.wants(self.recurrent_weight):
-            cell.weight_gradients(
-                dz, call.grad(self.input_weight), call.grad(self.recurrent_weight), call.grad(self.bias)
-            )
+            gradients = [call.grad(weight) for weight in (self.input_weight, self.recurrent_weight, self.bias)]
+            for gate in range(cell.gates):
+                call.later(cell.weight_gradients, gate, dz, *gradients)
         if not call.needs_dx:
             return None
         return cell.input_gradient(dz, self.input_weight.value, call.empty("dx", call.x.shape))
