@@ -20,7 +20,7 @@ import miniDLF.kernels.threads as threads_module
 from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.executor import Batch, Executor, bounds
 from miniDLF.core.layer import Layer
-from miniDLF.core.meetings import Drive, Meeting, tree
+from miniDLF.core.meetings import Drive, Meeting, Offer, tree
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import ThreadPool, single_threaded_blas
 from miniDLF.kernels.workspace import Workspace
@@ -397,6 +397,56 @@ def test_nobody_waits_for_a_shard_that_has_failed(at: int, error: type[BaseExcep
     pool = ThreadPool()
     pool.threads = 3
     with pytest.raises(error, match="shard 1"):
+        pool.run([drive.work] * 3)
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_every_offer_is_done_once_before_the_step_is_over(shards: int, threads: int) -> None:
+    done: list[tuple[int, int]] = []
+
+    def offering(number: int) -> Any:
+        for turn in range(20):
+            yield Offer(done.append, (number, turn))
+            if turn % 7 == 0:
+                assert (yield Meeting(operator.add, [number])) == list(range(shards))
+
+    drive = Drive(list(map(offering, range(shards))))
+    pool = ThreadPool()
+    pool.threads = threads
+    pool.run([drive.work] * shards)
+    assert sorted(done) == [(number, turn) for number in range(shards) for turn in range(20)]
+
+
+def test_a_shard_goes_on_while_an_idle_thread_does_what_it_offers() -> None:
+    done = threading.Event()
+
+    def busy() -> Any:
+        yield Offer(done.set)
+        assert done.wait(10)
+
+    def idle() -> Any:
+        yield from ()
+
+    drive = Drive([busy(), idle()])
+    pool = ThreadPool()
+    pool.threads = 2
+    pool.run([drive.work] * 2)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_nobody_waits_for_an_offer_that_has_failed(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("offer")
+
+    def offering() -> Any:
+        yield Offer(fail)
+        yield Meeting()
+
+    drive = Drive([offering() for _ in range(3)])
+    pool = ThreadPool()
+    pool.threads = 3
+    with pytest.raises(error, match="offer"):
         pool.run([drive.work] * 3)
 
 

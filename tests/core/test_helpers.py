@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ import pytest
 
 import miniDLF
 from miniDLF.core import executor, helpers
-from miniDLF.core.capture import FIRST_RUNS
-from miniDLF.core.helpers import LostHelperError, Team
+from miniDLF.core.capture import FIRST_RUNS, repeat
+from miniDLF.core.helpers import LostHelperError, Team, _Exchange
+from miniDLF.core.meetings import Offer
 from miniDLF.errors import ArgumentError, NotReadyError
 from miniDLF.kernels.sharing import BLOCK, MEMORY, is_shared, use_processes
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -277,6 +280,97 @@ def test_interrupts_at_any_moment_leave_nothing_behind(name: str, processes: boo
     assert same(model.get_weights(), other.get_weights())
 
 
+@pytest.mark.parametrize("place", ["order", "calls", "taking"])
+def test_an_error_in_the_midst_keeps_no_helper_waiting_for_offers(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(fails: bool) -> Any:
+        model = fitted(made("gru", shards=3))
+        begun = model.get_weights()
+        if fails:
+            found = team(model)
+            assert found is not None
+            assert len(found._helpers) == 2
+            whose = {"order": found._helpers[1], "calls": found._own[0], "taking": found._exchange}[place]
+            name = {"order": "order", "calls": "do", "taking": "take"}[place]
+            calls, times = getattr(whose, name), iter(range(10**6))
+
+            def fail_once(*arguments: Any) -> None:
+                if next(times) == 0:
+                    raise KeyboardInterrupt
+                calls(*arguments)
+
+            monkeypatch.setattr(whose, name, fail_once)
+            with pytest.raises(KeyboardInterrupt):
+                fitted(model)
+            assert team(model) is found
+            model.set_weights(begun)
+            model.compile("cce", "adam")
+        else:
+            model.compile("cce", "adam")
+        return fitted(model)
+
+    miniDLF.set_threads(3)
+    use_processes()
+    assert same(trained(True).get_weights(), trained(False).get_weights())
+
+
+def test_a_helper_ends_when_the_process_is_killed() -> None:
+    program = """
+import os, signal, threading
+import numpy as np
+import miniDLF
+from miniDLF.core import executor
+from miniDLF.layers import LSTM, Dense, Flatten, Reshape
+from miniDLF.models import Sequential
+
+executor.SMALL_STEP = 0
+miniDLF.set_threads(2)
+miniDLF.use_processes()
+model = Sequential([Reshape((8, 8), input_shape=(64,)), LSTM(64), Flatten(), Dense(3)], seed=1)
+model.compile("mse", "adam")
+x, y = np.zeros((64, 64)), np.zeros((64, 3))
+model.fit(x, y, epochs=4, batch_size=32, verbose=0)
+(step,) = model.engine().executor._steps.values()
+print(step._team._helpers[0]._process, flush=True)
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+model.fit(x, y, epochs=10**6, batch_size=32, verbose=0)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    state = Path(f"/proc/{int(result.stdout)}/stat")
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(FileNotFoundError):
+        while state.read_text().rsplit(")", 1)[1].split()[0] != "Z":  # ended, but nobody has asked how
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_an_idle_process_does_what_a_busy_one_offers() -> None:
+    use_processes()
+    who = aligned_empty(300, np.int64)
+    who.fill(0)
+
+    def sign(place: int) -> None:
+        who[place] = os.getpid()
+
+    exchange = _Exchange(2)
+    announcements = [exchange.announcement(0, Offer(sign, place)) for place in range(300)]
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            exchange.end(1)
+            exchange.take(1)
+        os._exit(0)
+    exchange.leave_to_others()
+    repeat(announcements)
+    deadline = time.monotonic() + 20
+    while (who != child).any():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    exchange.end(0)
+    exchange.take(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_ctrl_c_does_not_reach_the_helpers() -> None:
     use_processes()
     model = fitted(made("dropout"))
@@ -338,12 +432,18 @@ def test_notes_that_do_not_prove_right_need_no_helper(monkeypatch: pytest.Monkey
     assert all(step._team is None for step in gone)
 
 
-def test_a_helper_that_is_killed_is_named_and_replaced() -> None:
+@pytest.mark.parametrize("seconds", [0.0, 0.2], ids=["before", "meanwhile"])
+@pytest.mark.parametrize("name", ["dropout", "lstm"])
+def test_a_helper_that_is_killed_is_named_and_replaced(name: str, seconds: float) -> None:
     use_processes()
-    model = fitted(made("dropout"))
+    model = fitted(made(name))
     number = process(model)
     weights = model.get_weights()
-    os.kill(number, signal.SIGKILL)
+    os.kill(number, signal.SIGSTOP)
+    if seconds:
+        threading.Timer(seconds, os.kill, (number, signal.SIGKILL)).start()
+    else:
+        os.kill(number, signal.SIGKILL)
     with pytest.raises(LostHelperError, match=f"process {number}, which computes a part of every batch"):
         model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
     assert same(weights, model.get_weights())
