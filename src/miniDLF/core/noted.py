@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,7 @@ class NotedStep(Capture):
             if len(notes) == 1 and not notes[0].meets:  # nobody to wait for: no generators, no drive
                 self._parts[0].again(batch, notes[0])
             elif (team := self._helped(notes)) is not None:
-                for part in self._parts:
-                    part.begin(batch)
-                team.run()
+                team.run([partial(part.begin, batch) for part in self._parts])
                 for part in self._parts:
                     part.end()
             else:
