@@ -454,15 +454,18 @@ def test_a_helper_that_is_killed_is_named_and_replaced(name: str, seconds: float
 def test_a_forked_copy_of_the_model_refuses_to_train() -> None:
     use_processes()
     model = fitted(made("dropout"))
+    rows = [shard.values[0] for shard in model.engine().executor.active()]
+    before = [part.copy() for part in rows]
     child = os.fork()
     if child == 0:
         try:
-            model.fit(X, Y, epochs=1, batch_size=25, verbose=0)
+            model.fit(-X, Y, epochs=1, batch_size=25, verbose=0)
         except NotReadyError as error:
             os._exit(0 if "forked" in str(error) else 2)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
+    assert same(rows, before)
     fitted(model, 1)
 
 

@@ -82,9 +82,11 @@ class Team:
     def run(self, begin: Sequence[Callable[[], None]]) -> None:
         """Go through the step; `begin` brings the rows of each shard to their places.
 
-        Those of the helpers go first: while the others are brought, the helpers work. (A step of the specified
-        CNN takes 1 to 2 % less.)
+        Those of the helpers go first: while the others are brought, the helpers work. So a step of the specified CNN
+        takes 1 to 2 % less.
         """
+        for helper in self._helpers:
+            helper.check_owner()
         size = len(self._helpers) + 1
         for number, shard in enumerate(begin):
             if number % size:
@@ -106,8 +108,6 @@ class Team:
                 alone = meeting.alone
 
     def _together(self, number: int, begin: Sequence[Callable[[], None]]) -> None:
-        for helper in self._helpers:
-            helper.check_owner()
         error: BaseException | None = None
         self._count += 1
         try:
@@ -146,7 +146,8 @@ def _parts(notes: Notes) -> list[tuple[Calls, Meeting | None, Any]]:
 
     Offers are among the calls.
     """
-    parts, calls = [], Calls()
+    parts: list[tuple[Calls, Meeting | None, Any]] = []
+    calls: Calls = []
     for more, brought, places in notes.parts():
         calls += more
         if isinstance(brought, Offer):

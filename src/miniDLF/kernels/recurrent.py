@@ -2,7 +2,8 @@
 
 Only the product with the previous state and the gates are sequential. Everything else is done for all steps at once:
 the bias and the input's product ride along in one matrix (see `RepeatedProducts`), the derivatives of the gates are a
-few passes over whole arrays before the loop backward, and the gradients of all weights are one large product after it.
+few passes over whole arrays before the loop backward, and the gradients of the weights are one large product a gate
+after it.
 
 Arrays are time-major, ``(T, N, ...)``, with gates outside the rows: a gate of one step is contiguous. A pass over four
 gates of (13, 256) takes 0.9 us that way, and 3 us where the gates lie side by side in a row.
