@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -25,6 +26,9 @@ GEMM_FLOPS = 2 * 1024**3
 #: How many times as long as the fastest of the others a whole program may take: no slow phase of a shared machine
 #: explains three.
 HOPELESS = 3.0
+#: How many times as long as the fastest of the others a step may take for further ways to be tried. Between two ways of
+#: one framework there has been a factor of three at the most; JAX on images of 3x32x32 takes six times PyTorch's time.
+NO_WAY = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,15 @@ def measure(
         what failed; 'gemm_gflops': the rate of a matrix product in the same turns.
     """
     result: dict[str, Any] = {"peers": {}, "errors": {}}
+    rivals = [name for name in names if name in peers.PEERS and name != peers.OURS]
     workers: list[Worker] = []
     steps: list[float] = []
     for name in [*names, "gemm"]:
         began = time.perf_counter()
         try:
-            worker, entry, step = _prepare(crew, workload, name, threads, effort, (variants or {}).get(name))
+            fastest = min((step for w, step in zip(workers, steps, strict=True) if w.peer in rivals), default=inf)
+            hopeless = NO_WAY * fastest
+            worker, entry, step = _prepare(crew, workload, name, threads, effort, (variants or {}).get(name), hopeless)
         except WorkerError as error:
             result["errors"][name] = str(error)
             crew.drop(name, threads)
@@ -77,8 +84,7 @@ def measure(
         workers.append(worker)
         steps.append(step)
         result["peers"][name] = entry | {"preparation_seconds": round(time.perf_counter() - began, 2)}
-    contenders = [name for name in names if name in peers.PEERS and name != peers.OURS]
-    times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds, contenders)
+    times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds, rivals)
     for worker, all_times, error in zip(workers, times, errors, strict=True):
         entry = result["peers"][worker.peer]
         try:
@@ -99,7 +105,7 @@ def measure(
 
 
 def _prepare(
-    crew: Crew, workload: Workload, name: str, threads: int, effort: Effort, known: str | None
+    crew: Crew, workload: Workload, name: str, threads: int, effort: Effort, known: str | None, hopeless: float
 ) -> tuple[Worker, dict[str, Any], float]:
     """Return a worker that has built the fastest variant, what is known of it, and the seconds of a step."""
     worker = crew.get(name, threads)
@@ -107,7 +113,8 @@ def _prepare(
     if name != "gemm" and known not in (ways := peers.load(name).variants(workload)):
         variant = ways[0]
         if len(ways) > 1:
-            variant = worker.ask("choose", name=workload.name, seconds=effort.trial_seconds)["variant"]
+            trial = {"name": workload.name, "seconds": effort.trial_seconds, "hopeless": hopeless}
+            variant = worker.ask("choose", **trial)["variant"]
             if not peers.load(name).COMPILES:  # a new process, in which the other variants have left no memory
                 worker.begin()
     loaded = worker.ask("load", name=workload.name, variant=variant, seconds=effort.warm_seconds)

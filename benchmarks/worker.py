@@ -10,6 +10,7 @@ import argparse
 import gc
 import importlib
 import json
+import math
 import os
 import signal
 import sys
@@ -130,8 +131,11 @@ class Worker:
             self.peer.start(self.threads)
         return {"pid": os.getpid()}
 
-    def choose(self, name: str, seconds: float) -> dict[str, Any]:
-        """Time every variant of a workload for about `seconds` each; return the fastest, and keep it for `load`."""
+    def choose(self, name: str, seconds: float, hopeless: float = math.inf) -> dict[str, Any]:
+        """Time every variant of a workload for about `seconds` each; return the fastest, and keep it for `load`.
+
+        Where a step takes more than `hopeless` seconds, further variants are not tried.
+        """
         workload = workloads.find(name)
         data = workload.data()
         times: dict[str, float] = {}
@@ -146,6 +150,8 @@ class Worker:
                 continue
             if times[variant] == min(times.values()):
                 self.kept = (name, variant, run)
+            if times[variant] > hopeless:
+                break
         if self.kept is None:
             raise RuntimeError(f"no variant runs: {errors}")
         return {"variant": self.kept[1], "seconds": times, "errors": errors}

@@ -9,12 +9,15 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks import cliffs, driver, epoch, measure, peers, rendering, report, scaling, workloads
+from benchmarks.worker import Worker
 from benchmarks.workloads.scaled import AXES, TITLES
 
 from miniDLF import layers
@@ -256,6 +259,22 @@ def test_a_worker_has_fresh_processes_says_why_it_fails_and_is_replaced(
         assert again is not worker
         assert again.ask("load", name="mlp_tiny", variant="", seconds=0.01)["step_seconds"] > 0
     assert again.process.poll() is not None
+
+
+@pytest.mark.parametrize(("hopeless", "tried"), [(math.inf, ["slow", "fast"]), (0.0, ["slow"])])
+def test_a_hopeless_framework_does_not_try_its_other_ways(hopeless: float, tried: list[str]) -> None:
+    class Peer:
+        def variants(self, workload: Any) -> tuple[str, ...]:
+            return "slow", "fast"
+
+        def build(self, workload: Any, data: Any, variant: str) -> Any:
+            return SimpleNamespace(steps=lambda rows, count: time.sleep(0.02 if variant == "slow" else 0.0))
+
+    worker = Worker("gemm", 1)
+    worker.peer = Peer()
+    found = worker.choose("mlp_tiny", 0.01, hopeless)
+    assert list(found["seconds"]) == tried
+    assert found["variant"] == tried[-1]
 
 
 def test_a_checkout_gets_the_bytecode_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
