@@ -76,7 +76,7 @@ class Team:
         self._exchange = _Exchange(size)
         works = [[_Work(part, self._exchange, number) for part in self._parts] for number in range(size)]
         self._own = works[0]
-        self._helpers = [_Helper(works[number], self._exchange.ends(number), clock) for number in range(1, size)]
+        self._helpers = [_Helper(works[number], self._exchange.files(number), clock) for number in range(1, size)]
         self._exchange.leave_to_others()
 
     def run(self, begin: Sequence[Callable[[], None]]) -> None:
@@ -201,7 +201,7 @@ class _Exchange:
             self._readers.append(reader)
             self._writers.append(writer)
 
-    def ends(self, process: int) -> set[int]:
+    def files(self, process: int) -> set[int]:
         """Return the files that a process needs: where it alone writes, readers notice that it has ended."""
         return {*self._readers, self._writers[process]}
 
