@@ -71,11 +71,10 @@ def measure(
     rivals = [name for name in names if name in peers.PEERS and name != peers.OURS]
     workers: list[Worker] = []
     steps: list[float] = []
+    hopeless = inf
     for name in [*names, "gemm"]:
         began = time.perf_counter()
         try:
-            fastest = min((step for w, step in zip(workers, steps, strict=True) if w.peer in rivals), default=inf)
-            hopeless = NO_WAY * fastest
             worker, entry, step = _prepare(crew, workload, name, threads, effort, (variants or {}).get(name), hopeless)
         except WorkerError as error:
             result["errors"][name] = str(error)
@@ -83,6 +82,8 @@ def measure(
             continue
         workers.append(worker)
         steps.append(step)
+        if name in rivals:
+            hopeless = min(hopeless, NO_WAY * step)
         result["peers"][name] = entry | {"preparation_seconds": round(time.perf_counter() - began, 2)}
     times, errors = rounds(workers, steps, effort.turns, effort.turn_seconds, rivals)
     for worker, all_times, error in zip(workers, times, errors, strict=True):

@@ -303,9 +303,7 @@ def test_an_error_in_the_midst_keeps_no_helper_waiting_for_offers(place: str, mo
                 fitted(model)
             assert team(model) is found
             model.set_weights(begun)
-            model.compile("cce", "adam")
-        else:
-            model.compile("cce", "adam")
+        model.compile("cce", "adam")
         return fitted(model)
 
     miniDLF.set_threads(3)

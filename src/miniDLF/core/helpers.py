@@ -87,7 +87,7 @@ class Team:
         """
         for helper in self._helpers:
             helper.check_owner()
-        size = len(self._helpers) + 1
+        size = self._exchange.size
         for number, shard in enumerate(begin):
             if number % size:
                 shard()
@@ -360,8 +360,7 @@ def _close(*groups: Sequence[int]) -> None:
 
 
 def _dismiss(owner: int, process: int, *pipes: int) -> None:
-    for pipe in pipes:
-        os.close(pipe)
+    _close(pipes)
     if os.getpid() == owner:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # somebody else has waited for it
             os.kill(process, signal.SIGKILL)  # it has nothing to lose, and other forks may hold its pipe open
