@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import miniDLF
-from miniDLF.core import executor, helpers
+from miniDLF.core import exchange, executor, helpers
 from miniDLF.core.capture import FIRST_RUNS, repeat
-from miniDLF.core.helpers import LostHelperError, Team, _Exchange
+from miniDLF.core.exchange import Exchange
+from miniDLF.core.helpers import LostHelperError, Team
 from miniDLF.core.meetings import Offer
 from miniDLF.errors import ArgumentError, NotReadyError
 from miniDLF.kernels.sharing import BLOCK, MEMORY, is_shared, use_processes
@@ -350,22 +351,22 @@ def test_an_idle_process_does_what_a_busy_one_offers() -> None:
     def sign(place: int) -> None:
         who[place] = os.getpid()
 
-    exchange = _Exchange(2)
-    announcements = [exchange.announcement(0, Offer(sign, place)) for place in range(300)]
+    shared = Exchange(2)
+    announcements = [shared.announcement(0, Offer(sign, place)) for place in range(300)]
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            exchange.end(1)
-            exchange.take(1)
+            shared.end(1)
+            shared.take(1)
         os._exit(0)
-    exchange.leave_to_others()
+    shared.leave_to_others()
     repeat(announcements)
     deadline = time.monotonic() + 20
     while (who != child).any():
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    exchange.end(0)
-    exchange.take(0)
+    shared.end(0)
+    shared.take(0)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -414,7 +415,7 @@ def test_notes_that_do_not_prove_right_need_no_helper(monkeypatch: pytest.Monkey
     model = made("dropout")
     model.build((64,))
     model.fit(X[:75], Y[:75], epochs=1, batch_size=25, verbose=0)
-    repeat, calls_made = helpers.repeat, iter(range(10**6))
+    calls_made = iter(range(10**6))
 
     def forgetful(calls: Any) -> None:
         repeat(calls)
@@ -422,7 +423,7 @@ def test_notes_that_do_not_prove_right_need_no_helper(monkeypatch: pytest.Monkey
             model.engine().executor.active()[0].gradients[0] += 1
 
     own = os.getpid()
-    monkeypatch.setattr(helpers, "repeat", forgetful)
+    monkeypatch.setattr(exchange, "repeat", forgetful)
     fitted(model)
     steps = list(model.engine().executor._steps.values())
     gone = [step for step in steps if step._notes is None]

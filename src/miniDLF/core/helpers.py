@@ -6,9 +6,6 @@ there: a helper has the lists of its shards, which hold nothing but functions of
 memory that all share (`kernels.sharing`). What it is told is which part of a list to work off, and in which step. All
 else stays where it was: rows are gathered, weights prepared and updated in the process that trains, and it takes over
 all shards where one thread would.
-
-What shards offer (see `core.meetings`) goes through pipes, since a byte there reaches one reader alone. With that an
-LSTM (25 rows of 60 steps, 256 units) takes 0.92 to 0.96 of its time without in two processes, a GRU 0.94 to 0.97.
 """
 
 from __future__ import annotations
@@ -20,13 +17,14 @@ import signal
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from miniDLF.core.call import Clock
-from miniDLF.core.capture import Calls, Notes, fill, repeat
-from miniDLF.core.meetings import Meeting, Offer, joined
+from miniDLF.core.capture import Notes, fill, repeat
+from miniDLF.core.exchange import ROOM, Exchange, Work, between_meetings, close
+from miniDLF.core.meetings import joined
 from miniDLF.errors import MiniDLFError, NotReadyError
 from miniDLF.kernels.sharing import is_shared
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
@@ -36,13 +34,8 @@ __all__ = ["Team", "can_help"]
 
 #: What is at which place of the memory by which orders are given.
 ORDERED, DONE, NUMBER, STEP = range(4)
-#: Bytes that are read from a pipe at once.
-ROOM = 4096
 #: Milliseconds after which a helper that has not answered is woken again.
 PATIENCE = 1000
-#: Bytes of the number of an offer, and the number that says that no more will come.
-WIDTH = 4
-END = b"\xff" * WIDTH
 
 
 def can_help(notes: Sequence[Notes]) -> bool:
@@ -72,9 +65,9 @@ class Team:
         self._clock = clock
         self._count = 0  # how often all have worked off a part
         self.lost = False  # a helper has ended
-        self._parts = list(zip(*map(_parts, notes), strict=True))
-        self._exchange = _Exchange(size)
-        works = [[_Work(part, self._exchange, number) for part in self._parts] for number in range(size)]
+        self._parts = list(zip(*map(between_meetings, notes), strict=True))
+        self._exchange = Exchange(size)
+        works = [[Work(part, self._exchange, number) for part in self._parts] for number in range(size)]
         self._own = works[0]
         self._helpers = [_Helper(works[number], self._exchange.files(number), clock) for number in range(1, size)]
         self._exchange.leave_to_others()
@@ -141,99 +134,6 @@ class Team:
             helper.order(self._count, number, self._clock.step)
 
 
-def _parts(notes: Notes) -> list[tuple[Calls, Meeting | None, Any]]:
-    """Return the calls of a shard from one meeting to the next, and what `Notes.parts` has behind them.
-
-    Offers are among the calls.
-    """
-    parts: list[tuple[Calls, Meeting | None, Any]] = []
-    calls: Calls = []
-    for more, brought, places in notes.parts():
-        calls += more
-        if isinstance(brought, Offer):
-            calls.append((brought, ()))
-        else:
-            parts.append((calls, brought, places))
-            calls = []
-    return parts
-
-
-class _Work:
-    """What one process does from one meeting to the next: its shards, and what these or others offer."""
-
-    def __init__(self, shards: Sequence[tuple[Calls, Any, Any]], exchange: _Exchange, process: int) -> None:
-        self._exchange, self._process = exchange, process
-        self._offers = any(isinstance(function, Offer) for calls, *_ in shards for function, _ in calls)
-        self._calls = [
-            exchange.announcement(process, function) if isinstance(function, Offer) else (function, arguments)
-            for calls, *_ in shards[process :: exchange.size]
-            for function, arguments in calls
-        ]
-
-    def do(self) -> None:
-        """Work it off; return when nothing is left that nobody has taken."""
-        repeat(self._calls)
-        if self._offers:
-            self.end()
-            self._exchange.take(self._process)
-
-    def end(self) -> None:
-        """Let nobody wait for offers of this process; once too often does no harm before `_Exchange.forget`."""
-        if self._offers:
-            self._exchange.end(self._process)
-
-
-class _Exchange:
-    """Where processes take what others offer: each writes the numbers of its offers to a pipe, and all read from all.
-
-    The system gives every number to one reader. At last an end for every reader goes into each pipe; a process that has
-    taken one from each knows that all offers are taken.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._offers: list[Offer] = []
-        self._readers: list[int] = []
-        self._writers: list[int] = []
-        weakref.finalize(self, _close, self._readers, self._writers)
-        for _ in range(size):
-            reader, writer = os.pipe()
-            self._readers.append(reader)
-            self._writers.append(writer)
-
-    def files(self, process: int) -> set[int]:
-        """Return the files that a process needs: where it alone writes, readers notice that it has ended."""
-        return {*self._readers, self._writers[process]}
-
-    def leave_to_others(self) -> None:
-        """Close what this process does not need."""
-        while len(self._writers) > 1:
-            os.close(self._writers.pop())
-
-    def announcement(self, process: int, offer: Offer) -> tuple[Any, tuple[Any, ...]]:
-        """Return the call that says that this may be taken now."""
-        self._offers.append(offer)
-        return os.write, (self._writers[process], (len(self._offers) - 1).to_bytes(WIDTH, "little"))
-
-    def end(self, process: int) -> None:
-        """Say that this process offers no more."""
-        os.write(self._writers[process], END * self.size)
-
-    def take(self, process: int) -> None:
-        """Do what has been offered, the own first, until nothing is left."""
-        for reader in self._readers[process:] + self._readers[:process]:
-            while (number := os.read(reader, WIDTH)) and number != END:  # nothing: that process has ended
-                self._offers[int.from_bytes(number, "little")]()
-
-    def forget(self) -> None:
-        """Empty the pipes, while nobody works."""
-        for reader in self._readers:
-            waiting = select.poll()
-            waiting.register(reader, select.POLLIN)
-            while waiting.poll(0) and os.read(reader, ROOM):
-                pass
-
-
 class _Helper:
     """A forked process that works off the notes of some shards.
 
@@ -242,7 +142,7 @@ class _Helper:
     does not matter what an interrupt leaves undone: whoever finds the counts unequal wakes the other again.
     """
 
-    def __init__(self, works: Sequence[_Work], files: set[int], clock: Clock) -> None:
+    def __init__(self, works: Sequence[Work], files: set[int], clock: Clock) -> None:
         self._box = lasting((4,), np.int64)
         self._box.fill(0)
         orders, self._orders = os.pipe()
@@ -310,7 +210,7 @@ class _Helper:
         )
 
 
-def _serve(orders: int, answers: int, files: set[int], box: Array, works: Sequence[_Work], clock: Clock) -> NoReturn:
+def _serve(orders: int, answers: int, files: set[int], box: Array, works: Sequence[Work], clock: Clock) -> NoReturn:
     """Work off orders until the other end of the pipe is closed; what the process that forked would do is left out."""
     try:
         _leave_signals()
@@ -324,7 +224,7 @@ def _serve(orders: int, answers: int, files: set[int], box: Array, works: Sequen
 
 @single_threaded_blas
 @quiet_arithmetic
-def _obey(orders: int, answers: int, box: Array, works: Sequence[_Work], clock: Clock) -> None:
+def _obey(orders: int, answers: int, box: Array, works: Sequence[Work], clock: Clock) -> None:
     while os.read(orders, ROOM):
         count = int(box[ORDERED])
         if count == box[DONE]:
@@ -353,14 +253,8 @@ def _close_all_but(needed: set[int]) -> None:
                 os.close(int(name))
 
 
-def _close(*groups: Sequence[int]) -> None:
-    for files in groups:
-        for file in files:
-            os.close(file)
-
-
 def _dismiss(owner: int, process: int, *pipes: int) -> None:
-    _close(pipes)
+    close(pipes)
     if os.getpid() == owner:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # somebody else has waited for it
             os.kill(process, signal.SIGKILL)  # it has nothing to lose, and other forks may hold its pipe open
