@@ -83,6 +83,7 @@ NETWORKS: dict[str, Any] = {
         Conv2D(32, (3, 3), padding=1),
         Flatten(),
     ],
+    "wide": lambda: [Dense(8192), Dropout(0.4)],
     "rnn": lambda: [Reshape((8, 8)), RNN(12), RNN(12), Flatten()],
     "lstm": lambda: [Reshape((8, 8)), LSTM(12), Flatten()],
     "gru": lambda: [Reshape((8, 8)), GRU(12), Flatten()],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniDLF.core.capture import Notes, TracingWorkspace, plain
+from miniDLF.core.joint import JointProduct
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
 from miniDLF.kernels.tiles import Pooling
@@ -72,6 +73,8 @@ class Call:
         How the output is to be pooled at last (see `Layer.absorbs_pooling`).
     keeps : bool
         Whether backward may follow; else forward need not keep anything for it.
+    joint, handed_in : JointProduct or None, bool
+        What makes a gradient out of the rows of all shards (see `product_over_rows`), and whether it has those of this.
     shared : Shared
         What ``prepare`` made once for every shard of this step.
     empty, empty_like, zeros : callable
@@ -89,6 +92,8 @@ class Call:
     rectifies: float | None
     pools: Pooling | None
     keeps: bool
+    joint: JointProduct | None
+    handed_in: bool
     shared: Shared
     total: Any
     backward_total: Any
@@ -107,6 +112,7 @@ class Call:
         self.enlarges = (1, 1)
         self.rectifies = self.pools = None
         self.keeps = True
+        self.joint, self.handed_in = None, False
         self.dtype = workspace.dtype
         self.workspace, self._scratch, self._own_gradients = workspace, scratch, gradients
         self._lend(None)
@@ -168,6 +174,26 @@ class Call:
     def wants(self, parameter: Parameter) -> bool:
         """Say whether the gradient of `parameter` is used; backward may skip it where it is not."""
         return parameter in self._gradients
+
+    def product_over_rows(self, x: Array, dy: Array, parameter: Parameter) -> None:
+        """Fill the gradient of a matrix that rows are multiplied with: x^T dy, (N, D), (N, U) -> (D, U).
+
+        Large matrices, given few rows, get theirs when all shards are through: then they make it together (see
+        `core.joint`). `Layer.row_matrix` has to name the parameter for that.
+        """
+        self.handed_in = self.joint is not None
+        if self.joint is None:
+            x.T.dot(dy, self.grad(parameter))
+        else:
+            self.joint.hand_in(self._place[1], x, dy, self._lent)
+
+    def finish(self) -> None:
+        """Make this shard's part of what all have handed in."""
+        assert self.joint is not None
+        self.joint.multiply(self._place[1], self._lent)
+
+    def _lent(self, array: Array) -> Array:
+        return self._notes.traced(array) if self._notes else array
 
     def later(self, work: Callable[..., None], *arguments: Any) -> None:
         """Do some work of backward that nobody waits for before the step is over: whoever is idle may do it then.

@@ -14,9 +14,11 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.capture import Watched, arrays_in, in_place
 from miniDLF.core.graph import Graph
+from miniDLF.core.joint import JointProduct
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import drive_all, tree
 from miniDLF.core.noted import NotedPredictions, NotedStep, keep
+from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.kernels.threads import POOL, single_threaded_blas
@@ -89,6 +91,8 @@ class Executor:
         self._shards: list[Shard] = []
         self._steps: dict[Any, NotedStep] = {}
         self._active: list[Shard] = []
+        self._cuts: Any = None
+        self._joint: dict[Any, dict[int, tuple[Parameter, JointProduct]]] = {}
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
@@ -126,7 +130,7 @@ class Executor:
             layer.prepare(shared)
         total = len(batch)
         cuts = bounds(total, self.shards_for(total))
-        shards = self._ready(program, len(cuts), training)
+        shards = self._ready(program, cuts, training)
         step = self._noted_step(batch, cuts, backward)
         try:
             if step is not None:
@@ -154,15 +158,34 @@ class Executor:
             keep(self._steps, key, known, KEPT_STEPS)
         return known
 
-    def _ready(self, program: Program, count: int, training: bool) -> list[Shard]:
+    def _ready(self, program: Program, cuts: tuple[tuple[int, int], ...], training: bool) -> list[Shard]:
         """Return the shards of this step in the mode that it wants; most steps find those of the last one so."""
+        count = len(cuts)
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
             self._active = self._shards[:count]
+        if cuts is not self._cuts:  # `bounds` gives the same again
+            self._join(program, cuts)
         for shard in self._active:
             if shard.training != training:
                 shard.set_training(training)
         return self._active
+
+    def _join(self, program: Program, cuts: tuple[tuple[int, int], ...]) -> None:
+        """Let the shards make gradients together where that pays: the first has them then, and the others have zeros."""
+        joint = self._joint.get(cuts)
+        if joint is None:
+            joint = program.joint_products(cuts, self.buffers.views(self.buffers.gradients))
+            keep(self._joint, cuts, joint, KEPT_STEPS)
+        for number, shard in enumerate(self._active):
+            for call in shard.calls:
+                call.joint = None
+            for position, (matrix, product) in joint.items():
+                call = shard.calls[position]
+                call.joint = product
+                if number:
+                    call.grad(matrix).fill(0)
+        self._cuts = cuts
 
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""

@@ -158,6 +158,10 @@ class Layer(Watched, Configurable):
         """Return the layers that this one stands for: itself, and the activation that one of its fields names."""
         return (self,)
 
+    def row_matrix(self) -> Parameter | None:
+        """Return the matrix whose gradient backward leaves to `Call.product_over_rows`, if there is one."""
+        return None
+
     def folded(self, before: Layer) -> Layer | None:
         """Return a layer that does in inference what `before` and then this one do, if their weights can become one.
 

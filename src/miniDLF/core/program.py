@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from miniDLF.core.call import Shared
 from miniDLF.core.graph import Graph, Node
+from miniDLF.core.joint import JointProduct, pays_jointly
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.rewriting import chosen_first, folded, pooled_at_once, work_joined
 from miniDLF.kernels.tiles import Pooling
-from miniDLF.kernels.workspace import Workspace
+from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Head", "Program", "Step"]
 
@@ -144,6 +145,19 @@ class Program:
                 known = len(self.steps)
             self._tails[rows] = known
         return known
+
+    def joint_products(
+        self, cuts: Sequence[tuple[int, int]], gradients: Mapping[Parameter, Array]
+    ) -> dict[int, tuple[Parameter, JointProduct]]:
+        """Return the matrices whose gradients shards with these rows make together, by the number of the step."""
+        found = {}
+        for position, step in enumerate(self.steps if len(cuts) > 1 else ()):
+            matrix = step.layer.row_matrix()
+            if matrix is None or matrix not in gradients or step.layer in self.shared_layers:
+                continue
+            if pays_jointly(matrix.shape, cuts[-1][1], len(cuts)):
+                found[position] = matrix, JointProduct(cuts, gradients[matrix])
+        return found
 
     def share(self, workspace: Callable[[], Workspace], training: bool) -> dict[Layer, Shared]:
         """Make the records that `prepare` fills."""

@@ -139,6 +139,7 @@ class Shard:
         if not backward:
             return
         reached: set[int] = set()
+        joint: list[Call] = []
         for backward_of, call, position, step, meets in self._backward:
             dy = pending[step.target]
             if dy is None:
@@ -151,10 +152,16 @@ class Shard:
             if meets is not None and call.training:
                 call.backward_total = yield Meeting(_add, meets.backward_partial(dy, call))
             dx = backward_of(dy, call)
+            if call.handed_in:
+                joint.append(call)
             if step.layer.takes_many:
                 self._hand_back(step, dx, pending)
             elif step.needs_dx[0]:
                 _put(pending, step.sources[0], dx)
+        if joint:
+            yield Meeting()
+            for call in joint:
+                call.finish()
         self._collect(reached)
 
     def _take_losses(self, pending: list[Any]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
+from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ShapeError
 from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.workspace import Array, Shape
@@ -82,13 +83,16 @@ class Dense(Layer):
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)
 
+    def row_matrix(self) -> Parameter:
+        return self.weight
+
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
         y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
         return y if self.bias is None else np.add(y, self.bias.value, y)
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
-        call.x.T.dot(dy, call.grad(self.weight))  # (D, N) @ (N, U) -> (D, U)
+        call.product_over_rows(call.x, dy, self.weight)  # (D, N) @ (N, U) -> (D, U)
         if self.bias is not None:
             dy.T.dot(ones(len(dy), dy.dtype), call.grad(self.bias))  # (U, N) @ (N,) -> (U,)
         if not call.needs_dx:

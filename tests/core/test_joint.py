@@ -1,0 +1,155 @@
+"""Gradients of large matrices, made by all shards together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import miniDLF
+from miniDLF.core import joint
+from miniDLF.core.batch import Batch
+from miniDLF.core.capture import FIRST_RUNS
+from miniDLF.core.joint import FEW_ROWS, MANY_WEIGHTS, pays_jointly
+from miniDLF.core.layer import Layer
+from miniDLF.layers import Activation, Add, Dense
+from miniDLF.models import Input, Model, Sequential
+from miniDLF.optimizers import Adam, ClipGlobalNorm
+from tests.core.test_free_threading import same
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 64))
+Y = RNG.integers(0, 3, 400)
+WIDE = MANY_WEIGHTS // 64
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = miniDLF.get_threads()
+    yield
+    miniDLF.set_threads(before)
+
+
+def layers() -> list[Layer]:
+    return [Dense(WIDE, input_shape=(64,)), Activation("tanh"), Dense(96), Activation("relu"), Dense(3)]
+
+
+def model(shards: int, dtype: str = "float64") -> Sequential:
+    result = Sequential([*layers(), Activation("softmax")], seed=3, shards=shards, dtype=dtype)
+    result.compile("cce", "adam")
+    return result
+
+
+def together(model: Any) -> set[int]:
+    """Return at which steps of the program the shards of the last training step worked together."""
+    shards = model.engine().executor.active()
+    found = {number for number, call in enumerate(shards[0].calls) if call.joint is not None}
+    for shard in shards:
+        assert {number for number, call in enumerate(shard.calls) if call.joint is not None} == found
+    return found
+
+
+def gradients(model: Any, rows: Any) -> dict[str, Any]:
+    data = model.converter().batch(X, Y)
+    return model.engine().gradients(Batch(data.inputs, data.targets, data.weights, rows))[1]
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+@pytest.mark.parametrize("rows", [7, 25, 64])
+def test_the_gradient_is_that_of_one_shard(rows: int, shards: int) -> None:
+    chosen = RNG.permutation(400)[:rows]
+    ours, whole = model(shards), model(1)
+    for _ in range(FIRST_RUNS + 2):  # as written, noted, proved, from notes
+        found, expected = gradients(ours, chosen), gradients(whole, chosen)
+        assert together(ours) == {0, 2}
+        assert not together(whole)
+        for path, gradient in expected.items():
+            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
+def test_batches_that_are_shared_otherwise_may_come_between() -> None:
+    """Shards of many rows have gradients of their own; nothing of these may stay where nobody else writes."""
+    ours, whole = model(2), model(1)
+    for rows, jointly in [(40, True), (400, False), (40, True), (400, False), (30, True)] * 3:
+        chosen = RNG.permutation(400)[:rows]
+        found, expected = gradients(ours, chosen), gradients(whole, chosen)
+        assert bool(together(ours)) is jointly
+        for path, gradient in expected.items():
+            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_the_bits_do_not_depend_on_the_number_of_threads(clips: bool) -> None:
+    weights = []
+    for number in (1, 2, 4):
+        miniDLF.set_threads(number)
+        ours = model(3, "float32")
+        ours.compile("cce", ClipGlobalNorm(Adam(), 0.5) if clips else Adam())
+        ours.fit(X, Y, epochs=2, batch_size=48, verbose=0)  # eight batches of 48, one of 16
+        assert together(ours)
+        weights.append(ours.get_weights())
+    same(weights[0], weights[1])
+    same(weights[0], weights[2])
+
+
+def test_a_frozen_matrix_and_one_at_two_places_are_left_to_each_shard() -> None:
+    def built(shards: int, freezes: bool) -> Any:
+        x = Input((64,))
+        wide, narrow = Dense(WIDE, trainable=not freezes), Dense(64)
+        first, second = (narrow(Activation("tanh")(wide(part))) for part in (x, Activation("tanh")(x)))
+        result = Model(
+            x, Activation("softmax")(Dense(3)(Add()([first, second]))), seed=3, shards=shards, dtype="float64"
+        )
+        result.compile("cce", "adam")
+        return result
+
+    for freezes in (False, True):
+        ours, whole = built(2, freezes), built(1, freezes)
+        found, expected = gradients(ours, np.arange(30)), gradients(whole, np.arange(30))
+        assert not together(ours)
+        assert found.keys() == expected.keys()
+        for path, gradient in expected.items():
+            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
+def test_a_layer_that_makes_its_gradient_itself_is_right_as_well() -> None:
+    class Own(Dense):
+        def backward(self, dy: Any, call: Any) -> Any:
+            call.grad(self.weight)[:] = call.x.T @ dy
+            call.grad(self.bias)[:] = dy.sum(0)
+            return dy @ self.weight.value.T
+
+    found = []
+    for layer in (Own, Dense):
+        ours = Sequential([layer(WIDE, input_shape=(64,)), Dense(3), Activation("softmax")], seed=3, shards=2)
+        ours.compile("cce", "sgd")
+        found.append(gradients(ours, np.arange(30)))
+    for ours, theirs in zip(*(each.values() for each in found), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_an_error_in_the_midst_leaves_nothing_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, whole = model(2), model(1)
+    multiply = joint.JointProduct.multiply
+
+    def fails(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(joint.JointProduct, "multiply", fails)
+    with pytest.raises(MemoryError):
+        gradients(ours, np.arange(30))
+    monkeypatch.setattr(joint.JointProduct, "multiply", multiply)
+    for rows in (np.arange(400), np.arange(30)):
+        found, expected = gradients(ours, rows), gradients(whole, rows)
+        for path, gradient in expected.items():
+            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
+def test_shapes_alone_decide() -> None:
+    assert pays_jointly((1024, 512), 2 * FEW_ROWS, 2)
+    assert not pays_jointly((1024, 512), 2 * FEW_ROWS, 1)  # nobody to do it with
+    assert not pays_jointly((1024, 512), 2 * FEW_ROWS + 1, 2)
+    assert not pays_jointly((1024, 511), 2, 2)
+    assert not pays_jointly((65536, 60), 2, 2)  # thirty columns for each
