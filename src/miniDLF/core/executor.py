@@ -172,7 +172,7 @@ class Executor:
         return self._active
 
     def _join(self, program: Program, cuts: tuple[tuple[int, int], ...]) -> None:
-        """Let the shards make gradients together where that pays: the first has them then, and the others have zeros."""
+        """Let the shards make gradients together where that pays: the first has them, and the others zeros."""
         joint = self._joint.get(cuts)
         if joint is None:
             joint = program.joint_products(cuts, self.buffers.views(self.buffers.gradients))
