@@ -90,17 +90,14 @@ class MiniProgram(Program):
     """The model, and its data set as `fit` holds it: checked once, gathered by the shards."""
 
     def __init__(self, workload: Workload, data: Data, metrics: tuple[str, ...] = ()) -> None:
-        from miniDLF.core.executor import Batch
-
         self.model = network(workload, metrics)
-        self.Batch = Batch
         if workload.mode != "predict":
             self.engine = self.model.engine()
             self.data = self.model.converter().batch(data.x, data.x if data.y is None else data.y)
 
     def batch(self, rows: np.ndarray) -> Any:
         """Return what `fit` hands to a step: the data set, and the rows that the shards will gather."""
-        return self.Batch(self.data.inputs, self.data.targets, self.data.weights, rows)
+        return self.data.select(rows)
 
     def step(self, rows: np.ndarray) -> None:
         """Do one training step."""

@@ -20,50 +20,78 @@ class Batch:
     """Arrays of a batch, or whole data sets with the `rows` that make up the batch.
 
     Gathering the rows is part of each shard's work, so it is spread over the threads.
+
+    Attributes
+    ----------
+    source
+        The whole data set of which the rows are, where there is one (see `select`).
     """
 
     inputs: Sequence[Array]
     targets: Sequence[Array]
     weights: Sequence[Array | None]
     rows: Array | None = None
+    source: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.inputs[0]) if self.rows is None else len(self.rows)
 
-    def part(self, start: int, stop: int, lender: Workspace) -> tuple[list[Array], list[Array], list[Array]]:
-        """Return inputs, targets and weights of the rows from `start` to `stop`, gathered in lent memory.
+    @property
+    def nbytes(self) -> int:
+        """Bytes of inputs and targets; of the whole data set where `rows` are chosen."""
+        return sum(array.nbytes for array in (*self.inputs, *self.targets))
 
-        Inputs, and targets that are not whole numbers, come in the type of the lender. The weights are those of a
-        mean over the whole batch: divided by the number of its rows.
+    def select(self, rows: Array) -> Batch:
+        """Return the batch of some rows of this data set."""
+        return Batch(self.inputs, self.targets, self.weights, rows, self)
+
+    def part(
+        self, start: int, stop: int, lender: Workspace, fixed: bool = False
+    ) -> tuple[list[Array], list[Array], list[Array]]:
+        """Return inputs, targets and weights of the rows from `start` to `stop`.
+
+        They are gathered in lent memory; with `fixed` also rows that lie next to each other, so that they lie where
+        those of the next batch will. Inputs, and targets that are not whole numbers, come in the type of the lender.
+        The weights are those of a mean over the whole batch: divided by the number of its rows.
         """
         rows, total, dtype = self.rows, len(self), lender.dtype
         if rows is not None and stop - start < total:
             rows = rows[start:stop]
         inputs, targets, weights = [], [], []
         for number, array in enumerate(self.inputs):
-            inputs.append(_gather(array, rows, start, stop, f"x{number}", lender, dtype))
+            inputs.append(_gather(array, rows, start, stop, f"x{number}", lender, dtype, fixed))
         for number, array in enumerate(self.targets):
             wanted = dtype if array.dtype.kind == "f" else array.dtype
-            targets.append(_gather(array, rows, start, stop, f"t{number}", lender, wanted))
+            targets.append(_gather(array, rows, start, stop, f"t{number}", lender, wanted, fixed))
         for number, given in enumerate(self.weights):
             if given is None:
                 weights.append(_even_weights(stop - start, total, dtype))
             else:
-                weights.append(_gather(given, rows, start, stop, f"w{number}", lender, dtype) / total)
+                own = _gather(given, rows, start, stop, f"w{number}", lender, dtype, True)
+                weights.append(np.divide(own, total, out=own))
         return inputs, targets, weights
 
 
 def _gather(
-    array: Array, rows: Array | None, start: int, stop: int, name: str, lender: Workspace, dtype: np.dtype[Any]
+    array: Array,
+    rows: Array | None,
+    start: int,
+    stop: int,
+    name: str,
+    lender: Workspace,
+    dtype: np.dtype[Any],
+    fixed: bool,
 ) -> Array:
     if rows is None:
         part = array[start:stop]
+        if not fixed and part.dtype == dtype:
+            return part
     else:
         part = lender.empty(name, (stop - start, *array.shape[1:]), array.dtype)
         # "clip" writes straight to `part`; the default mode would gather into a buffer of its own first.
         array.take(rows, 0, part, "clip")
-    if part.dtype == dtype:
-        return part
+        if part.dtype == dtype:
+            return part
     converted = lender.empty(name + " cast", part.shape, dtype)
     np.copyto(converted, part, casting="unsafe")
     return converted

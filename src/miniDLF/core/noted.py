@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.batch import Batch
-from miniDLF.core.capture import Capture, Notes, TracingWorkspace, plain
+from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain, repeat
 from miniDLF.core.helpers import Team, can_help
 from miniDLF.core.meetings import Meeting, drive_all
 from miniDLF.core.shard import Shard
@@ -56,45 +56,50 @@ class NotedStep(Capture):
         self._team: Team | None = None
         self._can_help: bool | None = None  # not known yet
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
-        arrays = (*batch.inputs, *batch.targets)
-        self._kinds = [(array.dtype, array.shape[1:]) for array in arrays]
-        self._known = list(map(weakref.ref, arrays))  # weak: nobody needs a data set that nobody trains on any more
+        self._rows, self._kinds = len(batch), _kinds(batch)
+        self._source: Callable[[], Batch | None] = _of_nothing
 
     def fits(self, batch: Batch) -> bool:
-        """Say whether the samples are of the same kind as at first, and every layer and loss is as it was."""
-        for number, array in enumerate((*batch.inputs, *batch.targets)):
-            if self._known[number]() is array:
-                continue
-            if (array.dtype, array.shape[1:]) != self._kinds[number]:
-                return False
-            self._known[number] = weakref.ref(array)
-        return self.current
+        """Say whether the samples are as many and of the same kind as at first, and every layer and loss as it was."""
+        if self._changes != Watched.changes or len(batch) != self._rows:
+            return False
+        source = batch.source
+        if source is not None and source is self._source():
+            return True
+        if _kinds(batch) != self._kinds:
+            return False
+        if source is not None:
+            self._source = weakref.ref(source)  # weak: nobody needs a data set that nobody trains on any more
+        return True
 
     def run(self, batch: Batch) -> None:
         """Take all shards through the step."""
-
-        def work(notes: Sequence[Notes] | None) -> list[Any]:
-            drive_all(
-                self._small,
-                [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)],
-            )
-            return [result for part in self._parts for result in part.results()]
-
-        def replay(notes: Sequence[Notes]) -> None:
-            if len(notes) == 1 and not notes[0].meets:  # nobody to wait for: no generators, no drive
-                self._parts[0].again(batch, notes[0])
-            elif (team := self._helped(notes)) is not None:
-                team.run([partial(part.begin, batch) for part in self._parts])
-                for part in self._parts:
-                    part.end()
-            else:
-                drive_all(
-                    self._small, [part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)]
-                )
-
-        self.perform(work, replay)
+        if self.ready:
+            self._replay(batch, self._notes)  # type: ignore[arg-type]
+            return
+        self.perform(partial(self._work, batch), partial(self._replay, batch))
         if self._team is not None and self._notes is None:  # they did not prove right
             self._team = None
+
+    def _work(self, batch: Batch, notes: Sequence[Notes] | None) -> list[Any]:
+        drive_all(
+            self._small,
+            [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)],
+        )
+        return [result for part in self._parts for result in part.results()]
+
+    def _replay(self, batch: Batch, notes: Sequence[Notes]) -> None:
+        if len(notes) == 1 and not notes[0].meets:  # nobody to wait for: no generators, no drive
+            part = self._parts[0]
+            part.begin(batch)
+            repeat(notes[0].calls)
+            part.end()
+        elif (team := self._helped(notes)) is not None:
+            team.run([partial(part.begin, batch) for part in self._parts])
+            for part in self._parts:
+                part.end()
+        else:
+            drive_all(self._small, [part.from_notes(batch, own) for part, own in zip(self._parts, notes, strict=True)])
 
     def _helped(self, notes: Sequence[Notes]) -> Team | None:
         """Return this process and its helpers, where there are to be some and nobody else computes."""
@@ -122,7 +127,7 @@ class _Part:
     def as_written(self, batch: Batch, notes: Notes | None) -> Run:
         """Do what the layers say; with `notes`, note it."""
         shard = self._shard
-        shard.gather(batch, self._start, self._stop)
+        shard.gather(batch, self._start, self._stop, True)
         for call in shard.calls:
             call.draw_again()  # also behind a run from notes in the same step, which has drawn these numbers
         if notes is None:
@@ -132,6 +137,7 @@ class _Part:
         self._places = [*inputs, *targets]
         arrays = (*batch.inputs, *batch.targets)
         self._straight = all(array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True))
+        self._straight &= all(given is None for given in batch.weights)
         shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
         shard.weights = _traced(weights, notes)
         try:
@@ -150,22 +156,20 @@ class _Part:
         yield from notes.replay()
         self.end()
 
-    def again(self, batch: Batch, notes: Notes) -> None:
-        """The same where nobody is met."""
-        self.begin(batch)
-        notes.repeat()
-        self.end()
-
     def begin(self, batch: Batch) -> None:
         """Bring rows to the places: straight, which takes a third of the time of `Batch.part`, where types fit."""
         if self._straight:
-            rows: Any = batch.rows
-            rows = rows if self._stop - self._start == len(rows) else rows[self._start : self._stop]
+            rows, start, stop = batch.rows, self._start, self._stop
+            if rows is not None and stop - start < len(rows):
+                rows = rows[start:stop]
             for array, place in zip((*batch.inputs, *batch.targets), self._places, strict=True):
-                array.take(rows, 0, place, "clip")
+                if rows is None:
+                    np.copyto(place, array[start:stop])
+                else:
+                    array.take(rows, 0, place, "clip")
         else:
             shard = self._shard
-            shard.gather(batch, self._start, self._stop)
+            shard.gather(batch, self._start, self._stop, True)
             for gathered, place in zip((*shard.values[: self._inputs], *shard.targets), self._places, strict=True):
                 if gathered is not place:
                     np.copyto(place, gathered)
@@ -224,6 +228,16 @@ class _Prediction(Capture):
             return self._shard.forward(self._places)
         with _tracing(self._shard, notes[0]):
             return self._shard.forward(_traced(self._places, notes[0]))
+
+
+def _kinds(batch: Batch) -> list[Any]:
+    """Return what notes rely on: types and shapes of samples, and whether they have weights."""
+    kinds: list[Any] = [(array.dtype, array.shape[1:]) for array in (*batch.inputs, *batch.targets)]
+    return kinds + [given is None for given in batch.weights]
+
+
+def _of_nothing() -> None:
+    """Stand for a reference to what is there no more."""
 
 
 def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:

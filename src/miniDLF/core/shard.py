@@ -12,6 +12,7 @@ import numpy as np
 from miniDLF.core.batch import Batch
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Call, Clock, Shared
+from miniDLF.core.capture import Watched
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Meeting
 from miniDLF.core.parameter import Parameter
@@ -94,6 +95,7 @@ class Shard:
             replace(step, layer=layer) for step, layer in zip(self.program.steps, layers, strict=True)
         ]
         self.program.captures = False
+        Watched.changes += 1  # what is noted would pass them by
         self._line_up()
 
     def set_training(self, training: bool) -> None:
@@ -119,9 +121,9 @@ class Shard:
         self.gather(batch, start, stop)
         yield from self.run_gathered(self.program.tail(len(batch)), backward)
 
-    def gather(self, batch: Batch, start: int, stop: int) -> None:
-        """Put the rows from `start` to `stop` in their places."""
-        inputs, self.targets, self.weights = batch.part(start, stop, self.workspace)
+    def gather(self, batch: Batch, start: int, stop: int, fixed: bool = False) -> None:
+        """Put the rows from `start` to `stop` in their places; with `fixed` these are the same every time."""
+        inputs, self.targets, self.weights = batch.part(start, stop, self.workspace, fixed)
         self.values[: len(inputs)] = inputs
 
     def run_gathered(self, tail: int, backward: bool) -> Generator[Meeting, Any, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
 __all__ = ["Updater"]
 
+Scratch = Callable[[str, int], Array]
+
 #: Elements of a slice, at the most. Smaller ones would stay in a cache of the second level, but two threads that make
 #: short NumPy calls hinder each other at the interpreter's lock. Adam over 6.3 million values on one and two threads:
 #: slices of 32 768 13.2 and 12.5 ms, of 65 536 12.3 and 9.4 ms, of 131 072 11.7 and 8.3 ms, of 262 144 11.5 and 7.9 ms
@@ -25,6 +27,7 @@ SLICE = 131_072
 #: The values are copied before every so many updates. A copy each time would be a fifth of the memory that an update of
 #: Adam moves.
 SNAPSHOT = 8
+_FIRST = (0,)
 
 
 class Updater:
@@ -49,8 +52,9 @@ class Updater:
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
         self._cuts = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
-        self._scratch = [Workspace(buffers.dtype)]
+        self._scratch = [_lender(buffers.dtype)]
         self._values = [buffers.values[cut] for cut in self._cuts]
+        self._gradients = [buffers.gradients[cut] for cut in self._cuts]
         self._local: list[dict[str, Array]] = [
             {name: array if name.startswith("_") else array[cut] for name, array in self.state.items()}
             for cut in self._cuts
@@ -61,7 +65,7 @@ class Updater:
         if len(parts) > 1:
             self._share(self._join, parts, False)
 
-    def _join(self, numbers: range, _: Workspace, parts: Sequence[Array], checks: bool) -> bool:
+    def _join(self, numbers: range, _: Scratch, parts: Sequence[Array], checks: bool) -> bool:
         sums = [_sum_of(parts, self._cuts[number]) for number in numbers]
         return not checks or all(map(_finite, sums))
 
@@ -90,7 +94,12 @@ class Updater:
             parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
             return True
-        if not self._share(self._apply, parts, float(optimizer.rate(step - 1)), step, keeps):
+        rate = float(optimizer.rate(step - 1))
+        if len(self._cuts) == 1:  # most models, and the smallest of them: nothing to share
+            good = self._apply(_FIRST, self._scratch[0], parts, rate, step, keeps)
+        else:
+            good = self._share(self._apply, parts, rate, step, keeps)
+        if not good:
             return False
         optimizer.after(self.buffers, self.state, step)
         for slot in self._constrained:
@@ -98,25 +107,19 @@ class Updater:
         return True
 
     def _apply(
-        self, numbers: range, workspace: Workspace, parts: Sequence[Array], rate: float, step: int, keeps: bool
+        self, numbers: Iterable[int], scratch: Scratch, parts: Sequence[Array], rate: float, step: int, keeps: bool
     ) -> bool:
-        update, lend, finite = self.optimizer.update, workspace.empty, True
-
-        def scratch(name: str, size: int) -> Array:
-            return lend(name, (size,))
-
+        finite = True
         for number in numbers:
-            cut, value = self._cuts[number], self._values[number]
+            value, gradient = self._values[number], self._gradients[number]
             if keeps:
-                np.copyto(self.previous[cut], value)
-            if len(parts) == 1:
-                gradient = parts[0][cut]
-            elif len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
-                gradient = np.add(parts[0][cut], parts[1][cut], out=scratch("gradient", value.size))
-            else:
-                gradient = _sum_of(parts, cut)
+                np.copyto(self.previous[self._cuts[number]], value)
+            if len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
+                gradient = np.add(gradient, parts[1][self._cuts[number]], out=scratch("gradient", value.size))
+            elif len(parts) > 2:
+                gradient = _sum_of(parts, self._cuts[number])
             if _finite(gradient):
-                update(value, gradient, self._local[number], rate, step, scratch)
+                self.optimizer.update(value, gradient, self._local[number], rate, step, scratch)
             else:
                 finite = False
         return finite
@@ -132,7 +135,7 @@ class Updater:
             np.copyto(array, np.asarray(state[name], dtype=array.dtype).reshape(array.shape))
 
     def _share(self, work: Callable[..., bool], *arguments: Any) -> bool:
-        """Run ``work(numbers, workspace, *arguments)`` over all slices, consecutive runs of them on the threads.
+        """Run ``work(numbers, scratch, *arguments)`` over all slices, consecutive runs of them on the threads.
 
         Returns whether it was true of all.
         """
@@ -141,7 +144,7 @@ class Updater:
         if threads <= 1:
             return work(range(count), self._scratch[0], *arguments)
         while len(self._scratch) < threads:
-            self._scratch.append(Workspace(self.buffers.dtype))
+            self._scratch.append(_lender(self.buffers.dtype))
         cuts, good = bounds(count, threads), [True] * threads
 
         def run(number: int) -> None:
@@ -155,6 +158,15 @@ def _finite(gradient: Array) -> bool:
     """Say whether all of `gradient`, which is in the cache, is finite."""
     # The sum of the squares is one pass, but may overflow where the gradient does not.
     return math.isfinite(gradient.dot(gradient)) or bool(np.isfinite(gradient).all())
+
+
+def _lender(dtype: np.dtype[Any]) -> Scratch:
+    empty = Workspace(dtype).empty
+
+    def scratch(name: str, size: int) -> Array:
+        return empty(name, (size,))
+
+    return scratch
 
 
 def _sum_of(parts: Sequence[Array], cut: slice) -> Array:

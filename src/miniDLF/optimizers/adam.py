@@ -53,10 +53,10 @@ class _TwoMoments(UpdateRule):
         """``value -= lr * first_moment' / (sqrt(second_moment') + epsilon)`` from the sums (five calls)."""
         root = self._root(step)
         np.sqrt(second, work)
-        np.add(work, self.epsilon * root, work)
+        np.add(work, np.array(self.epsilon * root, work.dtype), work)
         np.divide(first, work, work)
         scale = learning_rate * root * (1.0 - self.beta_1) / (1.0 - self.beta_1**step)
-        np.multiply(work, scale, work)
+        np.multiply(work, np.array(scale, work.dtype), work)
         np.subtract(value, work, value)
 
 

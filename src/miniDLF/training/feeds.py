@@ -145,7 +145,7 @@ class ArrayFeed:
             rows = order[first:last]
             if mapped:  # read the rows in the order they lie on the disk
                 rows = np.sort(rows)
-            yield Batch(data.inputs, data.targets, data.weights, rows)
+            yield data.select(rows)
 
 
 class IterableFeed:
