@@ -95,6 +95,7 @@ class Executor:
         self._noted: NotedStep | None = None  # the last step, if its calls can be noted
         self._mode: Any = None
         self._active: list[Shard] = []
+        self._gradients: list[Array] = []  # of each
         self._cuts: tuple[tuple[int, int], ...] = ()  # the rows of each
         self._joint: dict[Any, dict[int, tuple[Parameter, JointProduct]]] = {}
         self._shared: dict[Layer, Shared] = {}
@@ -171,6 +172,7 @@ class Executor:
         if count != len(self._active):
             self._shards += [self._new_shard(program, number) for number in range(len(self._shards), count)]
             self._active = self._shards[:count]
+            self._gradients = [shard.gradients for shard in self._active if shard.gradients is not None]
         if cuts is not self._cuts:  # `bounds` gives the same again
             self._join(program, cuts)
         for shard in self._active:
@@ -196,7 +198,7 @@ class Executor:
 
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
-        return [shard.gradients for shard in self._active if shard.gradients is not None]
+        return self._gradients
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""

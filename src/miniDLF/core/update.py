@@ -48,7 +48,7 @@ class Updater:
         self.state: dict[str, Array] = {} if optimizer.full_batch else optimizer.init_state(size, buffers.dtype)
         self.previous = aligned_empty(size, buffers.dtype)
         np.copyto(self.previous, buffers.values)
-        self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
+        self.regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
         self._cuts = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
@@ -72,7 +72,7 @@ class Updater:
     def penalties(self) -> float:
         """Add the gradients of the regularizers; return what they add to the loss."""
         total = 0.0
-        for slot in self._regularized:
+        for slot in self.regularized:
             total += slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
         return total
 
