@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from miniDLF import layers, losses
-from miniDLF.core.capture import FIRST_RUNS, MOST, Capture, Notes
+from miniDLF.core.capture import FIRST_RUNS, Capture
 from miniDLF.core.layer import Layer
+from miniDLF.core.tracing import MOST, Notes
 from miniDLF.errors import DivergedError
 from miniDLF.layers import (
     RNN,

@@ -20,10 +20,11 @@ import pytest
 
 import miniDLF
 from miniDLF.core import exchange, executor, helpers
-from miniDLF.core.capture import FIRST_RUNS, repeat
+from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.exchange import Exchange
 from miniDLF.core.helpers import LostHelperError, Team
 from miniDLF.core.meetings import Offer
+from miniDLF.core.tracing import repeat
 from miniDLF.errors import ArgumentError, NotReadyError
 from miniDLF.kernels.sharing import BLOCK, MEMORY, is_shared, use_processes
 from miniDLF.kernels.threads import POOL, single_threaded_blas

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miniDLF.core.capture import Notes, TracingWorkspace, plain
 from miniDLF.core.joint import JointProduct
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
+from miniDLF.core.tracing import Notes, TracingWorkspace, plain
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Once, Workspace
 

@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from miniDLF.core.capture import Calls, Notes, repeat
 from miniDLF.core.meetings import Meeting, Offer
+from miniDLF.core.tracing import Calls, Notes, repeat
 
 __all__ = ["ROOM", "Exchange", "Work", "between_meetings", "close"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
-from miniDLF.core.capture import Watched, arrays_in, in_place
+from miniDLF.core.capture import Watched
 from miniDLF.core.graph import Graph
 from miniDLF.core.joint import JointProduct
 from miniDLF.core.layer import Layer
@@ -21,6 +21,7 @@ from miniDLF.core.noted import NotedPredictions, NotedStep, keep
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
+from miniDLF.core.tracing import arrays_in, in_place
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty, comparison
 

@@ -22,9 +22,9 @@ from typing import NoReturn
 import numpy as np
 
 from miniDLF.core.call import Clock
-from miniDLF.core.capture import Notes, fill, repeat
 from miniDLF.core.exchange import ROOM, Exchange, Work, between_meetings, close
 from miniDLF.core.meetings import joined
+from miniDLF.core.tracing import Notes, fill, repeat
 from miniDLF.errors import MiniDLFError, NotReadyError
 from miniDLF.kernels.sharing import is_shared
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.batch import Batch
-from miniDLF.core.capture import Capture, Notes, TracingWorkspace, Watched, plain, repeat
+from miniDLF.core.capture import Capture, Watched
 from miniDLF.core.helpers import Team, can_help
 from miniDLF.core.meetings import Meeting, drive_all
 from miniDLF.core.shard import Shard
+from miniDLF.core.tracing import Notes, TracingWorkspace, plain, repeat
 from miniDLF.kernels.sharing import MEMORY
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array
