@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
 from miniDLF.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer, Pooling2D
-from miniDLF.models import Input, Sequential
+from miniDLF.models import Input, Sequential, load
 from miniDLF.optimizers import SGD, Accumulate, Adam, ClipGlobalNorm
 
 
@@ -352,3 +353,21 @@ def test_predictions_follow_what_the_arrays_hold(rows: int) -> None:
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-12)
     np.testing.assert_allclose(model.predict(x[::-1])[::-1], expected, rtol=1e-12)
     assert not np.allclose(before, expected)
+
+
+def test_a_layer_of_another_model_keeps_its_name(tmp_path: Path) -> None:
+    first = Sequential([Dense(4, input_shape=(3,)), Dense(2)], seed=0)
+    shared = first.layers[0]
+    x = np.ones((2, 3), np.float32)
+    for parts, names in [
+        ([shared, Dense(5), Dense(1)], ["dense_1", "dense_2", "dense_3"]),
+        ([Dense(3, input_shape=(3,)), shared, Dense(1)], ["dense_2", "dense_1", "dense_3"]),
+        ([shared, Dense(3), shared], ["dense_1", "dense_2"]),
+    ]:
+        model = Sequential(parts, seed=1)
+        assert [layer.name for layer in model.layers] == names
+        path = tmp_path / "model.minidlf"
+        model.save(path)
+        again = load(path)
+        np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert [layer.name for layer in first.layers] == ["dense_1", "dense_2"]

@@ -46,6 +46,7 @@ class Sequential(Model):
         self._end: Node | None = None
         self._waiting: list[Any] = []
         self._counts: dict[str, int] = {}
+        self._named_here: dict[str, Layer] = {}
         for layer in layers or []:
             self.add(layer)
 
@@ -78,10 +79,11 @@ class Sequential(Model):
         self._append(layer)
 
     def _append(self, layer: Any) -> None:
-        if isinstance(layer, Layer) and layer.name is None and not hasattr(layer, "compose"):
-            base = snake_case(type(layer).__name__)
-            self._counts[base] = self._counts.get(base, 0) + 1
-            layer.name = f"{base}_{self._counts[base]}"
+        if isinstance(layer, Layer) and not hasattr(layer, "compose"):
+            if layer.name is None:
+                self._name(layer)
+            elif (other := self._named_here.get(layer.name)) not in (None, layer):
+                self._name(other)  # the new one brings its name from another model
         position = self._position(layer)
         try:
             end = layer(self._end)
@@ -96,6 +98,19 @@ class Sequential(Model):
         start = self._start
         self._graph = Graph([start] if start else [], [end])
         self._buffers = self._executor = self._engine = None
+
+    def _name(self, layer: Layer) -> None:
+        """Give a layer the next free name."""
+        taken = {layer.name for layer in self._graph.layers} if self._graph is not None else set()
+        base = snake_case(type(layer).__name__)
+        while True:
+            self._counts[base] = self._counts.get(base, 0) + 1
+            name = f"{base}_{self._counts[base]}"
+            if name not in taken:
+                break
+        self._named_here.pop(layer.name or "", None)
+        layer.name = name
+        self._named_here[name] = layer
 
     @property
     def graph(self) -> Graph:
@@ -134,7 +149,7 @@ class Sequential(Model):
 
     def _restore_structure(self, structure: Mapping[str, Any], nodes: list[Node]) -> None:
         self._start, self._end = self.graph.inputs[0], self.graph.outputs[0]
-        self._waiting, self._counts = [], {}
+        self._waiting, self._counts, self._named_here = [], {}, {}
         for layer in self.graph.layers:
             base, _, number = (layer.name or "").rpartition("_")
             if number.isdecimal():
