@@ -65,7 +65,7 @@ def measure(
     -------
     dict
         'peers': by name the seconds a step of each turn, their median and quartiles, and the memory; 'errors': by name
-        what failed; 'gemm_gflops': the rate of a matrix product in the same turns.
+        what failed; 'gemm_gflops': the rate of a matrix product in the same turns; 'gemm_share': ours of it.
     """
     result: dict[str, Any] = {"peers": {}, "errors": {}}
     rivals = [name for name in names if name in peers.PEERS and name != peers.OURS]
@@ -102,7 +102,17 @@ def measure(
             crew.drop(worker.peer, threads)
     gemm = result["peers"].pop("gemm", None)
     result["gemm_gflops"] = GEMM_FLOPS / gemm["median"] / 1e9 if gemm else None
+    result["gemm_share"] = _share(workload.flops, result["peers"].get(peers.OURS), gemm)
     return result
+
+
+def _share(flops: int, ours: Any, gemm: Any) -> float | None:
+    """Return which share of the rate of a matrix product a step reaches: the median of the turns, as for the ratios."""
+    if not ours or not gemm:
+        return None
+    return median(
+        flops / own / (GEMM_FLOPS / product) for own, product in zip(ours["times"], gemm["times"], strict=False)
+    )
 
 
 def _prepare(
@@ -146,7 +156,7 @@ def measure_epoch(workload: Workload, names: Sequence[str], threads: int, turns:
     from benchmarks.workloads.mnist_epoch import find, stand_in
 
     compile_checkout()
-    result: dict[str, Any] = {"peers": {}, "errors": {}, "gemm_gflops": None}
+    result: dict[str, Any] = {"peers": {}, "errors": {}, "gemm_gflops": None, "gemm_share": None}
     with tempfile.TemporaryDirectory() as folder:
         file = find() or stand_in(Path(folder))
         times: dict[str, list[float]] = {name: [] for name in names}

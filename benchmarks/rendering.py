@@ -79,9 +79,8 @@ def table(results: Mapping[str, Any], names: Sequence[str]) -> str:
         workload = workloads.find(name)
         cells = [_cell(result["peers"].get(peer)) for peer in names]
         best = best_peer(result)
-        share, ours = "-", result["peers"].get(peers.OURS)
-        if result["gemm_gflops"] and ours and workload.mode == "train":
-            share = f"{workload.flops / ours['median'] / 1e9 / result['gemm_gflops']:.0%}"
+        known = result.get("gemm_share") if workload.mode == "train" else None
+        share = f"{known:.0%}" if known else "-"
         memory = [result["peers"].get(peer, {}).get("peak") for peer in (peers.OURS, "torch_eager")]
         shown = " / ".join("-" if value is None else f"{value:.0f}" for value in memory)
         lines.append(
@@ -226,8 +225,8 @@ peers' convolutions are slower. A cell is the median of {data["turns"]} turns an
 the distance of their quartiles; a peer that is over twice as slow as the best of them takes three turns. The ratio is
 the best peer's time over ours, the median over the turns: above 1 miniDLF is faster. The share of the GEMM rate counts
 the flops of the matrix products alone (2 m n k; convolutions as if done directly, so Winograd's may pass 100 %) against
-NumPy's own rate for 1024 x 1024 products on all threads. The peak memory is that of the whole process, the imported
-framework included.
+NumPy's own rate for 1024 x 1024 products on all threads in the same turns. The peak memory is that of the whole
+process, the imported framework included.
 
 {table(results, names)}
 

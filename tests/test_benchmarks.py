@@ -52,6 +52,14 @@ def test_ratios_and_geometric_means() -> None:
     assert means["lowest"] == 0.5
 
 
+def test_the_share_of_the_gemm_rate_is_paired_by_turns() -> None:
+    product = measure.GEMM_FLOPS
+    slowed = measure._share(product, entry(2.0, 6.0, 2.0), entry(1.0, 3.0, 1.0))
+    assert slowed == pytest.approx(0.5)
+    assert measure._share(product, entry(2.0, 2.0, 9.0), entry(1.0, 1.0, 1.0)) == pytest.approx(0.5)
+    assert measure._share(product, None, entry(1.0)) is None
+
+
 def test_the_ratio_is_paired_by_turns() -> None:
     slowed = {"peers": {"minidlf": entry(1.0, 4.0, 1.0), "jax_jit": entry(2.0, 8.0, 2.0)}}
     assert rendering.ratio(slowed, "jax_jit") == 2.0
@@ -222,6 +230,7 @@ def test_the_harness_measures_ours(tmp_path: Path) -> None:
     found = data["results"]["mlp_tiny"]
     assert found["errors"] == {}
     assert found["gemm_gflops"] > 1
+    assert 0 < found["gemm_share"] < 1
     for peer in (peers.OURS, peers.WITH_CALLBACKS):
         measured = found["peers"][peer]
         assert len(measured["times"]) == 2
@@ -302,6 +311,7 @@ def test_a_framework_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPat
     found = measure.measure(driver.Crew(), workloads.find("mlp_tiny"), ["jax_jit"], 1, measure.QUICK)
     assert found["errors"] == {"jax_jit": "no jax_jit", "gemm": "no gemm"}
     assert found["gemm_gflops"] is None
+    assert found["gemm_share"] is None
     assert math.isnan(rendering.summary({"mlp_tiny": found})["all"])
 
 
