@@ -258,7 +258,7 @@ def test_interrupts_at_any_moment_leave_nothing_behind(name: str, processes: boo
     def settings() -> Any:
         # What becomes of an overflow NumPy itself sets when it makes a random stream, by a context manager.
         quiet = np.geterr()["invalid"]
-        return single_threaded_blas._depths, POOL._user, blas_threads(), quiet, sys.getswitchinterval()
+        return single_threaded_blas._inside, POOL._user, blas_threads(), quiet, sys.getswitchinterval()
 
     use_processes(processes)
     model, before = fitted(made(name)), settings()

@@ -136,7 +136,7 @@ class Executor:
             layer.prepare(shared)
         mode = POOL.threads, training, backward
         if self._noted is None or mode != self._mode or not self._noted.fits(batch):
-            self._mode = mode
+            self._mode, self._noted = mode, None  # also where what follows raises an error
             self._noted = self._arrange(program, batch, training, backward)
         shards = self._active
         try:

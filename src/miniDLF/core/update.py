@@ -15,8 +15,9 @@ from miniDLF.core.meetings import tree
 from miniDLF.kernels.threads import POOL
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
-__all__ = ["Updater"]
+__all__ = ["Scratch", "Updater"]
 
+#: ``scratch(name, size)`` lends a vector that is an optimizer's until its `update` returns.
 Scratch = Callable[[str, int], Array]
 
 #: Elements of a slice, at the most. Smaller ones would stay in a cache of the second level, but two threads that make

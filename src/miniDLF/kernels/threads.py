@@ -224,7 +224,7 @@ class _BlasLimit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._depths: dict[int, int] = {}  # how many of the functions that each thread is in are decorated
+        self._inside: dict[int, bool] = {}  # the threads that are in such a function; false on the way out
         self._get: Callable[[], Any] | None = None
         self._set: Callable[[Any], Any] = int
         self._one: Any = 1
@@ -235,21 +235,20 @@ class _BlasLimit:
 
         @functools.wraps(function)
         def limited(*arguments: P.args, **keywords: P.kwargs) -> R:
-            me, depths = get_ident(), self._depths
-            depth = depths.get(me, 0)
+            me, inside = get_ident(), self._inside
+            if inside.get(me):
+                return function(*arguments, **keywords)
             try:
-                depths[me] = depth + 1  # only this thread writes to its own count
-                if not depth:
-                    self._begin()
+                inside[me] = True  # only this thread writes to its own place
+                self._begin()
                 return function(*arguments, **keywords)
             finally:
-                depths[me] = depth  # before any call, where an interrupt could come
-                if not depth:
-                    try:
-                        self._end(me)
-                    except BaseException:  # an interrupt
-                        self._end(me)
-                        raise
+                inside[me] = False  # before any call, where an interrupt could come
+                try:
+                    self._end(me)
+                except BaseException:  # an interrupt
+                    self._end(me)
+                    raise
 
         return limited
 
@@ -264,25 +263,24 @@ class _BlasLimit:
 
     def _end(self, me: int) -> None:
         with self._lock:
-            self._depths.pop(me, None)  # a child that was forked meanwhile counts nobody
-            if self._before is not None and not self._inside():
+            self._inside.pop(me, None)  # a child that was forked meanwhile counts nobody
+            if self._before is not None and not self._count():
                 if self._before != self._one:  # setting costs a prediction 1 us
                     self._set(self._before)
                 self._before = None  # last: after an interrupt all this is done again
 
-    def _inside(self) -> int:
-        """Return how many threads are inside; the count of one that has been interrupted on its way out is 0."""
-        depths = list(self._depths.values())
-        return len(depths) - depths.count(0)
+    def _count(self) -> int:
+        """Return how many threads are inside; one that has been interrupted on its way out is not."""
+        return list(self._inside.values()).count(True)
 
     def others(self) -> int:
         """Return how many threads are inside besides the one that asks."""
-        return self._inside() - (self._depths.get(get_ident(), 0) > 0)
+        return self._count() - self._inside.get(get_ident(), False)
 
     def forget(self) -> None:
         """Start anew in a forked child: nobody is inside there, and nobody holds the lock."""
         self._lock = threading.Lock()
-        self._depths = {}
+        self._inside = {}
         before, self._before = self._before, None
         if before is not None:
             self._set(before)

@@ -101,7 +101,7 @@ class Sequential(Model):
 
     def _name(self, layer: Layer) -> None:
         """Give a layer the next free name."""
-        taken = {layer.name for layer in self._graph.layers} if self._graph is not None else set()
+        taken = set() if self._graph is None else {other.name for other in self._graph.layers}
         base = snake_case(type(layer).__name__)
         while True:
             self._counts[base] = self._counts.get(base, 0) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from numpy.typing import DTypeLike
@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.configurable import Configurable
 from miniDLF.core.ranges import number, require
+from miniDLF.core.update import Scratch
 from miniDLF.errors import ArgumentTypeError
 from miniDLF.kernels.workspace import Array, aligned_empty
 from miniDLF.optimizers.schedules import Schedule, get_schedule
@@ -18,8 +19,6 @@ __all__ = ["Optimizer", "Scratch", "State", "UpdateRule", "zeros"]
 
 #: Named arrays, each as long as the flat buffers (or as the slice of them at hand).
 State = Mapping[str, Array]
-#: ``scratch(name, size)`` lends a vector that is ours until `update` returns.
-Scratch = Callable[[str, int], Array]
 
 
 class Optimizer(Configurable):
