@@ -21,7 +21,7 @@ COMPILES = False
 FIRST_STEPS = FIRST_RUNS
 #: A step that is too small for two threads is no step for two processes either.
 PROCESSES = "use_processes"
-#: The wide MLP, of 6.3 million weights, takes 1.04 of its time in processes: see `docs/speed.md`.
+#: The wide MLP, of 6.3 million weights, takes 1.02 to 1.04 of its time in processes: see `docs/speed.md`.
 MANY_WEIGHTS = 4_000_000
 
 
