@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import miniDLF
-from miniDLF.core import exchange, executor, helpers
+from miniDLF.core import exchange, executor, helpers, tracing
 from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.exchange import Exchange
 from miniDLF.core.helpers import LostHelperError, Team
@@ -138,6 +138,22 @@ def test_processes_give_the_bits_of_threads(name: str, shards: int | None) -> No
     assert all(step.ready for step in list(processes.engine().executor._steps.values())[:1])
     assert processes.history.history == threads.history.history
     for ours, theirs in zip(processes.get_weights(), threads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_long_sequences_are_noted_for_processes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "MOST", 40)  # a step of the LSTM makes more calls
+    threads = fitted(made("lstm"))
+    assert not any(step.ready for step in threads.engine().executor._steps.values())
+    use_processes()
+    processes = fitted(made("lstm"))
+    assert team(processes) is not None
+    for ours, theirs in zip(processes.get_weights(), threads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    monkeypatch.setattr(tracing, "MOST_FOR_PROCESSES", 40)
+    longer = fitted(made("lstm"))
+    assert team(longer) is None
+    for ours, theirs in zip(longer.get_weights(), threads.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
