@@ -56,6 +56,12 @@ def gradients(model: Any, rows: Any) -> dict[str, Any]:
     return model.engine().gradients(Batch(data.inputs, data.targets, data.weights, rows))[1]
 
 
+def agree(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for path, gradient in expected.items():
+        np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
 @pytest.mark.parametrize("shards", [2, 3])
 @pytest.mark.parametrize("rows", [7, 25, 64])
 def test_the_gradient_is_that_of_one_shard(rows: int, shards: int) -> None:
@@ -65,8 +71,7 @@ def test_the_gradient_is_that_of_one_shard(rows: int, shards: int) -> None:
         found, expected = gradients(ours, chosen), gradients(whole, chosen)
         assert together(ours) == {0, 2}
         assert not together(whole)
-        for path, gradient in expected.items():
-            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+        agree(found, expected)
 
 
 def test_batches_that_are_shared_otherwise_may_come_between() -> None:
@@ -76,8 +81,7 @@ def test_batches_that_are_shared_otherwise_may_come_between() -> None:
         chosen = RNG.permutation(400)[:rows]
         found, expected = gradients(ours, chosen), gradients(whole, chosen)
         assert bool(together(ours)) is jointly
-        for path, gradient in expected.items():
-            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+        agree(found, expected)
 
 
 @pytest.mark.parametrize("clips", [False, True])
@@ -90,8 +94,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(clips: bool) -> None:
         ours.fit(X, Y, epochs=2, batch_size=48, verbose=0)  # eight batches of 48, one of 16
         assert together(ours)
         weights.append(ours.get_weights())
-    same(weights[0], weights[1])
-    same(weights[0], weights[2])
+    assert same(weights[0], weights[1])
+    assert same(weights[0], weights[2])
 
 
 def test_a_frozen_matrix_and_one_at_two_places_are_left_to_each_shard() -> None:
@@ -107,11 +111,8 @@ def test_a_frozen_matrix_and_one_at_two_places_are_left_to_each_shard() -> None:
 
     for freezes in (False, True):
         ours, whole = built(2, freezes), built(1, freezes)
-        found, expected = gradients(ours, np.arange(30)), gradients(whole, np.arange(30))
+        agree(gradients(ours, np.arange(30)), gradients(whole, np.arange(30)))
         assert not together(ours)
-        assert found.keys() == expected.keys()
-        for path, gradient in expected.items():
-            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
 def test_a_layer_that_makes_its_gradient_itself_is_right_as_well() -> None:
@@ -142,9 +143,7 @@ def test_an_error_in_the_midst_leaves_nothing_to_be_made(monkeypatch: pytest.Mon
         gradients(ours, np.arange(30))
     monkeypatch.setattr(joint.JointProduct, "multiply", multiply)
     for rows in (np.arange(400), np.arange(30)):
-        found, expected = gradients(ours, rows), gradients(whole, rows)
-        for path, gradient in expected.items():
-            np.testing.assert_allclose(found[path], gradient, rtol=1e-9, atol=1e-12, err_msg=path)
+        agree(gradients(ours, rows), gradients(whole, rows))
 
 
 def test_shapes_alone_decide() -> None:
