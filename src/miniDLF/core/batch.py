@@ -45,6 +45,15 @@ class Batch:
         """Return the batch of some rows of this data set."""
         return Batch(self.inputs, self.targets, self.weights, rows, self)
 
+    def between(self, start: int, stop: int) -> Batch:
+        """Return the batch of rows that lie next to each other in this data set, as views."""
+        cut = slice(start, stop)
+        return Batch(
+            [array[cut] for array in self.inputs],
+            [array[cut] for array in self.targets],
+            [None if given is None else given[cut] for given in self.weights],
+        )
+
     def part(
         self, start: int, stop: int, lender: Workspace, fixed: bool = False
     ) -> tuple[list[Array], list[Array], list[Array]]:

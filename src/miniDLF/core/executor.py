@@ -147,7 +147,7 @@ class Executor:
                 drive_all(self._small(len(batch)), runs)
         except AttributeError as error:
             raise explained(error) from error
-        if len(shards) == 1:
+        if len(shards) == 1:  # 1 to 2 % of a tiny step
             return list(map(float, shards[0].losses))
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.batch import bounds
 from miniDLF.kernels.workspace import Array, Shape, lasting
 
 __all__ = ["JointProduct", "pays_jointly"]
@@ -47,9 +48,7 @@ class JointProduct:
         (_, rows), (inputs, units) = cuts[-1], out.shape
         x, dy = lasting((rows, inputs), out.dtype), lasting((rows, units), out.dtype)
         self._rows = [(x[start:stop], dy[start:stop]) for start, stop in cuts]
-        edges = [units * number // len(cuts) for number in range(len(cuts) + 1)]
-        columns = list(map(slice, edges[:-1], edges[1:]))
-        self._products = [(x.T, dy[:, some], out[:, some]) for some in columns]
+        self._products = [(x.T, dy[:, first:last], out[:, first:last]) for first, last in bounds(units, len(cuts))]
 
     def hand_in(self, shard: int, x: Array, dy: Array, lent: Callable[[Array], Any]) -> None:
         """Put the rows of a shard where all may read them; `lent` lets an array be noted (see `core.capture`)."""

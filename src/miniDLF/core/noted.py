@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -58,7 +58,8 @@ class NotedStep(Capture):
         self._can_help: bool | None = None  # not known yet
         self._parts = [_Part(shard, *cut, tail, backward) for shard, cut in zip(shards, cuts, strict=True)]
         self._rows, self._kinds = len(batch), _kinds(batch)
-        self._source: Callable[[], Batch | None] = _of_nothing
+        # Weak: nobody needs a data set that nobody trains on any more.
+        self._source = weakref.ref(batch if batch.source is None else batch.source)
 
     def fits(self, batch: Batch) -> bool:
         """Say whether the samples are as many and of the same kind as at first, and every layer and loss as it was."""
@@ -70,7 +71,7 @@ class NotedStep(Capture):
         if _kinds(batch) != self._kinds:
             return False
         if source is not None:
-            self._source = weakref.ref(source)  # weak: nobody needs a data set that nobody trains on any more
+            self._source = weakref.ref(source)
         return True
 
     def run(self, batch: Batch) -> None:
@@ -235,10 +236,6 @@ def _kinds(batch: Batch) -> list[Any]:
     """Return what notes rely on: types and shapes of samples, and whether they have weights."""
     kinds: list[Any] = [(array.dtype, array.shape[1:]) for array in (*batch.inputs, *batch.targets)]
     return kinds + [given is None for given in batch.weights]
-
-
-def _of_nothing() -> None:
-    """Stand for a reference to what is there no more."""
 
 
 def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,6 @@ SLICE = 131_072
 #: The values are copied before every so many updates. A copy each time would be a fifth of the memory that an update of
 #: Adam moves.
 SNAPSHOT = 8
-_FIRST = (0,)
 
 
 class Updater:
@@ -49,7 +48,7 @@ class Updater:
         self.state: dict[str, Array] = {} if optimizer.full_batch else optimizer.init_state(size, buffers.dtype)
         self.previous = aligned_empty(size, buffers.dtype)
         np.copyto(self.previous, buffers.values)
-        self.regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
+        self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
         self._cuts = [slice(*cut) for cut in bounds(size, count + (count % 2 if count > 1 else 0))]
@@ -73,7 +72,7 @@ class Updater:
     def penalties(self) -> float:
         """Add the gradients of the regularizers; return what they add to the loss."""
         total = 0.0
-        for slot in self.regularized:
+        for slot in self._regularized:
             total += slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
         return total
 
@@ -96,8 +95,8 @@ class Updater:
         if not optimizer.before(self.buffers, self.state, step):
             return True
         rate = float(optimizer.rate(step - 1))
-        if len(self._cuts) == 1:  # most models, and the smallest of them: nothing to share
-            good = self._apply(_FIRST, self._scratch[0], parts, rate, step, keeps)
+        if len(self._cuts) == 1:  # nothing to share: 2 % of a tiny step
+            good = self._apply((0,), self._scratch[0], parts, rate, step, keeps)
         else:
             good = self._share(self._apply, parts, rate, step, keeps)
         if not good:
@@ -108,7 +107,7 @@ class Updater:
         return True
 
     def _apply(
-        self, numbers: Iterable[int], scratch: Scratch, parts: Sequence[Array], rate: float, step: int, keeps: bool
+        self, numbers: Sequence[int], scratch: Scratch, parts: Sequence[Array], rate: float, step: int, keeps: bool
     ) -> bool:
         finite = True
         for number in numbers:

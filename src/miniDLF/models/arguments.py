@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.core.executor import Batch
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.reporting import ProgressBar
 
-__all__ = ["classifies", "joined", "level_of", "listed", "rows_of", "scalars", "whole", "with_bar"]
+__all__ = ["classifies", "joined", "level_of", "listed", "scalars", "whole", "with_bar"]
 
 
 def whole(where: str, least: int, **values: Any) -> None:
@@ -57,15 +56,6 @@ def scalars(logs: Mapping[str, Any]) -> Any:
 def joined(parts: Sequence[Array]) -> Array:
     """Return arrays end to end."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def rows_of(batch: Batch, start: int, stop: int) -> Batch:
-    """Return some rows of a batch, as views."""
-    return Batch(
-        [array[start:stop] for array in batch.inputs],
-        [array[start:stop] for array in batch.targets],
-        [None if array is None else array[start:stop] for array in batch.weights],
-    )
 
 
 def classifies(engine: Any) -> bool:

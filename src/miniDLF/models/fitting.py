@@ -11,7 +11,7 @@ import numpy as np
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError
-from miniDLF.models.arguments import classifies, level_of, listed, rows_of, scalars, whole, with_bar
+from miniDLF.models.arguments import classifies, level_of, listed, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback
@@ -211,7 +211,7 @@ class Fitting:
         cut = int(len(whole) * (1 - share))
         if cut < 1 or cut == len(whole):
             raise ArgumentError(f"fit: validation_split={share} of {len(whole)} samples leaves one side empty.")
-        return convert.weighted(rows_of(whole, 0, cut), class_weight), rows_of(whole, cut, len(whole))
+        return convert.weighted(whole.between(0, cut), class_weight), whole.between(cut, len(whole))
 
     def _validation(self: Any, data: Any, size: int | None, steps: int | None, what: str) -> Any:
         if isinstance(data, Dataset):

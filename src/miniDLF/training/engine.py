@@ -105,9 +105,7 @@ class Engine:
         parts = executor.gradient_parts()
         if not math.isfinite(sum(losses)):
             raise self._diverged(losses, parts)
-        total = sum(losses)
-        if updater.regularized:
-            total += updater.penalties()
+        total = sum(losses) + updater.penalties()
         if not updater.apply(self.steps + 1, parts):
             raise self._diverged(losses, parts)
         self.steps += 1

@@ -133,11 +133,7 @@ class ArrayFeed:
         data = self.data
         if not self.shuffle:
             for first, last in self.cuts[start:]:
-                yield Batch(
-                    [array[first:last] for array in data.inputs],
-                    [array[first:last] for array in data.targets],
-                    [None if array is None else array[first:last] for array in data.weights],
-                )
+                yield data.between(first, last)
             return
         order = epoch_order(len(data), self.seed, epoch, True)
         mapped = any(isinstance(array, np.memmap) for array in (*data.inputs, *data.targets))
