@@ -27,3 +27,16 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_an_afternoon_is_as_long_as_it_says() -> None:
+    page = ROOT / "docs" / "reading.md"
+    text = page.read_text(encoding="utf-8")
+    claimed = re.search(r"about (\d) 000 lines", text)
+    way = text.partition("## The way of a step")[2].partition("\n## ")[0]
+    files = [page.parent / target for target in re.findall(r"\]\(([^)]+\.py)\)", way)]
+    lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+    assert claimed is not None
+    assert round(lines, -3) == 1000 * int(claimed[1])
+    for name in re.findall(r"`((?:tests/)?\w+/[\w/]*(?:\.py)?)`", text):
+        assert (ROOT / name).exists() or (ROOT / "src" / "miniDLF" / name).exists(), name

@@ -7,12 +7,15 @@ when they are first used, so ``import miniDLF`` costs next to nothing.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miniDLF.kernels.sharing import use_processes
 from miniDLF.kernels.threads import get_threads, set_threads
 
-__all__ = ["__version__", "get_threads", "set_threads", "use_processes"]
+if TYPE_CHECKING:  # at run time when it is asked for
+    from miniDLF.core.capture import use_notes
+
+__all__ = ["__version__", "get_threads", "set_threads", "use_notes", "use_processes"]
 
 __version__ = "0.1.0"
 
@@ -34,6 +37,8 @@ _SUBPACKAGES = (
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "use_notes":
+        return importlib.import_module(f"{__name__}.core.capture").use_notes
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

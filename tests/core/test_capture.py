@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import miniDLF
 from miniDLF import layers, losses
 from miniDLF.core.capture import FIRST_RUNS, Capture
 from miniDLF.core.layer import Layer
@@ -544,6 +548,54 @@ def test_a_loss_that_is_not_finite_is_traced_to_its_layer(steps: int, size: int)
     model.layers[2].weight.value[0, 0] = np.inf
     with pytest.raises(DivergedError, match=r"began in .*guilty"):
         model.fit(X, Y, epochs=1, batch_size=size, verbose=0)
+
+
+def visits(run: Any) -> int:
+    """Return how often `run` comes by ``Dense.forward``, as a breakpoint there would see it."""
+    seen = []
+
+    def look(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is Dense.forward.__code__:
+            seen.append(frame)
+
+    sys.setprofile(look)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return len(seen)
+
+
+def test_without_notes_every_step_and_prediction_comes_by_the_layer() -> None:
+    models = [trained([Dense(8), Activation("relu"), Dense(3)], captures=True) for _ in range(2)]
+    try:
+        for wanted in (True, False, True):
+            miniDLF.use_notes(wanted)
+            models[0].fit(X, Y, batch_size=50, epochs=3, verbose=0)  # 12 steps of one size
+            for _ in range(STEPS):
+                models[0].predict(X[:1])
+            seen = visits(partial(models[0].fit, X, Y, batch_size=50, verbose=0))
+            seen += visits(partial(models[0].predict, X[:1]))
+            assert seen == (0 if wanted else 2 * (4 + 1))
+            miniDLF.use_notes()
+            models[1].fit(X, Y, batch_size=50, epochs=3, verbose=0)
+            models[1].fit(X, Y, batch_size=50, verbose=0)
+            assert same(*models)
+    finally:
+        miniDLF.use_notes()
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("0", "False"), ("1", "True"), ("yes", "MINIDLF_NOTES: expected 0 or")])
+def test_the_environment_may_ask_for_no_notes(value: str, outcome: str) -> None:
+    code = "from miniDLF.core.capture import Watched; print(Watched.noted)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MINIDLF_NOTES": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome in ran.stdout + ran.stderr
 
 
 def test_the_data_of_a_run_are_let_go() -> None:

@@ -14,15 +14,17 @@ lent, whatever the numbers are.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.core.tracing import Notes, in_place, plain
+from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
 
-__all__ = ["FIRST_RUNS", "Capture", "Watched"]
+__all__ = ["FIRST_RUNS", "Capture", "Watched", "use_notes"]
 
 #: Runs before the one that is captured: they lend the memory.
 WARM = 2
@@ -34,14 +36,33 @@ PROOFS = 2
 FIRST_RUNS = WARM + TRACES + PROOFS
 
 
+def _wanted() -> bool:
+    setting = os.environ.get("MINIDLF_NOTES", "")
+    if setting not in ("", "0", "1"):
+        raise ArgumentError(f"MINIDLF_NOTES: expected 0 or 1, received {setting!r}.")
+    return setting != "0"
+
+
 class Watched:
     """Base of objects whose fields go into what is noted: whoever sets one makes all notes void."""
 
     changes: ClassVar[int] = 0
+    #: Whether anything is to be noted at all (see `use_notes`).
+    noted: ClassVar[bool] = _wanted()
 
     def __setattr__(self, name: str, value: Any) -> None:
         Watched.changes += 1
         super().__setattr__(name, value)
+
+
+def use_notes(wanted: bool = True) -> None:
+    """Let steps and predictions be made again from notes, or, with ``False``, always run as the layers are written.
+
+    Without notes every step comes by a breakpoint in a layer, and takes longer; the numbers are the same to the last
+    bit. The environment variable ``MINIDLF_NOTES=0`` does the same. Notes are the default.
+    """
+    Watched.noted = bool(wanted)
+    Watched.changes += 1
 
 
 def _digest(result: Any) -> bytes:

@@ -157,7 +157,7 @@ class Executor:
         cuts = bounds(rows, self.shards_for(rows))
         shards = self._ready(program, cuts, training)
         # Rows that are noted come to lie in the same place every time, so those that lie next to each other are copied.
-        if not program.captures or (batch.rows is None and batch.nbytes > COPIED):
+        if not (program.captures and Watched.noted) or (batch.rows is None and batch.nbytes > COPIED):
             return None
         key = (cuts, backward, training, tuple(given is None for given in batch.weights))
         known = self._steps.get(key)
