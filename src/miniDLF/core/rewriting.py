@@ -74,7 +74,7 @@ def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
 
 
 def _can_pool(step: Step) -> bool:
-    return step.layer.absorbs_pooling and step.enlarges == (1, 1)
+    return step.layer.absorbs_pooling and step.enlarges == (1, 1) and step.pools is None
 
 
 def _taken_over(before: Layer, after: Layer) -> dict[str, Any]:

@@ -137,8 +137,8 @@ class Convolution:
     def run(self, weight: Array, bias: Array, matrices: Matrices) -> Array:
         """Convolve what x holds now with weight (F, C, kh, kw), ordered in `matrices`, and add bias (F,)."""
         x, y, window, scratch, factors = self._inputs, self._outputs, self._window, self._scratch, self._factors
-        if factors != (1, 1) and not self._batched:
-            _enlarge(self.x, factors, scratch)
+        if factors != (1, 1) and not self._batched:  # to where the rest looks for it: scratch may lie elsewhere by now
+            spread_windows(self.x.transpose(0, 2, 3, 1), Window(factors, factors), 1, x, scratch)
         if self._direct is not None:
             self._direct.run(self._matrix(weight, matrices), bias)
         elif self._enlarged is not None:
