@@ -171,6 +171,19 @@ class Layer(Watched, Configurable):
 
     # What every layer has -------------------------------------------------------------------------------------------
 
+    def says(self, name: str) -> Any:
+        """Return the attribute `name`, which promises something of forward and backward; ``None`` if it is not kept.
+
+        A subclass with another forward or backward has not made the promises of its base; it may make them anew, by an
+        attribute in its own class.
+        """
+        for owner in (self, *type(self).__mro__):
+            if owner is not self and name in vars(owner):
+                return getattr(self, name)
+            if "forward" in vars(owner) or "backward" in vars(owner):
+                break
+        return None
+
     @property
     def parameters(self) -> list[Parameter]:
         """The declared parameters, in the order of `get_weights`."""

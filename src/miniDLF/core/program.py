@@ -83,7 +83,9 @@ class Program:
         for head, output in zip(self.heads, graph.outputs, strict=False):
             layer = output.layer
             used = sum(output in node.inputs for node in graph.nodes) + graph.outputs.count(output)
-            absorbs = layer is not None and head.loss.absorbs is not None and layer.absorbable == head.loss.absorbs
+            absorbs = (
+                layer is not None and head.loss.absorbs is not None and layer.says("absorbable") == head.loss.absorbs
+            )
             self.fused.append(absorbs and used == 1)
             if self.fused[-1]:
                 skipped.add(output)
@@ -94,7 +96,7 @@ class Program:
             layer = node.layer
             if layer is None:
                 continue
-            if node in skipped or (heads is None and layer.only_trains):
+            if node in skipped or (heads is None and layer.says("only_trains")):
                 places[node] = places[node.inputs[0]]
                 continue
             sources = tuple(places[source] for source in node.inputs)
@@ -112,7 +114,9 @@ class Program:
             steps = pooled_at_once(work_joined(chosen_first(steps, readers), readers), readers)
         if in_place and folds:
             steps = folded(steps, readers)
-        given_away = {s.target for s in steps if in_place and s.layers[-1].gives_away and readers[s.target] == 1}
+        given_away = {
+            s.target for s in steps if in_place and s.layers[-1].says("gives_away") and readers[s.target] == 1
+        }
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
         uses = [step.layer for step in self.steps]
         self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}

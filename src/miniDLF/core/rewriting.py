@@ -21,7 +21,12 @@ def chosen_first(steps: list[Step], readers: Counter[int]) -> list[Step]:
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        if before is not None and before.layer.rises and step.layer.chooses and _alone(before, step, readers):
+        if (
+            before is not None
+            and before.layer.says("rises")
+            and step.layer.says("chooses")
+            and _alone(before, step, readers)
+        ):
             result[-1] = replace(step, sources=before.sources, target=before.target, needs_dx=before.needs_dx)
             result.append(replace(before, sources=(before.target,), target=step.target))
         else:
@@ -48,7 +53,7 @@ def pooled_at_once(steps: list[Step], readers: Counter[int]) -> list[Step]:
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        pools = step.layer.pools
+        pools = step.layer.says("pools")
         if before is not None and pools is not None and _can_pool(before) and _alone(before, step, readers):
             work = pools._replace(rectifies=step.rectifies)
             result[-1] = replace(before, target=step.target, pools=work, after=step.layers)
@@ -65,7 +70,8 @@ def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
         before = result[-1] if result else None
         layer = None
         if before is not None and uses[step.layer] == uses[before.layer] == 1 and _alone(before, step, readers):
-            layer = step.layer.folded(before.layer)
+            fold = step.layer.says("folded")
+            layer = fold and fold(before.layer)
         if before is not None and layer is not None and not (before.before or before.after):
             result[-1] = replace(step, layer=layer, sources=before.sources, learns=False)
         else:
@@ -74,15 +80,14 @@ def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
 
 
 def _can_pool(step: Step) -> bool:
-    return step.layer.absorbs_pooling and step.enlarges == (1, 1) and step.pools is None
+    return step.layer.says("absorbs_pooling") and step.enlarges == (1, 1) and step.pools is None
 
 
 def _taken_over(before: Layer, after: Layer) -> dict[str, Any]:
     """Return what `after` has to be told to do the work of `before`; nothing where it cannot."""
-    if after.absorbs_enlarging and before.enlarges is not None:
-        return {"enlarges": before.enlarges}
-    if after.absorbs_rectifier and before.rectifies is not None:
-        return {"rectifies": before.rectifies}
+    for absorbs, work in (("absorbs_enlarging", "enlarges"), ("absorbs_rectifier", "rectifies")):
+        if after.says(absorbs) and before.says(work) is not None:
+            return {work: before.says(work)}
     return {}
 
 

@@ -26,6 +26,7 @@ class ReLU(Layer):
     alpha: float = 0.0
     max_value: float = np.inf
     rises = True
+    rectifies = None  # until the arguments are known
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -235,6 +236,8 @@ class Activation(Layer):
     """
 
     captures = True
+    absorbable = rectifies = None  # until the name is known
+    rises = False
     activation: str
     alpha: float = 0.0001
     max_value: float = _DEFAULT_MAX

@@ -66,6 +66,7 @@ class Conv2D(Layer):
     label: ClassVar = "Conv2D"
     gives_away = True
     captures = True
+    absorbs_enlarging = absorbs_pooling = False  # until the input's shape is known
     aliases: ClassVar = {
         "kernel_size": "kernel",
         "strides": "stride",

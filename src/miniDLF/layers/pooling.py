@@ -49,6 +49,8 @@ class Pooling2D(Layer):
 
     label: ClassVar = "Pooling"
     captures = True
+    chooses = absorbs_rectifier = False  # until the arguments and the input's shape are known
+    pools = None
     aliases: ClassVar = {"pool_size": "size", "strides": "stride"}
 
     def __post_init__(self) -> None:
@@ -108,6 +110,7 @@ class UpSampling2D(Layer):
 
     label: ClassVar = "UpSampling"
     captures = True
+    enlarges = None  # until `size` is known
 
     def __post_init__(self) -> None:
         size = pair(self.size, "UpSampling2D: size")
