@@ -585,6 +585,31 @@ def test_without_notes_every_step_and_prediction_comes_by_the_layer() -> None:
         miniDLF.use_notes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("between", ["a larger batch", "rows side by side"])
+def test_weights_are_read_anew_wherever_they_lie(between: str, dtype: str) -> None:
+    models, histories = [], []
+    for wanted in (True, False):
+        miniDLF.use_notes(wanted)
+        model = Sequential([Dense(2, input_shape=(6,))], seed=1, shards=1, dtype=dtype)
+        model.compile("mse", "sgd")
+        x, y, seen = X[:64], X[:64, :2], []
+        for weight in (1.0, 0.0, 2.0):
+            for _ in range(2):
+                weights = np.full(64, weight)
+                seen += model.fit(x, y, batch_size=16, epochs=3, sample_weight=weights, verbose=0).history["loss"]
+                if between == "a larger batch":
+                    model.fit(x, y, batch_size=64, sample_weight=weights, verbose=0)
+                else:
+                    seen.append(model.train_on_batch(x[:16], y[:16], sample_weight=3 * weights[:16]))
+        models.append(model)
+        histories.append(seen)
+    miniDLF.use_notes()
+    assert histories[0] == histories[1]
+    assert 0.0 in histories[0]
+    assert same(*models)
+
+
 @pytest.mark.parametrize(("value", "outcome"), [("0", "False"), ("1", "True"), ("yes", "MINIDLF_NOTES: expected 0 or")])
 def test_the_environment_may_ask_for_no_notes(value: str, outcome: str) -> None:
     code = "from miniDLF.core.capture import Watched; print(Watched.noted)"

@@ -10,6 +10,7 @@ from miniDLF.layers import (
     LSTM,
     Activation,
     Add,
+    Average,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -37,6 +38,17 @@ def test_shared_layers_add_up_their_gradients() -> None:
     model.compile("mse", "sgd")
     assert len(model.layers) == 4
     assert model.check_gradients(data(6, 5), data(6, 2)).ok
+
+
+@pytest.mark.parametrize("pattern", ["aab", "aaa", "aabb", "aba", "abb", "aa"])
+@pytest.mark.parametrize("merge", [Add, Average, Multiply, Concatenate])
+def test_an_input_may_come_several_times(merge: type[Layer], pattern: str) -> None:
+    start = Input((4,))
+    nodes = {name: Dense(4)(start) for name in "ab"}
+    model = Model(start, merge()([nodes[name] for name in pattern]), seed=0, dtype="float64")
+    model.compile("mse", "sgd")
+    x = data(5)
+    assert model.check_gradients(x, np.zeros((5, *model.output_shape))).ok
 
 
 def test_several_inputs_and_outputs_by_list_and_by_name() -> None:

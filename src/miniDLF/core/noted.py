@@ -136,10 +136,11 @@ class _Part:
             yield from shard.run_gathered(self._tail, self._backward)
             return
         targets, weights, inputs = shard.targets, shard.weights, shard.values[: self._inputs]
-        self._places = [*inputs, *targets]
+        self._places = [*inputs, *targets, *_own(weights)]
         arrays = (*batch.inputs, *batch.targets)
-        self._straight = all(array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True))
-        self._straight &= all(given is None for given in batch.weights)
+        self._straight = all(given is None for given in batch.weights) and all(
+            array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True)
+        )
         shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
         shard.weights = _traced(weights, notes)
         try:
@@ -172,7 +173,8 @@ class _Part:
         else:
             shard = self._shard
             shard.gather(batch, self._start, self._stop, True)
-            for gathered, place in zip((*shard.values[: self._inputs], *shard.targets), self._places, strict=True):
+            found = (*shard.values[: self._inputs], *shard.targets, *_own(shard.weights))
+            for gathered, place in zip(found, self._places, strict=True):
                 if gathered is not place:
                     np.copyto(place, gathered)
         for call, total in self._totals:
@@ -230,6 +232,11 @@ class _Prediction(Capture):
             return self._shard.forward(self._places)
         with _tracing(self._shard, notes[0]):
             return self._shard.forward(_traced(self._places, notes[0]))
+
+
+def _own(weights: Sequence[Array]) -> list[Array]:
+    """Return the weights that a batch brought; those that are even are constants that all batches share."""
+    return [given for given in weights if given.flags.writeable]
 
 
 def _kinds(batch: Batch) -> list[Any]:

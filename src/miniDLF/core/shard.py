@@ -189,13 +189,12 @@ class Shard:
 
     def _hand_back(self, step: Step, dx: Sequence[Any], pending: list[Any]) -> None:
         """Give each input of a step its gradient, and no two the same memory, since backward may write to it."""
-        given: list[Array] = []
+        given: list[tuple[int, Array]] = []
         for source, needed, gradient in zip(step.sources, step.needs_dx, dx, strict=True):
-            if not needed:
-                continue
-            if any(gradient is other for other in given):
-                gradient = gradient.copy()
-            given.append(gradient)
+            if needed:
+                taken = any(gradient is other for _, other in given)
+                given.append((source, gradient.copy() if taken else gradient))
+        for source, gradient in given:  # when all copies are made: an input that comes twice adds up in place
             _put(pending, source, gradient)
 
     def _collect(self, reached: set[int]) -> None:
