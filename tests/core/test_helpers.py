@@ -188,6 +188,24 @@ def test_a_model_made_before_the_setting_keeps_to_threads() -> None:
     assert team(fitted(model)) is None
 
 
+def test_memory_of_before_the_setting_is_nothing_for_helpers() -> None:
+    def alternating(wanted: bool) -> Any:
+        """Train on batches of two sizes, the larger ones for the first time while there is no setting."""
+        use_processes(wanted)
+        model = made("dropout")
+        model.fit(X, Y, epochs=1, batch_size=12, verbose=0)
+        use_processes(False)
+        model.fit(X, Y, epochs=2, batch_size=24, verbose=0)
+        use_processes(wanted)
+        model.fit(X, Y, epochs=6, batch_size=24, verbose=0)
+        return model
+
+    threads, processes = alternating(False), alternating(True)
+    assert processes.history.history == threads.history.history
+    for ours, theirs in zip(processes.get_weights(), threads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_helpers_end_with_the_model() -> None:
     use_processes()
     model = fitted(made("dropout"))

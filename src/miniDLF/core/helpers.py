@@ -16,8 +16,9 @@ import select
 import signal
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,8 +40,32 @@ PATIENCE = 1000
 
 
 def can_help(notes: Sequence[Notes]) -> bool:
-    """Say whether processes can work off these notes: what is read and was not lent has to be shared, too."""
-    return all(is_shared(array) or not array.flags.writeable for own in notes for array in own.others)
+    """Say whether processes can work off these notes: all memory that is read or written has to be shared.
+
+    That which was lent before the user asked for processes is not, nor is that of weights which came from elsewhere.
+    """
+    return all(
+        is_shared(array) or not array.flags.writeable
+        for own in notes
+        for calls, *_ in between_meetings(own)
+        for array in _memory(calls)
+    )
+
+
+def _memory(value: Any) -> Iterator[Array]:
+    """Yield the arrays in calls, or in what they are given; numbers that are arrays without axes do not change."""
+    if isinstance(value, np.ndarray):
+        if value.ndim or value.base is not None:
+            yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _memory(part)
+    elif isinstance(value, partial):
+        yield from _memory((value.func, value.args, tuple(value.keywords.values())))
+    else:  # a method of an array, or an address in one
+        for name in ("__self__", "array"):
+            if isinstance(array := getattr(value, name, None), np.ndarray):
+                yield from _memory(array)
 
 
 class LostHelperError(MiniDLFError, RuntimeError):

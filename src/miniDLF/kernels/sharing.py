@@ -48,9 +48,9 @@ def _block(size: int) -> Any:
 
 def is_shared(array: Any) -> bool:
     """Say whether forked processes see what is written to an array."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return isinstance(getattr(array.base, "obj", array.base), mmap.mmap)
+    while array is not None and not isinstance(array, mmap.mmap):  # a view of a view of ... of the block
+        array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+    return array is not None
 
 
 def _wanted() -> bool:
