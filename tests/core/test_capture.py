@@ -17,8 +17,10 @@ import pytest
 
 import miniDLF
 from miniDLF import layers, losses
+from miniDLF.core.call import Call
 from miniDLF.core.capture import FIRST_RUNS, Capture
 from miniDLF.core.layer import Layer
+from miniDLF.core.noted import _Part
 from miniDLF.core.tracing import MOST, Notes
 from miniDLF.errors import DivergedError
 from miniDLF.layers import (
@@ -583,6 +585,45 @@ def test_without_notes_every_step_and_prediction_comes_by_the_layer() -> None:
             assert same(*models)
     finally:
         miniDLF.use_notes()
+
+
+def stepped(counts: bool, where: Any, method: str, after: int, shards: int) -> Any:
+    """Do ten steps; an interrupt comes when `method` of the class `where` has been called so often, if it `counts`."""
+    model = Sequential([Dense(4, input_shape=(6,)), BatchNormalization(), Dense(2)], seed=1, shards=shards)
+    model.compile("mse", "sgd")
+    real, calls = getattr(where, method), []
+
+    def interrupted(*arguments: Any, **keywords: Any) -> Any:
+        result = real(*arguments, **keywords)
+        calls.append(method)
+        if counts and len(calls) == after:
+            raise KeyboardInterrupt
+        return result
+
+    setattr(where, method, interrupted)
+    losses: list[float] = []
+    try:
+        while len(losses) < 20:
+            x = X[len(losses) :][:8]
+            try:
+                losses.append(model.train_on_batch(x, x[:, :2]))
+            except KeyboardInterrupt:
+                setattr(where, method, real)
+    finally:
+        setattr(where, method, real)
+    return model, losses, len(calls)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize(("where", "method"), [(_Part, "results"), (Call, "trace"), (Notes, "make"), (Notes, "traced")])
+def test_an_interrupt_while_notes_are_taken_leaves_nothing_behind(where: Any, method: str, shards: int) -> None:
+    model, losses, total = stepped(False, where, method, 0, shards)
+    assert all(step.ready for step in captures_of(model))
+    for after in sorted({*range(1, 14), *range(14, total, 11), total - 1}):
+        interrupted, seen, _ = stepped(True, where, method, after, shards)
+        assert seen == losses
+        assert all(map(np.array_equal, interrupted.get_weights(), model.get_weights()))
+        assert all(step.ready for step in captures_of(interrupted))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

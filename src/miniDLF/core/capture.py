@@ -112,6 +112,8 @@ class Capture:
         return work(None) if self._notes is None else self._proved(self._notes, work, replay)
 
     def _noted(self, work: Callable[[Sequence[Notes] | None], Sequence[Any]]) -> Sequence[Any]:
+        earlier, runs = self._notes, self._runs
+        self._notes, self._runs = None, 0  # an interrupt leaves it at that: then all begins anew
         notes = [Notes(offers=self._count > 1) for _ in range(self._count)]
         try:
             self._results = list(map(plain, work(notes)))
@@ -122,7 +124,7 @@ class Capture:
         finally:
             for own in notes:
                 own.complete = True
-        earlier, self._notes = self._notes, None
+        self._runs = runs
         if failed:
             return work(None)
         lasting = earlier is None or all(map(in_place, [e.others for e in earlier], [own.others for own in notes]))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from miniDLF.core.capture import Capture, Watched
 from miniDLF.core.helpers import Team, can_help
 from miniDLF.core.meetings import Meeting, drive_all
 from miniDLF.core.shard import Shard
-from miniDLF.core.tracing import Notes, TracingWorkspace, plain, repeat
+from miniDLF.core.tracing import Notes, plain, repeat
 from miniDLF.kernels.sharing import MEMORY
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array
@@ -129,6 +128,7 @@ class _Part:
     def as_written(self, batch: Batch, notes: Notes | None) -> Run:
         """Do what the layers say; with `notes`, note it."""
         shard = self._shard
+        shard.untrace()
         shard.gather(batch, self._start, self._stop, True)
         for call in shard.calls:
             call.draw_again()  # also behind a run from notes in the same step, which has drawn these numbers
@@ -141,15 +141,13 @@ class _Part:
         self._straight = all(given is None for given in batch.weights) and all(
             array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True)
         )
-        shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
-        shard.weights = _traced(weights, notes)
         try:
-            with _tracing(shard, notes):
-                yield from _noted(shard.run_gathered(self._tail, self._backward), notes)
+            shard.trace(notes)
+            shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
+            shard.weights = _traced(weights, notes)
+            yield from _noted(shard.run_gathered(self._tail, self._backward), notes)
         finally:
-            shard.targets, shard.weights = targets, weights
-            for array in (shard.values, shard.losses, shard.predictions):
-                array[:] = map(plain, array)
+            shard.untrace()
         self._left = list(shard.values), targets, weights, list(shard.losses), list(shard.predictions)
         self._totals = [(call, call.total) for call in shard.calls if "total" in vars(call)]
 
@@ -201,6 +199,7 @@ class NotedPredictions:
         """
         shard = self._shard
         if not (shard.program.captures and Watched.noted):
+            shard.untrace()
             return shard.forward(
                 [_copied(x, self._place(number, x)) if x.ndim > 3 else x for number, x in enumerate(inputs)]
             )
@@ -228,10 +227,15 @@ class _Prediction(Capture):
         return self.perform(self._work, _repeated)
 
     def _work(self, notes: Sequence[Notes] | None) -> Sequence[Array]:
+        shard = self._shard
+        shard.untrace()
         if notes is None:
-            return self._shard.forward(self._places)
-        with _tracing(self._shard, notes[0]):
-            return self._shard.forward(_traced(self._places, notes[0]))
+            return shard.forward(self._places)
+        try:
+            shard.trace(notes[0])
+            return shard.forward(_traced(self._places, notes[0]))
+        finally:
+            shard.untrace()
 
 
 def _own(weights: Sequence[Array]) -> list[Array]:
@@ -273,20 +277,6 @@ def _noted(run: Run, notes: Notes) -> Run:
             return
         meeting = meeting._replace(statistics=plain(meeting.statistics))
         received = notes.meet(meeting, (yield meeting))
-
-
-@contextmanager
-def _tracing(shard: Shard, notes: Notes) -> Iterator[None]:
-    """Let everything that the shard lends note what is done with it."""
-    shard.lender = TracingWorkspace(shard.workspace, notes)
-    for call in shard.calls:
-        call.trace(notes)
-    try:
-        yield
-    finally:
-        shard.lender = shard.workspace
-        for call in shard.calls:
-            call.trace(None)
 
 
 def _traced(arrays: Sequence[Array], notes: Notes) -> list[Array]:

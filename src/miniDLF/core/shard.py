@@ -17,6 +17,7 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Meeting
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Program, Step
+from miniDLF.core.tracing import Notes, TracingWorkspace, plain
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Shard"]
@@ -71,7 +72,8 @@ class Shard:
             self.calls.append(call)
         self._collected = [(views[parameter], parts) for parameter, parts in collected.items()]
         self._heads = list(enumerate(zip(program.heads, program.outputs, program.fused, strict=False)))
-        self.lender = self.workspace
+        self.lender: Any = self.workspace
+        self._traces = False
         self._line_up()
 
     def _line_up(self) -> None:
@@ -98,6 +100,24 @@ class Shard:
         Watched.changes += 1  # what is noted would pass them by
         self._line_up()
 
+    def trace(self, notes: Notes) -> None:
+        """Let all that the shard lends note what is done with it, until `untrace`."""
+        self._traces = True
+        self.lender = TracingWorkspace(self.workspace, notes)
+        for call in self.calls:
+            call.trace(notes)
+
+    def untrace(self) -> None:
+        """Lend plain arrays again, and hold no others; also where an interrupt once came between."""
+        if not self._traces:
+            return
+        self.lender = self.workspace
+        for call in self.calls:
+            call.trace(None)
+        for arrays in (self.values, self.targets, self.weights, self.losses, self.predictions):
+            arrays[:] = map(plain, arrays)
+        self._traces = False
+
     def set_training(self, training: bool) -> None:
         """Set the mode of every call."""
         for call in self.calls:
@@ -118,6 +138,7 @@ class Shard:
         Where a layer needs statistics of the whole batch the generator yields those of this shard in a `Meeting`, and
         is sent the merged ones; the executor joins the shards there.
         """
+        self.untrace()
         self.gather(batch, start, stop)
         yield from self.run_gathered(self.program.tail(len(batch)), backward)
 
