@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from miniDLF.layers import LSTM, Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten
-from miniDLF.models import Input, Model, Sequential
+from miniDLF.models import Input, Model, Sequential, load
 
 RNG = np.random.default_rng(0)
 
@@ -68,3 +69,28 @@ def test_models_that_are_not_compiled_or_built_can_be_copied() -> None:
     assert np.any(built.get_weights()[0])
     again = copy.deepcopy(other)
     assert not np.any(again.get_weights()[0])
+
+
+@pytest.mark.parametrize("how", [*COPIES, "file"])
+@pytest.mark.parametrize("size", [5, 8])
+def test_a_copy_trains_what_the_model_trains_until_it_is_compiled(how: str, size: int, tmp_path: Path) -> None:
+    first, second = Dense(8, input_shape=(8,)), Dense(size)
+    second.trainable = False
+    model = Sequential([first, second, Dense(2)], seed=1)
+    model.compile("mse", "adam")
+    x = RNG.normal(size=(32, 8))
+    model.fit(x, x[:, :2], verbose=0, epochs=2)
+    first.trainable, second.trainable = False, True  # in force from the next compile
+    if how == "file":
+        model.save(tmp_path / "model.safetensors", include_optimizer=True)
+        twin = load(tmp_path / "model.safetensors")
+    else:
+        twin = COPIES[how](model)
+    for one in (model, twin):
+        one.fit(x, x[:, :2], verbose=0, epochs=2)
+    assert all(map(np.array_equal, twin.get_weights(), model.get_weights()))
+    before = twin.get_weights()
+    twin.compile("mse", "adam")
+    twin.fit(x, x[:, :2], verbose=0)
+    moved = [not np.array_equal(a, b) for a, b in zip(before, twin.get_weights(), strict=True)]
+    assert moved == [False, False, True, True, True, True]

@@ -371,3 +371,72 @@ def test_a_layer_of_another_model_keeps_its_name(tmp_path: Path) -> None:
         again = load(path)
         np.testing.assert_array_equal(again.predict(x), model.predict(x))
     assert [layer.name for layer in first.layers] == ["dense_1", "dense_2"]
+
+
+def test_weights_that_were_set_survive_a_run_that_diverges(tmp_path: Path) -> None:
+    from miniDLF.errors import DivergedError
+
+    def made() -> Sequential:
+        model = Sequential([Dense(8, activation="relu", input_shape=(6,)), Dense(1)], seed=5)
+        model.compile("mse", "adam")
+        return model
+
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    trained = made()
+    trained.fit(x, x[:, :1], epochs=3, verbose=0)
+    trained.save_weights(tmp_path / "weights")
+    wanted = trained.get_weights()
+
+    def by_value(model: Sequential) -> None:
+        for layer, values in zip((model.layers[0], model.layers[2]), (wanted[:2], wanted[2:]), strict=True):
+            layer.weight.value, layer.bias.value = values
+
+    def in_place(model: Sequential) -> None:
+        for array, values in zip(model.named_weights().values(), wanted, strict=True):
+            array[...] = values
+
+    ways: list[Any] = [
+        lambda model: model.load_weights(tmp_path / "weights"),
+        lambda model: model.set_weights(wanted),
+        by_value,
+        in_place,
+    ]
+    for steps in (0, 3):
+        for way in ways:
+            for train in ("fit", "train_on_batch"):
+                if way is in_place and train == "train_on_batch":
+                    continue  # of which nobody knows
+                model = made()
+                for _ in range(steps):
+                    model.train_on_batch(x, x[:, :1])
+                way(model)
+                with pytest.raises(DivergedError, match="holds the weights that it began with"):
+                    getattr(model, train)(x * 1e25, x[:, :1])
+                assert all(map(np.array_equal, model.get_weights(), wanted))
+
+
+def test_an_array_that_is_assigned_to_a_parameter_is_trained() -> None:
+    model = Sequential([Dense(4, input_shape=(6,)), Dense(2)], seed=1)
+    model.compile("mse", "sgd")
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
+    for _ in range(12):  # so that steps and predictions are made again from notes
+        model.train_on_batch(x, x[:, :2])
+        before = model.predict(x)
+    weight = model.layers[0].weight
+    values = np.ones((6, 4))
+    weight.value = values
+    np.testing.assert_array_equal(weight.value, values)
+    assert not np.allclose(model.predict(x), before)
+    model.train_on_batch(x, x[:, :2])
+    assert not np.array_equal(weight.value, values)
+    assert (values == 1).all()
+    with pytest.raises(ShapeError, match=r"weight has the shape \(6, 4\), received values of shape \(4, 6\)"):
+        weight.value = np.ones((4, 6))
+
+
+def test_predictions_heed_arguments_that_change() -> None:
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
+    model = Sequential([BatchNormalization(input_shape=(6,)), Dense(3)], seed=1)
+    before = model.predict(x)
+    model.layers[0].epsilon = 3.0
+    np.testing.assert_allclose(model.predict(x), before / 2, rtol=1e-4)

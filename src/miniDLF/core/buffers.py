@@ -41,6 +41,11 @@ class Buffers:
     An optimizer step, a clip by global norm, a sum over machines or a snapshot is one pass over one of them. The
     parameters of a layer lie next to each other; every layer begins on a cache line.
 
+    Attributes
+    ----------
+    written : bool
+        Whether values have been set from outside since the last update, as far as is known (not by ``value[...] =``).
+
     Parameters
     ----------
     entries
@@ -67,6 +72,7 @@ class Buffers:
             self._zeros(sizes[False]),
         )
         self.current = False
+        self.written = True
         self.take()
 
     def _zeros(self, size: int) -> Array:
@@ -88,10 +94,9 @@ class Buffers:
                     view[...] = parameter.value
                 if parameter.owner is not None and parameter.owner is not self:
                     parameter.owner.current = False
-                parameter.value = view
-                parameter.grad = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
-                parameter.owner = self
-            self.current = True
+                gradient = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
+                parameter.move(self, view, gradient)
+            self.current = self.written = True
 
     def trained_slots(self) -> list[Slot]:
         """The slots of what the optimizer trains."""

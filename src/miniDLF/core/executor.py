@@ -266,14 +266,16 @@ class _Inference:
         few = sum(array.size for array in weights) <= FEW_WEIGHTS
         self._kept = [(array, array.copy()) for array in weights] if few else []  # and how they were when prepared
         self._changed: list[Callable[[], object]] = []
+        self._seen = -1  # the changes of arguments when they were prepared
 
     def prepare(self) -> None:
-        """Let the layers order their weights, unless these are what they were at the last prediction.
+        """Let the layers order their weights, unless these, and all arguments, are what they were when they last did.
 
         Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
         preparation takes 17.
         """
-        if not self._shared or (self._changed and not any([changed() for changed in self._changed])):  # noqa: C419
+        known = self._changed and self._seen == Watched.changes
+        if not self._shared or (known and not any([changed() for changed in self._changed])):  # noqa: C419
             return
         for layer, shared in self._shared.items():
             before = arrays_in(vars(shared).values())
@@ -284,6 +286,7 @@ class _Inference:
             np.copyto(copy, array)
         if not self._changed:
             self._changed = [comparison(*pair) for pair in self._kept]
+        self._seen = Watched.changes
 
     def worker(self, number: int) -> NotedPredictions:
         """What predicts on one thread."""

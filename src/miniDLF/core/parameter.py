@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.initializers import Initializer
+from miniDLF.errors import ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Parameter"]
@@ -16,7 +17,8 @@ class Parameter:
     """One named array of a layer.
 
     `value` and `grad` are views into the flat buffers of the model that trains the parameter; names and shapes are
-    only the map of those buffers. Before a model is built `value` is ``None``.
+    only the map of those buffers. An array that is assigned to `value` is copied there. Before a model is built `value`
+    is ``None``.
 
     Attributes
     ----------
@@ -56,6 +58,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.shape = shape
+        self.owner: Any = None
         self.initializer = initializer
         self.trainable = trainable
         self.fans = fans or _fans(shape)
@@ -63,15 +66,29 @@ class Parameter:
         self.constraint = constraint
         self.value: Array = None  # type: ignore[assignment]  # set when a model is built
         self.grad: Array | None = None
-        self.owner: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "value" and value is not None:
+            if np.shape(value) != self.shape:
+                raise ShapeError(f"{self.name} has the shape {self.shape}, received values of shape {np.shape(value)}.")
+            if self.owner is not None:
+                self.value[...] = value
+                self.owner.written = True
+                return
+        super().__setattr__(name, value)
+
+    def move(self, owner: Any, value: Array, grad: Array | None) -> None:
+        """Let the parameter live in the buffers of a model: `value` and `grad` are views of them."""
+        self.owner = None
+        self.value, self.grad, self.owner = value, grad, owner
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy belongs to no model yet, so it has a value and no place for a gradient."""
         return {name: getattr(self, name) for name in self.__slots__} | {"grad": None, "owner": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in ("owner", *state):
+            setattr(self, name, state[name])
 
     @property
     def size(self) -> int:

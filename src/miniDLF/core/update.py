@@ -39,6 +39,8 @@ class Updater:
         The optimizer's flat state, laid out like ``buffers.values``.
     previous : array
         The values before one of the last `SNAPSHOT` updates: they are known to give a finite loss.
+    previous_step : int
+        How many updates had been done then.
     """
 
     def __init__(self, optimizer: Any, buffers: Buffers) -> None:
@@ -48,6 +50,7 @@ class Updater:
         self.state: dict[str, Array] = {} if optimizer.full_batch else optimizer.init_state(size, buffers.dtype)
         self.previous = aligned_empty(size, buffers.dtype)
         np.copyto(self.previous, buffers.values)
+        self.previous_step = 0
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
@@ -84,21 +87,26 @@ class Updater:
         where they were not the update is not complete, and `restore` has to follow.
         """
         optimizer, parts = self.optimizer, parts or [self.buffers.gradients]
-        keeps = (step - 1) % SNAPSHOT == 0
+        keeps = (step - 1) % SNAPSHOT == 0 or self.buffers.written
+        if keeps:
+            self.previous_step = step - 1
         if optimizer.uses_before:
             if keeps:  # here, because `before` may skip the update
                 np.copyto(self.previous, self.buffers.values)
                 keeps = False
             if not self._share(self._join, parts, True):
+                self.buffers.written = False
                 return False
             parts = parts[:1]
         if not optimizer.before(self.buffers, self.state, step):
+            self.buffers.written = False
             return True
         rate = float(optimizer.rate(step - 1))
         if len(self._cuts) == 1:  # nothing to share: 2 % of a tiny step
             good = self._apply((0,), self._scratch[0], parts, rate, step, keeps)
         else:
             good = self._share(self._apply, parts, rate, step, keeps)
+        self.buffers.written = False
         if not good:
             return False
         optimizer.after(self.buffers, self.state, step)
@@ -124,10 +132,15 @@ class Updater:
                 finite = False
         return finite
 
-    def restore(self, step: int) -> int:
-        """After update number `step`, put back values that are known to give a finite loss; return their number."""
+    def restore(self) -> int | None:
+        """Put back values that are known to give a finite loss; return after how many updates they were there.
+
+        Values that somebody has set since the last update are left as they are: there ``None`` is returned.
+        """
+        if self.buffers.written:
+            return None
         np.copyto(self.buffers.values, self.previous)
-        return max(step - 1, 0) // SNAPSHOT * SNAPSHOT
+        return self.previous_step
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Fill the optimizer's state from saved arrays of the same names and sizes."""

@@ -113,8 +113,9 @@ class Recurrence(ABC):
     def backward(self, recurrent_weight: Array) -> Array:
         """Return the gradients (G, T, N, H) of what enters the gates, given ``self.dh``."""
         if not self._backward_products:
-            self._backward_products = self._repeated("transposes", self.units)
-            self._backward_views = self.backward_views(*self._backward_products)
+            new = self._repeated("transposes", self.units)
+            self._backward_views = self.backward_views(*new)
+            self._backward_products = new  # last: an interrupt may come between
         for products, gates in zip(self._backward_products, self.order, strict=True):  # gates that are neighbours
             columns = slice(min(gates) * self.units, (max(gates) + 1) * self.units)
             products.load_transposed(recurrent_weight[:, columns])

@@ -118,7 +118,9 @@ class Once:
         if array is not self._array:
             place = (array.__array_interface__["data"], array.shape, array.strides, array.dtype)
             if place != self._place:
-                self._made, self._place = make(array, *arguments), place
+                self._array = self._place = None  # an interrupt may come between
+                self._made = make(array, *arguments)
+                self._place = place
                 self._array = array  # keeps the memory, so that nothing else can come to lie there
         return self._made
 

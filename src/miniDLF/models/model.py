@@ -88,6 +88,7 @@ class Model(Fitting, Measuring):
         self._executor: Executor | None = None
         self._engine = None
         self._compiled: dict[str, Any] | None = None
+        self._held: frozenset[str] | None = None  # what a restored run trains, whatever the layers say by now
         self.optimizer: Any = None
         self.history: Any = None
         self.position: Any = None
@@ -176,8 +177,11 @@ class Model(Fitting, Measuring):
         return self._buffers
 
     def _entries(self) -> list[list[tuple[str, Any, bool]]]:
+        def trained(path: str, parameter: Any, layer: Layer) -> bool:
+            return parameter.trainable and layer.trainable if self._held is None else path in self._held
+
         return [
-            [(f"{name}/{p.name}", p, p.trainable and layer.trainable) for p in layer.parameters]
+            [(path := f"{name}/{p.name}", p, trained(path, p, layer)) for p in layer.parameters]
             for layer, name in self.graph.names.items()
         ]
 
@@ -207,7 +211,7 @@ class Model(Fitting, Measuring):
         count = 1 if self._graph is None else len(self._graph.outputs)
         self._compiled = arranged(loss, metrics, loss_weights, weighted_metrics, self.output_names, count)
         self.optimizer = get_optimizer("amsgrad" if optimizer is None else optimizer)
-        self._engine = self._executor = None
+        self._engine = self._executor = self._held = None
         if self._buffers is not None:
             self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
         if self._graph is not None:
@@ -264,7 +268,19 @@ class Model(Fitting, Measuring):
         training = state.pop("_training_state", None)
         self.__dict__.update(state)
         if training is not None:
-            self.engine().load_training_state(training)
+            self.resume_training(training)
+
+    def resume_training(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `Engine.training_state` gave: also with the parameters that were trained there.
+
+        These need not be those that the layers name by now, since ``trainable`` is in force from the next `compile`.
+        """
+        entries = [entry for layer in self._entries() for entry in layer]
+        if "trained" in state and [trained for *_, trained in entries] != [bool(flag) for flag in state["trained"]]:
+            flags = zip(entries, state["trained"], strict=True)
+            self._held = frozenset(path for (path, *_), trained in flags if trained)
+            self._buffers = self._executor = self._engine = None
+        self.engine().load_training_state(dict(state))
 
     # Weights --------------------------------------------------------------------------------------------------------
 
@@ -283,7 +299,7 @@ class Model(Fitting, Measuring):
             if np.shape(value) != parameter.shape:
                 raise ArgumentError(f"set_weights: {path} has shape {parameter.shape}, received {np.shape(value)}.")
         for (_, parameter), value in zip(parameters, weights, strict=True):
-            parameter.value[...] = value
+            parameter.value = value
 
     def named_weights(self) -> dict[str, Array]:
         """Return all parameters by path ('conv2d_1/weight'): the arrays themselves, not copies."""
@@ -341,7 +357,9 @@ class Model(Fitting, Measuring):
 
         Returns the report of what fitted, what was missing, extra or of another shape.
         """
-        return persistence.load_weights(self, path, strict and not skip_mismatch)
+        report = persistence.load_weights(self, path, strict and not skip_mismatch)
+        self.ready().written = True
+        return report
 
     def __repr__(self) -> str:
         if self._graph is None:

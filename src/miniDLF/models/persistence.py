@@ -52,7 +52,7 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     weights, state = _part(tensors, _WEIGHTS), _part(tensors, _STATE)
     _fill(model, weights, str(path), strict=True)
     if state:
-        model.engine().load_training_state(state)
+        model.resume_training(state)
     return model
 
 

@@ -97,7 +97,7 @@ class Sequential(Model):
         self._end = end
         start = self._start
         self._graph = Graph([start] if start else [], [end])
-        self._buffers = self._executor = self._engine = None
+        self._buffers = self._executor = self._engine = self._held = None
 
     def _name(self, layer: Layer) -> None:
         """Give a layer the next free name."""

@@ -89,7 +89,7 @@ class Engine:
         ------
         DivergedError
             If the loss or a gradient is not finite. The weights are then those of a step shortly before whose loss was
-            finite.
+            finite; or as they were set, if they were set after it.
         """
         if self.optimizer.full_batch:
             return self._minimize(batch)
@@ -197,17 +197,13 @@ class Engine:
         """Find where the trouble began, and put good weights back."""
         self.updater.join(parts)
         where = self._first_not_finite()
-        if not math.isfinite(sum(losses)):
-            what = f"the loss is {sum(losses)}"
-            good = self.updater.restore(self.steps)
-        else:
-            what = "a gradient is not finite"
-            good = self.updater.restore(self.steps + 1)  # which has begun
+        what = "a gradient is not finite" if math.isfinite(sum(losses)) else f"the loss is {sum(losses)}"
+        good = self.updater.restore()
+        held = "weights that it began with" if good is None else f"weights after step {good}, whose loss was finite"
         self.buffers.gradients.fill(0)
         return DivergedError(
             f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
-            f"weights after step {good}, whose loss was finite. Lower the learning rate, clip the gradient "
-            "(ClipGlobalNorm), or look at the data."
+            f"{held}. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
         )
 
     def _first_not_finite(self) -> str:
@@ -226,11 +222,16 @@ class Engine:
 
     # Resuming -------------------------------------------------------------------------------------------------------
 
+    def _trained(self) -> Array:
+        return np.array([slot.trained for slot in self.buffers.slots], np.uint8)
+
     def training_state(self) -> dict[str, Any]:
         """Return what a resumed run needs besides the weights: the optimizer's arrays, the step, the running means."""
         state: dict[str, Any] = {f"optimizer/{name}": array for name, array in self.updater.state.items()}
         state["steps"] = np.asarray(self.steps)
         state["previous"] = self.updater.previous
+        state["previous_step"] = np.asarray(self.updater.previous_step)
+        state["trained"] = self._trained()
         for number, metric in enumerate(self._means()):
             for name, value in metric.state().items():
                 state[f"mean/{number}/{name}"] = np.asarray(value)
@@ -245,8 +246,14 @@ class Engine:
                 f"({type(self.optimizer).__name__}) needs {sorted(self.updater.state)}. Compile with the optimizer "
                 "that the run began with."
             )
+        if not np.array_equal(state.get("trained", self._trained()), self._trained()):
+            raise ArgumentError(
+                "the saved state is of a run that trained other parameters than this model does. Set `trainable` of "
+                "the layers as it was there, and compile."
+            )
         self.updater.load_state(saved)
         np.copyto(self.updater.previous, state["previous"])
+        self.updater.previous_step, self.buffers.written = int(state.get("previous_step", 0)), False
         self.steps = int(state["steps"])
         for number, metric in enumerate(self._means()):
             prefix = f"mean/{number}/"

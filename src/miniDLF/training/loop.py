@@ -68,6 +68,7 @@ def run(
     position = model.position = Position(initial_epoch)
     model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False
     engine.reset()
+    engine.buffers.written = True  # perhaps: a run that fails at once leaves the weights that it began with
     logs: dict[str, Any] = {}
     try:
         hooks.call("on_train_begin", {})
