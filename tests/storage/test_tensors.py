@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,11 @@ def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4))
 
 HOSTILE = {
     "huge header": (
-        hostile(b"", length=2**63),
-        r"a header that fits 8 bytes, received a header length of 9223372036854775808",
+        hostile({}, length=2**63),
+        r"a header that fits 10 bytes, received a header length of 9223372036854775808",
     ),
+    "a text": (b"Once upon a time there was a text.", r"h.safetensors: this is not a safetensors file"),
+    "NumPy's": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'}", r"h.safetensors: this is not a safetensors file"),
     "header longer than the file": (hostile({}, length=100), r"received a header length of 100"),
     "no JSON": (hostile(b"{nonsense"), r"the header is no valid JSON"),
     "no object": (hostile([1, 2]), r"the header is no JSON object"),
@@ -130,11 +133,27 @@ HOSTILE = {
     "metadata no table": (hostile({"__metadata__": [1]}), r"the header's metadata is no table of texts"),
     "broken document": (hostile({"__metadata__": {"miniDLF": "{"}}), r"the description in the header is no valid JSON"),
     "empty document": (hostile({"__metadata__": {"miniDLF": "{}"}}), r"the description in the header is incomplete"),
+    "document with NaN": (
+        hostile({"__metadata__": {"miniDLF": '{"version": 2, "digest": "", "seed": NaN}'}}),
+        r"the description in the header is no valid JSON .NaN is no JSON number",
+    ),
+    "document with a huge number": (
+        hostile({"__metadata__": {"miniDLF": '{"version": 2, "digest": "", "seed": 1e999}'}}),
+        r"the description in the header is no valid JSON .1e999 is too large",
+    ),
+    "document with a name twice": (
+        hostile({"__metadata__": {"miniDLF": '{"version": 2, "digest": "", "seed": 1, "seed": 2}'}}),
+        r"the description in the header is no valid JSON .a name stands there twice",
+    ),
+    "deep document": (
+        hostile({"__metadata__": {"miniDLF": '{"version": 2, "digest": "", "x": ' + "[" * 9999 + "]" * 9999 + "}"}}),
+        r"the description in the header is no valid JSON",
+    ),
     "newer version": (
         hostile({"__metadata__": {"miniDLF": '{"version": 99, "digest": ""}'}}),
-        r"written by a newer miniDLF .format 99, this one reads 1.. Upgrade",
+        r"written by a newer miniDLF .format 99, this one reads 2.. Upgrade",
     ),
-    "empty file": (b"", r"a header that fits 0 bytes"),
+    "empty file": (b"", r"h.safetensors: this is not a safetensors file"),
     "reversed offsets": (hostile({"a": entry(offsets=(4, 0, 1))}, b"1234"), "tensor 'a' has the offsets .4, 0, 1"),
 }
 
@@ -147,7 +166,7 @@ def test_hostile_files_are_refused_before_anything_is_allocated(tmp_path: Path, 
     with pytest.raises(FileFormatError, match=message) as caught:
         read_tensors(path)
     assert str(path) in str(caught.value)
-    assert "take another copy" in str(caught.value) or "Upgrade" in str(caught.value)
+    assert any(fix in str(caught.value) for fix in ("take another copy", "Upgrade", "Give a file"))
 
 
 def test_other_programs_files(tmp_path: Path) -> None:
@@ -166,8 +185,23 @@ def test_refusals(tmp_path: Path) -> None:
         read_tensors(tmp_path / "missing")
     with pytest.raises(FileFormatError, match="the file cannot be read .Is a directory"):
         read_tensors(tmp_path)
-    with pytest.raises(FileFormatError, match="cannot be written.*untouched"):
+    with pytest.raises(FileFormatError, match="the folder .*no/folder does not exist; create it"):
         write_tensors(tmp_path / "no" / "folder" / "t", some())
+    with pytest.raises(FileFormatError, match="cannot be written .File name too long.*untouched"):
+        write_tensors(tmp_path / ("t" * 300), some())
+    for path, what in ((tmp_path, "a folder"), (os.devnull, "a device or a pipe")):
+        with pytest.raises(FileFormatError, match=f"{path}: expected the name of a file, but this is {what}"):
+            write_tensors(path, some())
+    for path in (None, "", "a\0b", 5):
+        for call in (read_tensors, inspect, partial(write_tensors, tensors=some())):
+            with pytest.raises(ArgumentTypeError, match="path: expected the name of a file"):
+                call(path)
+    with pytest.raises(ArgumentError, match="tensor '__metadata__': safetensors keeps this name"):
+        write_tensors(tmp_path / "t", {"__metadata__": np.zeros(1)})
+    with pytest.raises(ArgumentError, match="names and document take 20[0-9]* bytes, more than the 16777216"):
+        write_tensors(tmp_path / "t", some(), {"x": "a" * 20_000_000})
+    with pytest.raises(ArgumentTypeError, match="t: the document holds what JSON does not know .Out of range"):
+        write_tensors(tmp_path / "t", some(), {"x": float("nan")})
     with pytest.raises(ArgumentTypeError, match="'t'.*expected numbers"):
         write_tensors(tmp_path / "t", {"t": np.array(["text"])})
     write_tensors(tmp_path / "t", some())
@@ -185,8 +219,33 @@ def test_altered_numbers_are_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(FileFormatError, match="the tensors are not those that were saved: the digest differs"):
+    with pytest.raises(FileFormatError, match="the content is not what was saved: the digest differs"):
         read_tensors(path)
+
+
+def test_altered_words_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    write_tensors(path, some(), {"alpha": 0.2, "same": "x"})
+    whole = path.read_bytes()
+    for old, new, same in ((b"0.2", b"0.9", False), (b'\\"x', b'\\"y', False), (b'\\"x\\"', b'\\"\\u0078\\"', True)):
+        length = int.from_bytes(whole[:8], "little") + len(new) - len(old)
+        path.write_bytes(length.to_bytes(8, "little") + whole[8:].replace(old, new))
+        if same:  # another spelling of the same text
+            assert read_tensors(path)[1]["same"] == "x"
+        else:
+            with pytest.raises(FileFormatError, match="the content is not what was saved: the digest differs"):
+                read_tensors(path)
+
+
+def test_files_of_the_first_version(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    document = {"kind": "test", "format": "miniDLF", "version": 1, "digest": "dd40ccb67cae0336dec902d78a0155af"}
+    save_file({"a": np.arange(6.0)}, tmp_path / "t", {"miniDLF": json.dumps(document)})
+    assert read_tensors(tmp_path / "t")[1]["kind"] == "test"
+    save_file({"a": np.arange(6.0) + 1}, tmp_path / "t", {"miniDLF": json.dumps(document)})
+    with pytest.raises(FileFormatError, match="digest differs"):
+        read_tensors(tmp_path / "t")
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +280,43 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
         write_tensors(path, some(2.0))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["t"]
+
+
+def test_what_a_killed_save_left_is_removed_when_it_is_surely_old(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, numpy as np; from miniDLF.storage import write_tensors\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_tensors(sys.argv[1], {'x': np.zeros(3)})\n"
+    )
+    for name in ("[t].safetensors", "[t].safetensors", "other"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=False)
+    left = sorted(tmp_path.iterdir())
+    assert [path.name[:3] for path in left] == [".[t", ".[t", ".ot"]
+    hours_ago = time.time() - 7200
+    os.utime(left[0], (hours_ago, hours_ago))
+    os.utime(left[2], (hours_ago, hours_ago))
+    mine = tmp_path / ".[t].safetensors.tmp"
+    mine.write_bytes(b"")
+    os.utime(mine, (hours_ago, hours_ago))
+    path = tmp_path / "[t].safetensors"
+    write_tensors(path, some())
+    assert sorted(tmp_path.iterdir()) == sorted([*left[1:], mine, path])
+
+
+def test_a_name_as_long_as_may_be(tmp_path: Path) -> None:
+    for path in (tmp_path / ("t" * 255), tmp_path / ("\u20ac" * 85)):
+        write_tensors(path, some())
+        assert read_tensors(path)[0].keys() == some().keys()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(FileFormatError, match="pipe: expected the name of a file, but this is a device or a pipe"):
+        write_tensors(path, some())
+    assert path.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_links_and_permissions_stay(tmp_path: Path) -> None:
@@ -268,8 +364,11 @@ def test_checkpoints(tmp_path: Path) -> None:
     assert found is not None
     assert found[2]["n"] == 2
     assert len(problems) == 1
+    (tmp_path / "c" / "checkpoint-old.safetensors").write_bytes(b"kept by hand")
+    assert folder.save({"x": np.zeros(3)}, {}).name == "checkpoint-00000005.safetensors"
     folder.clear()
     assert folder.latest() == (None, [])
+    assert os.listdir(tmp_path / "c") == ["checkpoint-old.safetensors"]
 
 
 def test_mismatch_report() -> None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from miniDLF.storage.checkpoints import Checkpoints
 from miniDLF.storage.mismatch import MismatchReport, report_mismatch
-from miniDLF.storage.tensors import inspect, read_tensors, write_tensors
+from miniDLF.storage.tensors import inspect, part, read_tensors, write_tensors
 
-__all__ = ["Checkpoints", "MismatchReport", "inspect", "read_tensors", "report_mismatch", "write_tensors"]
+__all__ = ["Checkpoints", "MismatchReport", "inspect", "part", "read_tensors", "report_mismatch", "write_tensors"]

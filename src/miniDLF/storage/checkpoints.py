@@ -31,7 +31,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints, oldest first."""
-        return sorted(self.directory.glob("checkpoint-*.safetensors"))
+        return sorted(self.directory.glob(f"checkpoint-{'[0-9]' * 8}.safetensors"))
 
     def save(self, tensors: Mapping[str, Array], document: Mapping[str, Any]) -> Path:
         """Write the next checkpoint; then remove those too old, and what an interrupted writing left behind."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from miniDLF.errors import FileFormatError
 
-__all__ = ["Entry", "Header", "read_header", "refuse"]
+__all__ = ["MAX_HEADER", "Entry", "Header", "read_header", "read_json", "refuse"]
 
 MAX_HEADER = 16 << 20  # bytes; a model of ten thousand layers needs a tenth of it
 ITEM_SIZES = {
@@ -41,11 +41,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """All tensors of a file, its metadata, and where the data begin."""
+    """All tensors of a file, and its metadata."""
 
     entries: dict[str, Entry]
     metadata: dict[str, str]
-    data_start: int
 
 
 def refuse(path: Path, problem: str) -> NoReturn:
@@ -60,6 +59,8 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, MAX_HEADER):
+                if file.read(1) != b"{":
+                    raise FileFormatError(f"{path}: this is not a safetensors file. Give a file that was saved as one.")
                 refuse(path, f"expected a header that fits {size} bytes, received a header length of {length}")
             raw = file.read(length)
     except FileFormatError:
@@ -71,7 +72,7 @@ def read_header(path: Path) -> Header:
     if len(raw) != length:
         refuse(path, "the header is cut off")
     try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = read_json(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         refuse(path, f"the header is no valid JSON ({error})")
     if not isinstance(document, dict):
@@ -87,7 +88,7 @@ def read_header(path: Path) -> Header:
         place = entry.stop
     if 8 + length + place != size:
         refuse(path, f"expected {8 + length + place} bytes in all, received {size}")
-    return Header(entries, metadata, 8 + length)
+    return Header(entries, metadata)
 
 
 def _entry(path: Path, name: str, value: Any) -> Entry:
@@ -109,6 +110,16 @@ def _whole_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**62 for item in value)
 
 
+def read_json(text: str) -> Any:
+    """Parse JSON as its standard has it: no NaN, no infinity, no name twice.
+
+    Raises
+    ------
+    ValueError, RecursionError
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -118,3 +129,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(number: str) -> float:
+    result = float(number)
+    if not math.isfinite(result):
+        raise ValueError(f"{number} is too large")
+    return result

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miniDLF.errors import ArgumentTypeError, FileFormatError
-from miniDLF.storage.header import Entry, read_header, refuse
+from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from miniDLF.storage.atomic import as_path, atomic_file
+from miniDLF.storage.header import MAX_HEADER, Entry, read_header, read_json, refuse
 
-__all__ = ["atomic_file", "inspect", "read_tensors", "write_tensors"]
+__all__ = ["inspect", "part", "read_tensors", "write_tensors"]
 
 Array = NDArray[Any]
 
-FORMAT, VERSION = "miniDLF", 1
+FORMAT, VERSION = "miniDLF", 2  # the digests of version 1 cover the tensors alone
 
 
 def write_tensors(path: Any, tensors: Mapping[str, Array], document: Mapping[str, Any] | None = None) -> None:
@@ -32,64 +30,39 @@ def write_tensors(path: Any, tensors: Mapping[str, Array], document: Mapping[str
     tensors
         Arrays of numbers or booleans by name; any order of memory or bytes.
     document
-        Values that JSON can hold. A digest of the tensors (BLAKE2b) is added to them.
+        Values that JSON can hold. A digest of them and the tensors (BLAKE2b) is added.
 
     Raises
     ------
+    ArgumentError, ArgumentTypeError
+        If the file could not be read again.
     FileFormatError
         If the file cannot be written; what stood there before still does.
     """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = as_path(path)
+    if "__metadata__" in tensors:
+        raise ArgumentError("tensor '__metadata__': safetensors keeps this name for itself; choose another.")
     plain = {name: _plain(name, tensors[name]) for name in sorted(tensors)}
-    content = {**(document or {}), "format": FORMAT, "version": VERSION, "digest": _digest(plain)}
-    data = save(plain, {"miniDLF": json.dumps(content, sort_keys=True, allow_nan=False)})
+    content = {**(document or {}), "format": FORMAT, "version": VERSION}
+    try:
+        content["digest"] = _digest(plain, _canonical(content))
+        data = save(plain, {"miniDLF": _canonical(content)})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentTypeError(f"{path}: the document holds what JSON does not know ({error}).") from error
+    if (length := int.from_bytes(data[:8], "little")) > MAX_HEADER:
+        raise ArgumentError(
+            f"{path}: names and document take {length} bytes, more than the {MAX_HEADER} that are read. Put large "
+            "lists of numbers into tensors."
+        )
     with atomic_file(path) as file:
         file.write(data)
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the name `path` only when it is complete and on the disk."""
-    target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
-        temporary = None
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise FileFormatError(
-            f"{path}: the file cannot be written ({error.strerror or error}). Check the folder, its permissions "
-            "and the free space; what was there before is untouched."
-        ) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the platform lets folders be synchronised."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Return the tensors whose names begin with `prefix`, by what follows it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def read_tensors(
@@ -104,7 +77,7 @@ def read_tensors(
     max_bytes
         Refuse a file with more data than this.
     names
-        Read these arrays alone (the digest is then not checked).
+        Return these arrays alone. All are read nevertheless, since the digest covers them.
 
     Raises
     ------
@@ -114,7 +87,7 @@ def read_tensors(
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = Path(path)
+    path = as_path(path)
     header = read_header(path)
     total = sum(entry.stop - entry.start for entry in header.entries.values())
     if max_bytes is not None and total > max_bytes:
@@ -124,8 +97,10 @@ def read_tensors(
         tensors = {name: np.array(value) for name, value in load_file(str(path)).items()}
     except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
         refuse(path, f"the tensors cannot be read ({error})")
-    if "digest" in document and document.pop("digest") != _digest(tensors):
-        refuse(path, "the tensors are not those that were saved: the digest differs")
+    if "digest" in document:
+        digest = document.pop("digest")
+        if digest != _digest(tensors, _canonical(document) if document["version"] > 1 else ""):
+            refuse(path, "the content is not what was saved: the digest differs")
     if names is not None:
         missing = set(names) - set(tensors)
         if missing:
@@ -136,8 +111,9 @@ def read_tensors(
 
 def inspect(path: Any) -> tuple[dict[str, Entry], dict[str, Any]]:
     """Return names, types and shapes of the tensors, and the document, reading only the header."""
-    header = read_header(Path(path))
-    return header.entries, _document(Path(path), header.metadata)
+    path = as_path(path)
+    header = read_header(path)
+    return header.entries, _document(path, header.metadata)
 
 
 def _document(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -145,10 +121,11 @@ def _document(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if "miniDLF" not in metadata:
         return {}
     try:
-        document = json.loads(metadata["miniDLF"])
+        document = read_json(metadata["miniDLF"])
+        _canonical(document)  # which may find it too deep where reading did not
     except (ValueError, RecursionError) as error:
         refuse(path, f"the description in the header is no valid JSON ({error})")
-    if not isinstance(document, dict) or not isinstance(document.get("version"), int) or "digest" not in document:
+    if not isinstance(document, dict) or type(document.get("version")) is not int or "digest" not in document:
         refuse(path, "the description in the header is incomplete")
     if document["version"] > VERSION:
         raise FileFormatError(
@@ -165,9 +142,13 @@ def _plain(name: str, value: Any) -> Array:
     return array if array.flags.c_contiguous else np.array(array, order="C")
 
 
-def _digest(tensors: Mapping[str, Array]) -> str:
-    """Hash names, types, shapes and bytes: 100 MB take a tenth of a second (SHA-256: a third)."""
-    state = hashlib.blake2b(digest_size=16)
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, allow_nan=False)
+
+
+def _digest(tensors: Mapping[str, Array], document: str) -> str:
+    """Hash names, types, shapes, bytes and document: 100 MB take a tenth of a second (SHA-256: a third)."""
+    state = hashlib.blake2b(document.encode(), digest_size=16)
     for name in sorted(tensors):
         array = tensors[name]
         state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())

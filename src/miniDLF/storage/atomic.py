@@ -1,0 +1,98 @@
+"""Files that take their name only when they are complete and on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import IO, Any
+
+from miniDLF.errors import ArgumentTypeError, FileFormatError
+
+__all__ = ["as_path", "atomic_file"]
+
+#: Seconds after which nobody writes to a temporary file any more: all that comes has been in memory from the start.
+OLD = 3600
+
+
+def as_path(path: Any) -> Path:
+    """Return `path` as a `Path`, or say that it is none."""
+    if not isinstance(path, str | os.PathLike) or not (name := os.fspath(path)) or "\0" in name:
+        raise ArgumentTypeError(f"path: expected the name of a file, such as 'model.safetensors'; received {path!r}.")
+    return Path(path)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the name `path` only when it is complete and on the disk."""
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = None
+    prefix = _prefix(target.name)
+    try:
+        _check_target(path, target)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _remove_old(temporary, prefix)
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        temporary.replace(target)
+        temporary = None
+        _sync_folder(target.parent)
+    except FileFormatError:
+        raise
+    except OSError as error:
+        raise FileFormatError(
+            f"{path}: the file cannot be written ({error.strerror or error}). Check the folder, its permissions "
+            "and the free space; what was there before is untouched."
+        ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _check_target(path: Path, target: Path) -> None:
+    """Refuse what a file could not be written to, or should not: a device that is replaced by a file is gone."""
+    if not target.parent.exists():
+        raise FileFormatError(f"{path}: the folder {target.parent} does not exist; create it.")
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "a device or a pipe"
+        raise FileFormatError(f"{path}: expected the name of a file, but this is {what}. Choose another name.")
+
+
+def _prefix(name: str) -> str:
+    """Return how the temporary files for a target begin: short wherever the target's name is as long as may be."""
+    return f".{name[:24]}.{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}."
+
+
+def _remove_old(temporary: Path, prefix: str) -> None:
+    """Remove what a killed process left when it wrote to the same target; both times come from the disk's own clock."""
+    with suppress(OSError):
+        now = temporary.stat().st_mtime
+        for other in temporary.parent.glob(f"{escape(prefix)}????????.tmp"):
+            with suppress(OSError):
+                if now - other.stat().st_mtime > OLD:
+                    other.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the platform lets folders be synchronised."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
