@@ -133,6 +133,21 @@ def test_weights_alone_and_what_fits_of_them(tmp_path: Path) -> None:
     assert not report.ok
 
 
+@pytest.mark.parametrize("name", ["weights", "weights/x", "model"])
+def test_weights_of_layers_whose_names_are_words_of_the_format(tmp_path: Path, name: str) -> None:
+    def made(seed: int) -> Model:
+        part = Sequential([Dense(3, input_shape=(4,), name=name)], name="weights")
+        x = Input((4,))
+        return Model(x, Dense(2, name=name + "2")(part(x)), seed=seed)
+
+    model = made(0)
+    for save in (model.save, model.save_weights):
+        save(tmp_path / "w.safetensors")
+        other = made(1)
+        other.load_weights(tmp_path / "w.safetensors")
+        np.testing.assert_array_equal(other.predict(data()), model.predict(data()))
+
+
 def test_damaged_files_give_one_error(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     trained().save(path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.errors import FileFormatError
 from miniDLF.kernels.workspace import Array
-from miniDLF.storage import MismatchReport, read_tensors, report_mismatch, write_tensors
+from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
 
 __all__ = ["load", "load_weights", "save", "save_weights"]
 
@@ -49,7 +49,7 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     if not isinstance(structure, dict):
         raise FileFormatError(f"{path}: the file holds no model structure; load it with model.load_weights(path).")
     model = rebuild(structure, custom_objects, str(path))
-    weights, state = _part(tensors, _WEIGHTS), _part(tensors, _STATE)
+    weights, state = part(tensors, _WEIGHTS), part(tensors, _STATE)
     _fill(model, weights, str(path), strict=True)
     if state:
         model.resume_training(state)
@@ -63,13 +63,9 @@ def save_weights(model: Any, path: Any) -> None:
 
 def load_weights(model: Any, path: Any, strict: bool = True) -> MismatchReport:
     """Fill a model's weights by name from a file of weights, or of a whole model."""
-    tensors, _ = read_tensors(path)
-    weights = _part(tensors, _WEIGHTS) or tensors
+    tensors, document = read_tensors(path)
+    weights = part(tensors, _WEIGHTS) if document.get("kind") in ("model", "checkpoint") else tensors
     return _fill(model, weights, str(path), strict)
-
-
-def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _fill(model: Any, weights: Mapping[str, Array], path: str, strict: bool) -> MismatchReport:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.errors import ArgumentError, FileFormatError
-from miniDLF.storage import Checkpoints, report_mismatch
+from miniDLF.storage import Checkpoints, part, report_mismatch
 from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
 
@@ -147,7 +147,7 @@ class BackupAndRestore(Callback):
         path, tensors, document = found
         self._fill_weights(path, tensors)
         engine = self.model.engine()
-        engine.load_training_state(_part(tensors, "training/"))
+        engine.load_training_state(part(tensors, "training/"))
         self.model.seed = document["seed"]
         engine.executor.clock.seed = document["seed"]
         position = document["position"]
@@ -166,10 +166,10 @@ class BackupAndRestore(Callback):
             found_states = saved.get(type(callback).__name__)
             if found_states:
                 number, state = found_states.pop(0)
-                callback.set_state(_unpacked(state, _part(tensors, f"callbacks/{number}/")))
+                callback.set_state(_unpacked(state, part(tensors, f"callbacks/{number}/")))
 
     def _fill_weights(self, path: Path, tensors: Mapping[str, Any]) -> None:
-        own, saved = self.model.named_weights(), _part(tensors, "weights/")
+        own, saved = self.model.named_weights(), part(tensors, "weights/")
         report = report_mismatch({k: v.shape for k, v in own.items()}, {k: v.shape for k, v in saved.items()})
         if not report.ok:
             raise FileFormatError(
@@ -207,10 +207,6 @@ class BackupAndRestore(Callback):
             "callbacks": states,
         }
         self._checkpoints.save(tensors, document)
-
-
-def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _packed(value: Any, arrays: dict[str, Any], path: str) -> Any:
