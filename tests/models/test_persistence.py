@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from miniDLF.errors import FileFormatError
+from miniDLF.constraints import Constraint
+from miniDLF.errors import ArgumentTypeError, FileFormatError
+from miniDLF.initializers import Initializer
 from miniDLF.layers import Activation, Add, BatchNormalization, Dense, Dropout, Layer, ReLU
+from miniDLF.losses import MeanAbsoluteError
+from miniDLF.metrics.base import Mean
 from miniDLF.models import Autoencoder, Input, Model, Sequential, load
-from miniDLF.optimizers import Adam
+from miniDLF.models.compiling import LossMetric
+from miniDLF.optimizers import Accumulate, Adam, ClipNorm, UpdateRule
+from miniDLF.optimizers.schedules import Schedule
+from miniDLF.regularizers import Regularizer
 
 
 def data(rows: int = 40, width: int = 4, seed: int = 0) -> np.ndarray:
@@ -107,13 +115,129 @@ class Doubled(Layer):
         return np.multiply(dy, 2, out=dy)
 
 
+class Halves(Initializer):
+    def __call__(self, shape: Any, rng: Any, fans: Any) -> np.ndarray:
+        return np.full(shape, 0.5)
+
+
+class Nothing(Regularizer):
+    def value_and_grad(self, value: np.ndarray, grad: np.ndarray) -> float:
+        return 0.0
+
+
+class Below(Constraint):
+    limit: float = 1.0
+
+    def apply(self, value: np.ndarray) -> None:
+        np.minimum(value, self.limit, out=value)
+
+
+class Constant(Schedule):
+    start: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        return self.start
+
+
+class Plain(UpdateRule):
+    def update(self, value: Any, grad: Any, state: Any, learning_rate: float, step: int, scratch: Any) -> None:
+        value -= learning_rate * grad
+
+
+class Absolute(MeanAbsoluteError):
+    """A loss of one's own, of the built-in kind."""
+
+
+class Largest(Mean):
+    name: str = "largest"
+
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return np.max(prediction, axis=-1)
+
+
+class Holder(Doubled):
+    """A layer whose fields hold objects within lists and dictionaries."""
+
+    held: Any
+    limit: float = 0.0
+
+
+OWN = {kind.__name__: kind for kind in (Halves, Nothing, Below, Constant, Plain, Absolute, Largest, Holder, Doubled)}
+
+
+def owned() -> Sequential:
+    layers = [
+        Dense(3, (4,), weight_initializer=Halves(), weight_regularizer=Nothing(), weight_constraint=Below(0.75)),
+        Doubled(),
+        Holder({"list": [Below(2.0), {"class": "NonNeg"}, 3]}, limit=-np.inf),
+    ]
+    model = Sequential(layers, seed=0)
+    model.compile(Absolute(), ClipNorm(Accumulate(Plain(Constant(0.5)), 2), 1.0), [Largest(), LossMetric(Absolute())])
+    return model
+
+
 def test_own_classes_are_only_those_passed_by_hand(tmp_path: Path) -> None:
-    model = Sequential([Dense(3, input_shape=(4,)), Doubled()], seed=0)
-    model.save(tmp_path / "m.safetensors")
-    with pytest.raises(FileFormatError, match=r"unknown layer 'Doubled'.*custom_objects"):
-        load(tmp_path / "m.safetensors")
-    again = load(tmp_path / "m.safetensors", custom_objects={"Doubled": Doubled})
+    model, path = owned(), tmp_path / "m.safetensors"
+    model.fit(data(), data(width=3), epochs=1, batch_size=16, verbose=0)
+    model.save(path, include_optimizer=True)
+    for name in OWN:
+        with pytest.raises(
+            FileFormatError, match=rf"unknown class '{name}': .*comes from '{__name__}'.*custom_objects"
+        ):
+            load(path, custom_objects={other: kind for other, kind in OWN.items() if other != name})
+    again = load(path, custom_objects=OWN)
+    assert repr(again.layers) == repr(model.layers)
+    assert repr(again.optimizer) == repr(model.optimizer)
+    assert isinstance(again.layers[0].parameters[0].constraint, Below)
+    assert isinstance(again.layers[2].held["list"][0], Below)
     np.testing.assert_array_equal(again.predict(data()), model.predict(data()))
+    for one in (model, again):
+        one.fit(data(), data(width=3), epochs=2, batch_size=16, verbose=0)
+    np.testing.assert_array_equal(again.predict(data()), model.predict(data()))
+    again.save(tmp_path / "again.safetensors", include_optimizer=True)
+    model.save(path, include_optimizer=True)
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_a_namesake_of_a_built_in_class_is_not_replaced_by_it(tmp_path: Path) -> None:
+    namesake = type("ReLU", (Doubled,), {"__module__": __name__})
+    model = Sequential([namesake(input_shape=(4,))])
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(FileFormatError, match="unknown class 'ReLU': it is not miniDLF's"):
+        load(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors", custom_objects={"ReLU": namesake})
+    np.testing.assert_array_equal(again.predict(data()), 2 * data())
+
+
+@pytest.mark.parametrize("given", [[Doubled], {"Doubled": "x"}, {1: Doubled}, Doubled])
+def test_custom_objects_are_classes_by_name(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="custom_objects is a dictionary of classes by name"):
+        load(tmp_path / "m.safetensors", custom_objects=given)
+
+
+def test_infinity_in_a_field(tmp_path: Path) -> None:
+    model = Sequential([Activation("relu", max_value=np.inf, input_shape=(4,)), ReLU()])
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert repr(again.layers) == repr(model.layers)
+    assert again.layers[0].max_value == np.inf
+
+
+@pytest.mark.parametrize(
+    ("held", "where"),
+    [
+        (np.tanh, "held"),
+        ({1: 2, "a": 3}, "held"),
+        ([{"deep": [1, {2, 3}]}], r"held\[0\]: deep\[1\]"),
+        (b"x", "held"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_saved_is_named(tmp_path: Path, held: Any, where: str) -> None:
+    model = Sequential([Doubled(input_shape=(4,)), Holder(held)])
+    with pytest.raises(ArgumentTypeError, match=rf"Holder 'holder_1': {where}: .* cannot be saved"):
+        model.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_alone_and_what_fits_of_them(tmp_path: Path) -> None:

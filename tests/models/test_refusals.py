@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,11 +239,14 @@ def test_refusals(case: str) -> None:
 
 def _changed(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     """Return the file of a model whose structure was changed by somebody who knows the format."""
+    return _with_state(tmp_path, lambda _, structure: change(structure), False)
+
+
+def _with_state(tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any], state: bool = True) -> Path:
     path = tmp_path / "m.safetensors"
-    model().save(path)
+    model().save(path, include_optimizer=state)
     tensors, document = read_tensors(path)
-    document = json.loads(json.dumps(document))
-    change(document["model"])
+    change(tensors, document["model"])
     write_tensors(path, tensors, document)
     return path
 
@@ -256,14 +259,87 @@ FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "no layer": (
         lambda s: s["layers"][0].update({"class": "Model"}),
-        "cannot be rebuilt: unknown layer 'Model'.*Pass your own classes",
+        "layers.0. of the model's structure cannot be rebuilt: unknown layer 'Model'; choose from",
     ),
     "an argument": (
         lambda s: s["layers"][0]["config"].update(size=-3),
         r"cannot be rebuilt: Dense 'dense_1': weight would have the shape \(4, -3\)",
     ),
-    "a dtype": (lambda s: s.update(dtype="int8"), "cannot be rebuilt: dtype: 'float32' or 'float64', received 'int8'"),
-    "a kind": (lambda s: s.update({"class": "System"}), "structure is damaged .*KeyError: 'System'"),
+    "a dtype": (lambda s: s.update(dtype="int8"), "dtype: expected 'float32' or 'float64', received 'int8'"),
+    "no dtype": (lambda s: s.update(dtype=None), "dtype: expected 'float32' or 'float64', received 'None'"),
+    "a kind": (lambda s: s.update({"class": "System"}), "class: expected one of Model, .* received 'System'"),
+    "a kind of kinds": (lambda s: s.update({"class": ["Model"]}), "class: expected one of Model"),
+    "a name": (lambda s: s.update(name={"a": 1}), "name: expected a text or null, received"),
+    "a seed below zero": (lambda s: s.update(seed=-1), "seed: expected a whole number of at least 0, received '-1'"),
+    "a seed in words": (lambda s: s.update(seed="5"), "seed: expected a whole number of at least 0, received '5'"),
+    "a broken seed": (lambda s: s.update(seed=0.5), "seed: expected a whole number of at least 0, received '0.5'"),
+    "many shards": (lambda s: s.update(shards=10**9), "shards: expected null or a whole number from 1 to 65536"),
+    "names of outputs": (lambda s: s.update(output_names=[1, 2, 3]), "output_names: expected a list of texts"),
+    "more names of outputs": (
+        lambda s: s.update(output_names=["a", "b"]),
+        "output_names: expected 1 names or none, received 2",
+    ),
+    "no inputs": (lambda s: s.update(inputs=[]), "inputs: expected a list, received"),
+    "an input's shape": (lambda s: s["inputs"][0].update(shape=["4"]), "shape: expected a list of whole numbers"),
+    "an endless input": (lambda s: s["inputs"][0].update(shape=[10**40]), "weights do not fit the model's structure"),
+    "an input's name": (lambda s: s["inputs"][0].update(name=[1]), "name: expected a text or null"),
+    "a layer's name": (lambda s: s["layers"][0].update(path=1), r"layers\[0\] .*path: expected a text, received '1'"),
+    "a layer's class": (lambda s: s["layers"][1].update({"class": 5}), r"layers\[1\] .*class: expected a text"),
+    "trainable": (lambda s: s["layers"][0].update(trainable="no"), "trainable: expected true or false, received 'no'"),
+    "a layer that is none": (lambda s: s["layers"].append(5), r"layers\[2\] of the model's structure is damaged"),
+    "a last layer": (lambda s: s["nodes"][0].update(layer=-1), "layer: expected a whole number of at least 0"),
+    "two inputs": (lambda s: s["nodes"][1].update(inputs=[0, 1]), "Activation 'activation_1' cannot have 2 inputs"),
+    "a large layer": (
+        lambda s: s["layers"][0]["config"].update(size=10**7),
+        r"do not fit the model's structure.*\n.*\n.*dense_1/weight expected .4, 10000000., received .4, 3.",
+    ),
+    "an endless layer": (
+        lambda s: s["layers"][0]["config"].update(size=10**40),
+        r"do not fit the model's structure.*\n.*\n.*dense_1/weight expected .4, 10{40}., received .4, 3.",
+    ),
+    "a number's class": (
+        lambda s: s["layers"][1]["config"].update(max_value={"class": "float", "value": "x"}),
+        r"layers\[1\] .*is damaged .ValueError: could not convert string to float",
+    ),
+    "compiled with a number": (lambda s: s.update(compile=5), "what the model was compiled with is damaged"),
+    "no losses": (lambda s: s["compile"].update(loss=[]), "loss: expected a list with an entry for each of 1 outputs"),
+    "weights of losses": (
+        lambda s: s["compile"].update(loss_weights=1.0),
+        "loss_weights: expected a list with an entry for each of 1 outputs",
+    ),
+    "a loss": (
+        lambda s: s["compile"]["loss"][0].update({"class": "none"}),
+        "what the model was compiled with cannot be rebuilt: unknown loss 'none'",
+    ),
+}
+TRAINING: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]] = {
+    "not compiled": (lambda t, s: s.update(compile=None), "the model is not compiled"),
+    "steps": (lambda t, s: t.pop("training/steps"), r"steps: expected an array of shape .*, received nothing"),
+    "many steps": (
+        lambda t, s: t.update({"training/steps": np.zeros(3)}),
+        r"steps: expected an array of shape \(\), received \(3,\)",
+    ),
+    "no number of steps": (
+        lambda t, s: t.update({"training/steps": np.array(np.nan)}),
+        "steps: expected a whole number of at least 0, received nan",
+    ),
+    "steps back": (
+        lambda t, s: t.update({"training/steps": np.array(-1)}),
+        "steps: expected a whole number of at least 0, received -1",
+    ),
+    "no previous": (lambda t, s: t.pop("training/previous"), "previous: expected an array of shape .*received nothing"),
+    "short previous": (
+        lambda t, s: t.update({"training/previous": np.zeros(2)}),
+        r"previous: expected an array of shape .*, received \(2,\)",
+    ),
+    "no moments": (
+        lambda t, s: [t.pop(name) for name in list(t) if name.startswith("training/optimizer/")],
+        r"the saved optimizer state has \[\], this optimizer .Adam. needs",
+    ),
+    "short moments": (
+        lambda t, s: t.update({name: value[:3] for name, value in t.items() if "/optimizer/" in name}),
+        r"optimizer/[a-z_]*: expected an array of shape .*, received \(3,\)",
+    ),
 }
 
 
@@ -273,6 +349,36 @@ def test_a_changed_structure_is_refused(case: str, tmp_path: Path) -> None:
     path = _changed(tmp_path, change)
     with pytest.raises(FileFormatError, match=message):
         load(path)
+
+
+@pytest.mark.parametrize("case", TRAINING)
+def test_a_changed_state_of_training_is_refused(case: str, tmp_path: Path) -> None:
+    change, message = TRAINING[case]
+    path = _with_state(tmp_path, change)
+    with pytest.raises(FileFormatError, match=rf"m.safetensors: the training state cannot be rebuilt: .*{message}"):
+        load(path)
+
+
+def test_a_small_file_that_describes_a_large_model_makes_nothing_large(tmp_path: Path) -> None:
+    def described(structure: dict[str, Any]) -> None:
+        structure["inputs"][0]["shape"], structure["layers"][0]["config"]["size"] = [8000], 3000
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match=r"dense_1/weight expected \(8000, 3000\), received \(4, 3\)"):
+            load(_changed(tmp_path, described))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", 5), ("shards", 100_000)])
+def test_what_would_not_be_read_back_is_not_written(field: str, value: Any, tmp_path: Path) -> None:
+    made = model()
+    setattr(made, field, value)
+    with pytest.raises(ArgumentError, match=rf"{field}: expected .*, received '{value}'"):
+        made.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_class_that_is_no_layer_is_refused(tmp_path: Path) -> None:

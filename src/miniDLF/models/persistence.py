@@ -35,24 +35,26 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     path
         What `Model.save` wrote.
     custom_objects
-        Your own classes of layers, losses, metrics and optimizers by name; no others are ever looked up.
+        Your own classes by name, of layers and all that layers, losses, metrics and optimizers are made of; no others
+        are ever looked up.
 
     Raises
     ------
     FileFormatError
-        If the file is missing, truncated, altered, or holds no model.
+        If the file is missing, truncated, altered, holds no model, or one of classes that were not passed.
     """
-    from miniDLF.models.structure import rebuild
+    from miniDLF.models.structure import explained, rebuild
+    from miniDLF.models.values import own_classes
 
+    own = own_classes(custom_objects)
     tensors, document = read_tensors(path)
     structure = document.get("model")
     if not isinstance(structure, dict):
         raise FileFormatError(f"{path}: the file holds no model structure; load it with model.load_weights(path).")
-    model = rebuild(structure, custom_objects, str(path))
-    weights, state = part(tensors, _WEIGHTS), part(tensors, _STATE)
-    _fill(model, weights, str(path), strict=True)
+    model, state = rebuild(structure, own, part(tensors, _WEIGHTS), str(path)), part(tensors, _STATE)
     if state:
-        model.resume_training(state)
+        with explained(f"{path}: the training state"):
+            model.resume_training(state)
     return model
 
 

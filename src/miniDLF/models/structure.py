@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from miniDLF.core.configurable import from_config
-from miniDLF.core.graph import Graph, Node, as_shape
+import numpy as np
+
+from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
+from miniDLF.kernels.workspace import Array
 from miniDLF.layers import CHOICES
 from miniDLF.losses import CHOICES as LOSSES
 from miniDLF.metrics import CHOICES as METRICS
@@ -16,11 +19,84 @@ from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
 from miniDLF.models.sequential import Sequential
+from miniDLF.models.values import Classes, class_name, made, stored
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
+from miniDLF.storage import report_mismatch
 
-__all__ = ["describe", "rebuild"]
+__all__ = ["describe", "explained", "rebuild"]
 
 _KINDS: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential, "Autoencoder": Autoencoder}
+_METRICS = {**METRICS, "LossMetric": LossMetric}
+MAX_SHARDS = 65_536
+
+
+def _whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
+def _name(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+#: What may stand in the fields of a description, in a test and in words.
+_Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
+_MODEL: _Fields = {
+    "class": (lambda value: isinstance(value, str) and value in _KINDS, f"one of {', '.join(_KINDS)}"),
+    "name": (_name, "a text or null"),
+    "dtype": (lambda value: value in ("float32", "float64"), "'float32' or 'float64'"),
+    "seed": (lambda value: _whole(value, 0), "a whole number of at least 0"),
+    "shards": (
+        lambda value: value is None or (_whole(value, 1) and value <= MAX_SHARDS),
+        f"null or a whole number from 1 to {MAX_SHARDS}",
+    ),
+    "inputs": (_list, "a list"),
+    "layers": (lambda value: isinstance(value, list), "a list"),
+    "nodes": (lambda value: isinstance(value, list), "a list"),
+    "outputs": (_list, "a list"),
+    "output_names": (lambda value: isinstance(value, list) and all(map(_name, value)), "a list of texts"),
+}
+_INPUT: _Fields = {
+    "name": (_name, "a text or null"),
+    "shape": (
+        lambda value: isinstance(value, list) and all(_whole(length, 1) for length in value),
+        "a list of whole numbers of at least 1",
+    ),
+}
+_LAYER: _Fields = {
+    "path": (lambda value: isinstance(value, str), "a text"),
+    "trainable": (lambda value: isinstance(value, bool), "true or false"),
+    "class": (lambda value: isinstance(value, str), "a text"),
+    "config": (lambda value: isinstance(value, dict), "a table"),
+}
+_NODE: _Fields = {
+    "layer": (lambda value: _whole(value, 0), "a whole number of at least 0"),
+    "inputs": (_list, "a list"),
+}
+
+
+def _checked(entry: Any, fields: _Fields) -> Any:
+    """Return a description whose fields are what they may be; it is asked before writing, and after reading."""
+    for field, (fits, expected) in fields.items():
+        if not fits(entry[field]):
+            raise ArgumentError(f"{field}: expected {expected}, received {str(entry[field])[:80]!r}.")
+    return entry
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn whatever a damaged description leads to into the one exception for a bad file."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except MiniDLFError as error:
+        raise FileFormatError(f"{where} cannot be rebuilt: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error}). Save the model anew.") from error
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -34,9 +110,14 @@ def describe(model: Model) -> dict[str, Any]:
         "dtype": model.dtype.name,
         "seed": model.seed,
         "shards": model.shards,
-        "inputs": [{"name": node.name, "shape": list(node.shape)} for node in graph.inputs],
+        "inputs": [_checked({"name": node.name, "shape": list(node.shape)}, _INPUT) for node in graph.inputs],
         "layers": [
-            {"path": graph.names[layer], "trainable": layer.trainable, "class": type(layer).__name__, **_own(layer)}
+            {
+                "path": graph.names[layer],
+                "trainable": bool(layer.trainable),
+                "class": class_name(layer),
+                "config": _arguments(layer),
+            }
             for layer in graph.layers
         ],
         "nodes": [
@@ -57,7 +138,7 @@ def describe(model: Model) -> dict[str, Any]:
             "loss_weights": compiled["loss_weights"],
             "optimizer": _named(model.optimizer),
         }
-    return result
+    return _checked(result, _MODEL)
 
 
 def _kind(model: Model) -> str:
@@ -67,80 +148,103 @@ def _kind(model: Model) -> str:
     return "Model"
 
 
-def _own(layer: Layer) -> dict[str, Any]:
-    config = {key: value for key, value in layer.config().items() if key not in ("name", "trainable", "class")}
-    return {"config": config}
+def _arguments(layer: Layer) -> dict[str, Any]:
+    return {
+        key: stored(value, getattr(layer, key, None), f"{layer.described}: {key}")
+        for key, value in layer.config().items()
+        if key not in ("name", "trainable", "class")
+    }
 
 
-def _named(thing: Any) -> dict[str, Any]:
-    return {"class": type(thing).__name__, **thing.config()}
+def _named(thing: Any) -> Any:
+    name = type(thing).__name__
+    return stored({"class": name, **thing.config()}, thing, name)
 
 
-def rebuild(structure: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, where: str) -> Model:
-    """Make the model that `describe` described, with fresh weights.
+def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Array], where: str) -> Model:
+    """Make the model that `describe` described, with these weights.
 
     Raises
     ------
     FileFormatError
-        If the structure does not make sense, or names a class that nobody knows.
+        If the structure does not make sense, names a class that nobody knows, or needs other weights.
     """
-    own = dict(custom_objects or {})
-    try:
-        return _rebuild(structure, own)
-    except MiniDLFError as error:
-        hint = (
-            "" if "unknown" not in str(error) else " Pass your own classes: load(path, custom_objects={'Name': Name})."
-        )
-        raise FileFormatError(f"{where}: the model's structure cannot be rebuilt: {error}{hint}") from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(
-            f"{where}: the model's structure is damaged ({type(error).__name__}: {error}). Save the model anew."
-        ) from error
+    with explained(f"{where}: the model's structure"):
+        model, nodes = _uncompiled(_checked(structure, _MODEL), own, where)
+    names = model.graph.names
+    parameters = {f"{name}/{p.name}": p for layer, name in names.items() for p in layer.parameters}
+    report = report_mismatch(
+        {name: parameter.shape for name, parameter in parameters.items()},
+        {name: value.shape for name, value in weights.items()},
+    )
+    if not report.ok:  # before anything of the size that the structure asks for is made
+        raise FileFormatError(f"{where}: the weights do not fit the model's structure.\n{report}")
+    for name, parameter in parameters.items():
+        parameter.value = np.asarray(weights[name], model.dtype)
+    with explained(f"{where}: the model"):
+        model.ready()
+        model._restore_structure(structure, nodes)
+    if structure.get("compile") is not None:
+        with explained(f"{where}: what the model was compiled with"):
+            _compile(model, structure["compile"], own)
+    return model
 
 
-def _rebuild(structure: Mapping[str, Any], own: Mapping[str, Any]) -> Model:
+def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
+    inputs = [
+        Node(None, (), tuple(entry["shape"]), entry["name"])
+        for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
+    ]
     layers = []
-    for entry in structure["layers"]:
-        layer = from_config({"class": entry["class"], **entry["config"]}, {**CHOICES, **own}, "layer")
-        if not isinstance(layer, Layer):
-            raise ArgumentError(f"{entry['class']!r} is not a layer.")
-        layer.name, layer.trainable = str(entry["path"]), bool(entry["trainable"])
-        layers.append(layer)
-    inputs = [Node(None, (), as_shape(entry["shape"], "input"), entry["name"]) for entry in structure["inputs"]]
+    for number, entry in enumerate(structure["layers"]):
+        with explained(f"{where}: layers[{number}] of the model's structure"):
+            layers.append(_layer(_checked(entry, _LAYER), own))
     nodes = list(inputs)
     for entry in structure["nodes"]:
-        layer, sources = layers[entry["layer"]], tuple(nodes[_place(place, nodes)] for place in entry["inputs"])
+        layer, sources = layers[_checked(entry, _NODE)["layer"]], tuple(_at(place, nodes) for place in entry["inputs"])
+        if layer.takes_many != (len(sources) > 1):
+            raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
         nodes.append(Node(layer, sources, tuple(layer.build(received))))
-    outputs = [nodes[_place(place, nodes)] for place in structure["outputs"]]
+    outputs = [_at(place, nodes) for place in structure["outputs"]]
+    names = structure["output_names"]
+    if names and len(names) != len(outputs):
+        raise ArgumentError(f"output_names: expected {len(outputs)} names or none, received {len(names)}.")
     kind = _KINDS[structure["class"]]
     model: Model = kind.__new__(kind)
     model._settings(structure["name"], structure["seed"], structure["dtype"], structure["shards"])
     model._graph = Graph(inputs, outputs)
-    model._output_names = list(structure["output_names"])
-    model._restore_structure(structure, nodes)
-    compiled = structure.get("compile")
-    if compiled:
-        many = len(outputs) > 1
-        losses = [from_config(c, {**LOSSES, **own}, "loss") for c in compiled["loss"]]
-        metrics, weighted = (
-            [
-                [from_config(c, {**METRICS, "LossMetric": LossMetric, **own}, "metric") for c in one]
-                for one in compiled[key]
-            ]
-            for key in ("metrics", "weighted")
-        )
-        model.compile(
-            losses if many else losses[0],
-            from_config(compiled["optimizer"], {**OPTIMIZERS, **own}, "optimizer"),
-            metrics if many else metrics[0],
-            compiled["loss_weights"] if many else compiled["loss_weights"][0],
-            weighted if many else weighted[0],
-        )
-    return model
+    model._output_names = list(names)
+    return model, nodes
 
 
-def _place(place: Any, nodes: list[Node]) -> int:
-    if not isinstance(place, int) or not 0 <= place < len(nodes):
+def _layer(entry: Mapping[str, Any], own: Classes) -> Layer:
+    layer = made({**entry["config"], "class": entry["class"]}, CHOICES, own, "layer")
+    if not isinstance(layer, Layer):
+        raise ArgumentError(f"{entry['class']!r} is not a layer.")
+    layer.name, layer.trainable = entry["path"], entry["trainable"]
+    return layer
+
+
+def _at(place: Any, nodes: list[Node]) -> Node:
+    if not _whole(place, 0) or place >= len(nodes):
         raise IndexError(f"node {place!r} does not come before its use")
-    return place
+    return nodes[place]
+
+
+def _compile(model: Model, compiled: Mapping[str, Any], own: Classes) -> None:
+    count = len(model.graph.outputs)
+    for key in ("loss", "metrics", "weighted", "loss_weights"):
+        if not isinstance(compiled[key], list) or len(compiled[key]) != count:
+            raise ArgumentError(f"{key}: expected a list with an entry for each of {count} outputs.")
+    losses = [made(one, LOSSES, own, "loss") for one in compiled["loss"]]
+    metrics, weighted = (
+        [[made(metric, _METRICS, own, "metric") for metric in one] for one in compiled[key]]
+        for key in ("metrics", "weighted")
+    )
+    optimizer = made(compiled["optimizer"], OPTIMIZERS, own, "optimizer")
+    weights = compiled["loss_weights"]
+    if count > 1:
+        model.compile(losses, optimizer, metrics, weights, weighted)
+    else:
+        model.compile(losses[0], optimizer, metrics[0], weights[0], weighted[0])

@@ -238,7 +238,13 @@ class Engine:
         return state
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Take over a state that `training_state` gave."""
+        """Take over a state that `training_state` gave.
+
+        Raises
+        ------
+        ArgumentError
+            If it is of another optimizer or model, or damaged.
+        """
         saved = {key.partition("/")[2]: value for key, value in state.items() if key.startswith("optimizer/")}
         if set(saved) != set(self.updater.state):
             raise ArgumentError(
@@ -246,14 +252,23 @@ class Engine:
                 f"({type(self.optimizer).__name__}) needs {sorted(self.updater.state)}. Compile with the optimizer "
                 "that the run began with."
             )
-        if not np.array_equal(state.get("trained", self._trained()), self._trained()):
+        state = {"previous_step": np.asarray(0), "trained": self._trained(), **state}  # older files lack these
+        if not np.array_equal(state["trained"], self._trained()):
             raise ArgumentError(
                 "the saved state is of a run that trained other parameters than this model does. Set `trainable` of "
                 "the layers as it was there, and compile."
             )
+        for key, value in self.training_state().items():
+            found = np.shape(state[key]) if key in state else "nothing"
+            if not key.startswith("mean/") and found != np.shape(value):
+                raise ArgumentError(f"{key}: expected an array of shape {np.shape(value)}, received {found}.")
+        for key in ("steps", "previous_step"):
+            number = np.asarray(state[key])
+            if number.dtype.kind not in "iu" or number < 0:
+                raise ArgumentError(f"{key}: expected a whole number of at least 0, received {number}.")
         self.updater.load_state(saved)
         np.copyto(self.updater.previous, state["previous"])
-        self.updater.previous_step, self.buffers.written = int(state.get("previous_step", 0)), False
+        self.updater.previous_step, self.buffers.written = int(state["previous_step"]), False
         self.steps = int(state["steps"])
         for number, metric in enumerate(self._means()):
             prefix = f"mean/{number}/"
