@@ -143,7 +143,7 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "no model": (lambda f: ["predict", f / "none.safetensors", f / "x.npy"], "there is no such file"),
     "no model file": (
         lambda f: ["predict", f / "x.npy", f / "x.npy"],
-        "x.npy: this is not a safetensors file",
+        "x.npy is not a safetensors file",
     ),
     "no samples": (lambda f: ["predict", f / "m.safetensors", f / "none.csv"], "none.csv: there is no such file"),
     "no kind": (lambda f: ["predict", f / "m.safetensors", f / "run.toml"], "samples are a .npy, .csv or .png file"),

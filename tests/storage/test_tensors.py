@@ -90,8 +90,8 @@ HOSTILE = {
         hostile({}, length=2**63),
         r"a header that fits 10 bytes, received a header length of 9223372036854775808",
     ),
-    "a text": (b"Once upon a time there was a text.", r"h.safetensors: this is not a safetensors file"),
-    "NumPy's": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'}", r"h.safetensors: this is not a safetensors file"),
+    "a text": (b"Once upon a time there was a text.", r"h.safetensors is not a safetensors file"),
+    "NumPy's": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'}", r"h.safetensors is not a safetensors file"),
     "header longer than the file": (hostile({}, length=100), r"received a header length of 100"),
     "no JSON": (hostile(b"{nonsense"), r"the header is no valid JSON"),
     "no object": (hostile([1, 2]), r"the header is no JSON object"),
@@ -153,7 +153,7 @@ HOSTILE = {
         hostile({"__metadata__": {"miniDLF": '{"version": 99, "digest": ""}'}}),
         r"written by a newer miniDLF .format 99, this one reads 2.. Upgrade",
     ),
-    "empty file": (b"", r"h.safetensors: this is not a safetensors file"),
+    "empty file": (b"", r"h.safetensors is not a safetensors file"),
     "reversed offsets": (hostile({"a": entry(offsets=(4, 0, 1))}, b"1234"), "tensor 'a' has the offsets .4, 0, 1"),
 }
 
@@ -166,7 +166,7 @@ def test_hostile_files_are_refused_before_anything_is_allocated(tmp_path: Path, 
     with pytest.raises(FileFormatError, match=message) as caught:
         read_tensors(path)
     assert str(path) in str(caught.value)
-    assert any(fix in str(caught.value) for fix in ("take another copy", "Upgrade", "Give a file"))
+    assert "take another copy" in str(caught.value) or "Upgrade" in str(caught.value)
 
 
 def test_other_programs_files(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_refusals(tmp_path: Path) -> None:
             write_tensors(path, some())
     for path in (None, "", "a\0b", 5):
         for call in (read_tensors, inspect, partial(write_tensors, tensors=some())):
-            with pytest.raises(ArgumentTypeError, match="path: expected the name of a file"):
+            with pytest.raises(ArgumentTypeError, match="path: expected a file such as"):
                 call(path)
     with pytest.raises(ArgumentError, match="tensor '__metadata__': safetensors keeps this name"):
         write_tensors(tmp_path / "t", {"__metadata__": np.zeros(1)})

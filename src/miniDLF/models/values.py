@@ -18,13 +18,14 @@ def own_classes(custom_objects: Any) -> Classes:
     """Check what `load` was given as ``custom_objects``."""
     if custom_objects is None:
         return {}
-    if not isinstance(custom_objects, Mapping) or not all(
-        isinstance(name, str) and callable(made) for name, made in custom_objects.items()
-    ):
+    if not isinstance(custom_objects, Mapping) or not all(isinstance(name, str) for name in custom_objects):
         raise ArgumentTypeError(
-            f"load: custom_objects is a dictionary of classes by name, {{'MyLayer': MyLayer}}; received "
+            "load: custom_objects is a dictionary from names to classes, such as {'Name': Name}; received "
             f"{custom_objects!r}."
         )
+    for name, known in custom_objects.items():
+        if not callable(known):
+            raise ArgumentTypeError(f"load: custom_objects[{name!r}] is no class; received {known!r}.")
     return custom_objects
 
 

@@ -22,7 +22,7 @@ OLD = 3600
 def as_path(path: Any) -> Path:
     """Return `path` as a `Path`, or say that it is none."""
     if not isinstance(path, str | os.PathLike) or not (name := os.fspath(path)) or "\0" in name:
-        raise ArgumentTypeError(f"path: expected the name of a file, such as 'model.safetensors'; received {path!r}.")
+        raise ArgumentTypeError(f"path: expected a file such as 'model.safetensors', received {path!r}.")
     return Path(path)
 
 

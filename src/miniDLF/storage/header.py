@@ -60,7 +60,10 @@ def read_header(path: Path) -> Header:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, MAX_HEADER):
                 if file.read(1) != b"{":
-                    raise FileFormatError(f"{path}: this is not a safetensors file. Give a file that was saved as one.")
+                    raise FileFormatError(
+                        f"{path} is not a safetensors file, or its beginning is damaged. Give a file that save or "
+                        "save_weights wrote, or take another copy."
+                    )
                 refuse(path, f"expected a header that fits {size} bytes, received a header length of {length}")
             raw = file.read(length)
     except FileFormatError:
