@@ -263,9 +263,9 @@ class Engine:
             if not key.startswith("mean/") and found != np.shape(value):
                 raise ArgumentError(f"{key}: expected an array of shape {np.shape(value)}, received {found}.")
         for key in ("steps", "previous_step"):
-            number = np.asarray(state[key])
-            if number.dtype.kind not in "iu" or number < 0:
-                raise ArgumentError(f"{key}: expected a whole number of at least 0, received {number}.")
+            count = np.asarray(state[key])
+            if count.dtype.kind not in "iu" or count < 0:
+                raise ArgumentError(f"{key}: expected a whole number of at least 0, received {count}.")
         self.updater.load_state(saved)
         np.copyto(self.updater.previous, state["previous"])
         self.updater.previous_step, self.buffers.written = int(state["previous_step"]), False
