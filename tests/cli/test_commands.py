@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from miniDLF.cli import main
+from miniDLF.datasets import Digits
+from miniDLF.layers import Activation, Dense
+from miniDLF.models import Sequential
 from miniDLF.training.engine import Engine
 
 CONFIG = """
@@ -133,3 +137,73 @@ def test_a_run_that_is_interrupted_is_resumed(
     assert "has ended as planned; there is nothing to resume" in run(capsys, "resume", out, status=1)[1]
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+class FewDigits(Digits):
+    def __init__(self, n_train: int, n_test: int, **options: Any) -> None:
+        super().__init__(30, 15, **options)
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    """A small file of MNIST's kind whose three splits differ."""
+    rng = np.random.default_rng(0)
+    splits = [(rng.random((count, 784), np.float32), rng.integers(0, 10, count)) for count in (60, 10, 20)]
+    (tmp_path / "mnist.pkl").write_bytes(pickle.dumps(tuple(splits), protocol=2))
+    return tmp_path / "mnist.pkl"
+
+
+def test_a_model_is_measured_on_the_data_of_its_run(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = mnist.parent / "out"
+    printed, _ = run(capsys, "train", "mlp", "--data", mnist, "--epochs", 1, "--out", out, "--json")
+    trained = json.loads(printed)
+    measured = json.loads(run(capsys, "evaluate", out / "model.safetensors", "--json")[0])
+    assert measured["loss"] == pytest.approx(trained["val_loss"])
+    assert measured["accuracy"] == pytest.approx(trained["val_accuracy"])
+    assert (measured["data"], measured["samples"]) == (f"MNIST ({mnist}), test split", 20)
+
+
+def test_what_is_measured_where_there_is_no_run_and_what_is_named(
+    mnist: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mnist.parent / "model.safetensors"
+    network = Sequential([Dense(10, input_shape=(784,)), Activation("softmax")], seed=0)
+    network.compile("cce")
+    network.save(model)
+    monkeypatch.setattr("miniDLF.cli.reading.Digits", FewDigits)
+    (mnist.parent / "run.json").write_text('{"of": "another program"}')
+    for words, data, samples in [
+        ([], "drawn digits (embedded), test split", 15),
+        (["--data", mnist], f"MNIST ({mnist}), test split", 20),
+    ]:
+        measured = json.loads(run(capsys, "evaluate", model, *words, "--json")[0])
+        assert (measured["data"], measured["samples"]) == (data, samples)
+
+
+def test_the_metrics_of_the_model_are_measured_and_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = (
+        (folder / "run.toml")
+        .read_text()
+        .replace("seed = 3", 'metrics = ["confusion_matrix", "sparse_categorical_accuracy"]')
+    )
+    (folder / "run.toml").write_text(config)
+    trained = json.loads(run(capsys, "train", folder / "run.toml", "--out", folder, "--json")[0])
+    assert np.shape(trained["confusion_matrix"]) == (3, 3)
+    model = folder / "model.safetensors"
+    measured = json.loads(run(capsys, "evaluate", model, "--json")[0])
+    assert measured["accuracy"] == measured["sparse_categorical_accuracy"]
+    matrix = np.array(measured["confusion_matrix"])
+    assert matrix.sum() == measured["samples"] == 12  # a tenth, which the run has kept for testing
+    printed, _ = run(capsys, "evaluate", model)
+    assert f"confusion_matrix \n{matrix}" in printed
+    assert f"sparse_categorical_accuracy {measured['accuracy']:.5f}\n" in printed
+    assert f"data          {folder / 'x.npy'}, test split\nsamples       12\n" in printed
+
+
+def test_folders_of_results_are_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = folder / "m.safetensors"
+    Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0).save(model)
+    run(capsys, "predict", model, folder / "x.npy", "--out", folder / "new" / "p.npy")
+    assert np.load(folder / "new" / "p.npy").shape == (120, 3)
+    run(capsys, "summary", model, "--svg", folder / "newer" / "m.svg")
+    assert (folder / "newer" / "m.svg").exists()

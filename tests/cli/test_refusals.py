@@ -37,6 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "edited").mkdir()
     run = {"data": {"source": "csv"}, "model": {"network": "mlp"}, "training": {}}
     (path / "edited" / "run.json").write_text(json.dumps(run))
+    (path / "other").mkdir()
+    run = {"data": {"x": str(path / "x.npy"), "y": str(path / "y.npy")}, "model": {"layers": []}, "training": {}}
+    (path / "other" / "run.json").write_text(json.dumps(run))
+    Sequential([Dense(3, input_shape=(4,))], seed=0).save(path / "other" / "m.safetensors")
     from matplotlib.image import imsave
 
     imsave(path / "small.png", rng.random((4, 4)), cmap="gray")
@@ -174,10 +178,26 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
         lambda f: ["evaluate", f / "m.safetensors", "--x", f / "x.npy", "--y", f / "y.npy"],
         r"the model is not compiled",
     ),
+    "out into a file": (
+        lambda f: ["predict", f / "m.safetensors", f / "x.npy", "--out", f / "file" / "p.npy"],
+        "--out .*p.npy: the file cannot be written .*file",
+    ),
+    "svg into a file": (
+        lambda f: ["summary", f / "m.safetensors", "--svg", f / "file" / "m.svg"],
+        "--svg .*m.svg: the file cannot be written .*file",
+    ),
+    "two kinds of data": (
+        lambda f: ["evaluate", f / "m.safetensors", "--x", f / "x.npy", "--y", f / "y.npy", "--data", f / "file"],
+        "evaluate: give either --data, or --x and --y",
+    ),
+    "data of another run": (
+        lambda f: ["evaluate", f / "other" / "m.safetensors"],
+        r"the model takes samples of shape \(4,\), those of the run in .*other have \(5,\). Name other data",
+    ),
     "half the data": (lambda f: ["evaluate", f / "m.safetensors", "--x", f / "x.npy"], "--x and --y go together"),
     "data of another shape": (
         lambda f: ["evaluate", f / "m.safetensors"],
-        r"the model takes samples of shape \(5,\), which neither the digits nor a text have. Give --x and --y",
+        r"the model takes samples of shape \(5,\), which neither the digits nor a text has. Give --x and --y",
     ),
     "nothing to resume": (
         lambda f: ["resume", f],

@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verbs.add_parser("evaluate", help="loss and metrics of a model on data")
     evaluate.add_argument("model", type=Path, help="a model saved with model.save")
-    evaluate.add_argument("--data", help="MNIST or a text, as for train; embedded data without it")
-    evaluate.add_argument("--x", type=Path, help="samples as .npy, with --y")
+    evaluate.add_argument("--data", help="MNIST or a text, as for train; without it the data of the model's run")
+    evaluate.add_argument("--x", type=Path, help="samples as .npy, with --y; instead of --data")
     evaluate.add_argument("--y", type=Path, help="targets as .npy")
     evaluate.set_defaults(run=commands.evaluate)
 

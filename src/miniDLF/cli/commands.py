@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from miniDLF.callbacks import BackupAndRestore, CSVLogger, ProgressBar
 from miniDLF.cli.config import Run, make, read_config
 from miniDLF.cli.networks import NETWORKS
-from miniDLF.cli.reading import array_of, data_of, samples_of
+from miniDLF.cli.reading import array_of, called, data_of, samples_of
 from miniDLF.datasets import TEXT2SEQ, Dataset
 from miniDLF.errors import ArgumentError, FileFormatError
 from miniDLF.models import Sequential, load, plot_model
@@ -49,16 +51,21 @@ def train(options: Any) -> None:
 
 def resume(options: Any) -> None:
     """``minidlf resume``."""
-    path = options.directory / _RUN
+    run = _run_in(options.directory)
+    if run.finished:
+        raise ArgumentError(f"{options.directory}: this run has ended as planned; there is nothing to resume.")
+    _run(run, options.directory, options.json)
+
+
+def _run_in(folder: Path) -> Run:
+    """Return the run whose results are in `folder`."""
+    path = folder / _RUN
     try:
-        run = Run(**json.loads(path.read_text(encoding="utf-8")))
+        return Run(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise FileFormatError(
             f"{path}: no run to resume here ({error}). Name the folder that train wrote to."
         ) from None
-    if run.finished:
-        raise ArgumentError(f"{options.directory}: this run has ended as planned; there is nothing to resume.")
-    _run(run, options.directory, options.json)
 
 
 def demo(options: Any) -> None:
@@ -101,14 +108,18 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
     results["epochs"] = len(history.epoch)
     results["files"] = {name: str(path) for name, path in files.items()}
     if as_json:
-        sys.stdout.write(json.dumps(results) + "\n")
+        _write_json(results)
         return
     for name, value in results.items():
         if isinstance(value, float):
             shown = f"{value:.2%}" if "accuracy" in name else f"{value:.5f}"
-            sys.stdout.write(f"{name:<14}{shown}\n")
+            sys.stdout.write(f"{name:<13} {shown}\n")
     for name, path in files.items():
-        sys.stdout.write(f"{name:<14}{path}\n")
+        sys.stdout.write(f"{name:<13} {path}\n")
+
+
+def _write_json(results: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(results, default=lambda value: value.tolist()) + "\n")  # arrays and NumPy's numbers
 
 
 def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
@@ -116,8 +127,7 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
     training = dict(run.training)
     training.pop("out", None)
     network = NETWORKS.get(run.model.get("network", ""))
-    with run.blamed("data.path", "data.x", "data.0"):
-        data = data_of(run.data, network.kind if network else None)
+    data = _data_of(run)
     shape = tuple(int(length) for length in data.input_shape)
     model = Sequential(
         seed=run.model.get("seed", 0), dtype=run.model.get("dtype", "float32"), shards=run.model.get("shards")
@@ -141,6 +151,12 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
     optimizer = {key: value for key, value in run.optimizer.items() if value is not None}
     model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
     return model, data, training
+
+
+def _data_of(run: Run) -> Dataset:
+    network = NETWORKS.get(run.model.get("network", ""))
+    with run.blamed("data.path", "data.x", "data.0"):
+        return data_of(run.data, network.kind if network else None)
 
 
 def _pictures(model: Sequential, data: Dataset, history: Any, out: Path) -> dict[str, Path]:
@@ -184,18 +200,18 @@ def predict(options: Any) -> None:
             f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. In Python "
             "load(path).predict(x) gives all of them."
         )
+    if options.out is not None and options.out.suffix not in (".npy", ".csv"):
+        raise ArgumentError(f"--out: a .npy or .csv file, received {options.out}.")
     outputs = np.asarray(model.predict(x))
     if options.out is not None:
-        if options.out.suffix == ".npy":
-            np.save(options.out, outputs)
-        elif options.out.suffix == ".csv":
-            np.savetxt(options.out, outputs.reshape(len(outputs), -1), delimiter=",")
-        else:
-            raise ArgumentError(f"--out: a .npy or .csv file, received {options.out}.")
+        with _writing("--out", options.out):
+            if options.out.suffix == ".npy":
+                np.save(options.out, outputs)
+            else:
+                np.savetxt(options.out, outputs.reshape(len(outputs), -1), delimiter=",")
     classes = np.argmax(outputs, axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else None
     if options.json:
-        result = {"outputs": outputs.tolist(), "classes": None if classes is None else classes.tolist()}
-        sys.stdout.write(json.dumps(result) + "\n")
+        _write_json({"outputs": outputs, "classes": classes})
         return
     for number, output in enumerate(outputs):
         if outputs.ndim == 2 and classes is not None:
@@ -205,46 +221,84 @@ def predict(options: Any) -> None:
             sys.stdout.write(" ".join(f"{value:g}" for value in np.ravel(values)) + "\n")
 
 
+@contextmanager
+def _writing(option: str, path: Path) -> Iterator[None]:
+    """Make the folder of a file that is written within; where either fails, the message names the option."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise FileFormatError(f"{option} {path}: the file cannot be written ({error}).") from None
+
+
 def evaluate(options: Any) -> None:
     """``minidlf evaluate``."""
     model = load(options.model)
+    x, y, data = _measured(options, model.input_shape)
+    heads = model.engine().heads
+    names = [metric.name for head in heads for metric in head.metrics]
+    if len(heads) == 1 and heads[0].loss.classifies and "accuracy" not in names:
+        model.compile(heads[0].loss, model.optimizer, [*heads[0].metrics, "accuracy"])
+    logs = model.evaluate(x, y, return_dict=True)
+    results = {**logs, "data": data, "samples": len(x)}
+    if options.json:
+        _write_json(results)
+        return
+    for name, value in results.items():
+        if isinstance(value, float):
+            shown = f"{value:.5f}"
+        elif isinstance(value, np.ndarray):  # a matrix begins on a line of its own
+            shown = "\n" * (value.ndim > 1) + np.array2string(value, max_line_width=10_000, threshold=value.size)
+        else:
+            shown = str(value)
+        sys.stdout.write(f"{name:<13} {shown}\n")
+
+
+def _measured(options: Any, shape: Any) -> tuple[Any, Any, str]:
+    """Return the samples and targets to measure a model on, and what they are called.
+
+    They are what the options name, else the data of the run that the model lies in, else what is embedded.
+    """
     if (options.x is None) != (options.y is None):
         raise ArgumentError("evaluate: --x and --y go together.")
-    shape = model.input_shape
     if options.x is not None:
-        x, y = array_of(options.x), array_of(options.y)
+        if options.data is not None:
+            raise ArgumentError("evaluate: give either --data, or --x and --y.")
+        return array_of(options.x), array_of(options.y), str(options.x)
+    run = None
+    if options.data is None:
+        with suppress(FileFormatError):
+            run = _run_in(options.model.parent)
+    if run is not None:
+        data, config = _data_of(run), run.data
+        if tuple(data.input_shape) != shape:
+            raise ArgumentError(
+                f"evaluate: the model takes samples of shape {shape}, those of the run in {options.model.parent} have "
+                f"{tuple(map(int, data.input_shape))}. Name other data with --data, or with --x and --y."
+            )
     elif not isinstance(shape, tuple) or (shape not in ((784,), (1, 28, 28)) and len(shape) != 2):
         raise ArgumentError(
-            f"evaluate: the model takes samples of shape {shape}, which neither the digits nor a text have. Give --x "
+            f"evaluate: the model takes samples of shape {shape}, which neither the digits nor a text has. Give --x "
             "and --y, two .npy files."
         )
     else:
         kind = "text" if len(shape) == 2 else "vectors" if len(shape) == 1 else "images"
         config = {"timesteps": shape[0]} if kind == "text" else {}
         data = data_of({**config, **({} if options.data is None else {"path": options.data})}, kind)
-        split = data.test if data.test is not None else data.train
-        x, y = split.x, split.y
-    if not any(metric.name == "accuracy" for head in model.engine().heads for metric in head.metrics) and y.ndim >= 1:
-        compiled = model.engine().heads[0]
-        if getattr(compiled.loss, "classifies", False):
-            model.compile(compiled.loss, model.optimizer, ["accuracy"])
-    logs = model.evaluate(x, y, return_dict=True)
-    if options.json:
-        sys.stdout.write(json.dumps({name: np.asarray(value).tolist() for name, value in logs.items()}) + "\n")
-        return
-    for name, value in logs.items():
-        sys.stdout.write(f"{name:<14}{value:.5f}\n")
+    split = data.test if data.test is not None else data.train
+    return split.x, split.y, f"{called(data, config)}, {'train' if data.test is None else 'test'} split"
 
 
 def summary(options: Any) -> None:
     """``minidlf summary``."""
     model = load(options.model)
     if options.svg is not None:
-        plot_model(model, options.svg)
+        with _writing("--svg", options.svg):
+            plot_model(model, options.svg)
     if options.json:
         from miniDLF.models.structure import describe
 
-        sys.stdout.write(json.dumps({**describe(model), "parameters": model.count_params()}) + "\n")
+        _write_json({**describe(model), "parameters": model.count_params()})
         return
     model.summary(style=options.style)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
 from miniDLF.errors import ArgumentError, FileFormatError, import_extra
 
-__all__ = ["array_of", "data_of", "samples_of"]
+__all__ = ["array_of", "called", "data_of", "samples_of"]
 
 #: Bytes up to which samples are read into memory; more of them stay on the disk.
 _IN_MEMORY = 1 << 30
@@ -39,6 +40,15 @@ def data_of(config: dict[str, Any], kind: str | None) -> Dataset:
         cut = len(x) - max(1, round(len(x) * share))  # too large to shuffle: the end is for testing
         return Dataset(x[:cut], y[:cut], test=(x[cut:], y[cut:]))
     raise ArgumentError(f"the source of the data is 'mnist', 'digits', 'text' or 'arrays'; received {source!r}.")
+
+
+def called(data: Dataset, config: Mapping[str, Any]) -> str:
+    """Say which data these are that `data_of` made of `config`."""
+    if isinstance(data, MNIST):
+        return f"MNIST ({data.path})"
+    if isinstance(data, TEXT2SEQ):
+        return f"text ({data.text.name})"
+    return "drawn digits (embedded)" if isinstance(data, Digits) else str(config["x"])
 
 
 def _there(path: Path) -> None:
