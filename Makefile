@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMPS := .stamps
 # The CPU build of PyTorch is named by version, so that no CUDA build is pulled in where a local one exists.
 TORCH ?= torch==2.13.0
+# Where `make accuracy` finds MNIST/mnist.pkl.gz and TEXT/basic_rnn_from_wiki.txt.
+DATA ?= ../shared/data
 
 .PHONY: demo test lint lowest parity bench bench-quick bench-scaling footprint accuracy docs format clean
 
@@ -47,7 +49,7 @@ parity: $(STAMPS)/parity
 	$(BIN)/python -m pytest -m parity
 
 accuracy: $(STAMPS)/core
-	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/accuracy.py --data '$(DATA)'
 
 bench: $(STAMPS)/parity
 	$(BIN)/python -m benchmarks.report --callbacks

@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py [--seeds 3] [--only mlp,cnn] [--data ../shared/data]
 
-Real data is needed: MNIST as `mnist.pkl.gz` or IDX files and the text of the recurrent examples.
+Real data is needed: `MNIST/mnist.pkl.gz`, and the text of the recurrent examples, `TEXT/basic_rnn_from_wiki.txt`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     options = parser.parse_args()
     if not options.data.exists():
-        print(f"{options.data}: no data here; name its folder with --data", file=sys.stderr)
+        print(
+            f"{options.data}: there is no such folder. Name the one that holds MNIST/mnist.pkl.gz and "
+            "TEXT/basic_rnn_from_wiki.txt: --data folder, or make accuracy DATA=folder.",
+            file=sys.stderr,
+        )
         return 1
     missed = False
     print(

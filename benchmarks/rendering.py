@@ -90,7 +90,7 @@ def table(results: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def short_table(data: Mapping[str, Any]) -> str:
-    """Return the README's table: ours against the best peer of each workload, and the geometric means."""
+    """Return the README's table: ours against the best peer of each workload, the means, and how to read it."""
     lines = ["| workload | miniDLF | best peer | its time / ours |", "|---|---|---|---|"]
     for name, result in data["results"].items():
         best = best_peer(result)
@@ -105,6 +105,7 @@ def short_table(data: Mapping[str, Any]) -> str:
             "",
             f"{data['machine']}; {data['threads']} threads, {data['date']}.",
             f"Geometric mean {means['all']:.2f}, over the specification's five networks {means['specification']:.2f}.",
+            "The last column is the median of the ratios of the turns, not the quotient of the two medians before it.",
         ]
     )
 

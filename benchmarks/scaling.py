@@ -231,7 +231,7 @@ in the picture.
 
 {table(curves)}
 
-A worst point reads "size: times what its neighbours predict".
+A worst point is given as "size: its time over what its neighbours predict".
 
 """
     text += "Cliffs:\n\n" + "\n".join(found) + "\n" if found else "No point of any curve is a cliff.\n"
