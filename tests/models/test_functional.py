@@ -19,7 +19,9 @@ from miniDLF.layers import (
     Flatten,
     Layer,
     Multiply,
+    Pooling2D,
     ReLU,
+    Reshape,
 )
 from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
 from miniDLF.optimizers import Adam
@@ -49,6 +51,36 @@ def test_an_input_may_come_several_times(merge: type[Layer], pattern: str) -> No
     model.compile("mse", "sgd")
     x = data(5)
     assert model.check_gradients(x, np.zeros((5, *model.output_shape))).ok
+
+
+@pytest.mark.parametrize("sizes", [(7, 6), (6, 7)])
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_a_pooling_shared_by_images_that_it_tiles_and_others_that_it_does_not(
+    sizes: tuple[int, int], mode: str
+) -> None:
+    shared, results, weights = Pooling2D(2, 2, mode), [], []
+    for pools in ([shared, shared], [Pooling2D(2, 2, mode) for _ in sizes]):
+        inputs = [Input((2, size, size)) for size in sizes]
+        images = [ReLU()(Conv2D(8, 3, padding=1)(node)) for node in inputs]
+        nodes = [Flatten()(pool(image)) for pool, image in zip(pools, images, strict=True)]
+        model = Model(inputs, Dense(2)(Concatenate()(nodes)), seed=0, dtype="float64")
+        model.compile("mse", "sgd")
+        weights = model.get_weights() if not results else weights
+        model.set_weights(weights)
+        x = [np.random.default_rng(0).normal(size=(32, 2, size, size)) for size in sizes]
+        losses = [model.train_on_batch(x, data(32, 2)) for _ in range(3)]
+        results.append([losses, model.predict(x)])
+    for together, apart in zip(*results, strict=True):
+        np.testing.assert_allclose(together, apart, rtol=1e-10)
+
+
+def test_one_reshape_for_inputs_of_two_shapes() -> None:
+    inputs, flat = [Input((2, 2)), Input((3, 3))], Reshape((-1,))
+    model = Model(inputs, Dense(2)(Concatenate()([flat(node) for node in inputs])), seed=0)
+    model.compile("mse", "sgd")
+    x = [np.random.default_rng(0).normal(size=(5, *node.shape)) for node in inputs]
+    assert model.check_gradients(x, data(5, 2)).ok
+    assert np.isfinite(model.train_on_batch(x, data(5, 2)))
 
 
 def test_several_inputs_and_outputs_by_list_and_by_name() -> None:

@@ -55,6 +55,7 @@ class Pooling2D(Layer):
 
     def __post_init__(self) -> None:
         self._window = window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
+        self._tiled = True  # whether the windows tile the images of every use so far
         self.chooses = self.mode == "max"
         self._pooling = Pooling(window, self.chooses, 1.0 if self.chooses else 1 / math.prod(window.kernel))
         if self.mode not in ("max", "avg"):
@@ -73,8 +74,9 @@ class Pooling2D(Layer):
             )
         (kh, kw), (rows, columns) = self._window.kernel, output
         tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
-        self.absorbs_rectifier = self.mode == "avg" and tiled
-        self.pools = self._pooling if tiled else None
+        self._tiled = self._tiled and tiled
+        self.absorbs_rectifier = self.mode == "avg" and self._tiled
+        self.pools = self._pooling if self._tiled else None
         return (channels, *output)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)

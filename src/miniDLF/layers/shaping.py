@@ -28,7 +28,7 @@ class Flatten(Layer):
         return (math.prod(input_shape),)
 
     def forward(self, x: Array, call: Call) -> Array:
-        return _reshaped(x, (len(x), math.prod(x.shape[1:])), call)
+        return _reshaped(x, self, call)
 
     def backward(self, dy: Array, call: Call) -> Array:
         return _restored(dy, call)
@@ -54,11 +54,10 @@ class Reshape(Layer):
                 f"{self.described} expects {known} elements a sample for {tuple(wanted)}, received "
                 f"{input_shape} with {size}. Choose a new_shape whose product is {size}."
             )
-        self.output_shape = as_shape(wanted, self.described)
-        return self.output_shape
+        return as_shape(wanted, self.described)
 
     def forward(self, x: Array, call: Call) -> Array:
-        return _reshaped(x, (len(x), *self.output_shape), call)
+        return _reshaped(x, self, call)
 
     def backward(self, dy: Array, call: Call) -> Array:
         return _restored(dy, call)
@@ -67,12 +66,12 @@ class Reshape(Layer):
         return 0
 
 
-def _reshaped(x: Array, shape: Shape, call: Call) -> Array:
+def _reshaped(x: Array, layer: Layer, call: Call) -> Array:
     """Return a view where memory allows it, else a copy in lent memory (channels-last and batch-last images)."""
 
     def views(x: Array, call: Call) -> tuple[Moves, Array]:
         moves, rows = _rows(x, "y", call)
-        return moves, rows.reshape(shape)
+        return moves, rows.reshape(len(x), *layer.build(x.shape[1:]))  # the shape of this use; others may differ
 
     call.x = x
     moves, result = call.once(x, views)
