@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import miniDLF.layers as layers_module
 from miniDLF.core.configurable import from_config
-from miniDLF.layers import CHOICES
+from miniDLF.layers import CHOICES, Conv2D, Dense, Layer, ReLU
 from miniDLF.models import Input, Model
 from tests.layers import cases_basic, cases_image, cases_recurrent
 from tests.standalone import Case, Standalone, directional_check
@@ -110,6 +112,15 @@ def test_configuration_round_trip(case: Case) -> None:
     assert repr(again) == repr(layer)
     assert again.config() == layer.config()
     assert "object at" not in repr(layer)
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(3, activation=ReLU(0.1)), lambda: Conv2D(2, 1, activation=ReLU(0.1))])
+def test_a_layer_as_activation_comes_back_from_the_configuration(make: Callable[[], Layer]) -> None:
+    layer = make()
+    again = from_config({"class": type(layer).__name__, **layer.config()}, CHOICES, "layer")
+    _, activation = again.parts()
+    assert isinstance(activation, ReLU)
+    assert activation.alpha == 0.1
 
 
 @every_case

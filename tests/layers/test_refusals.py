@@ -66,6 +66,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "share": (lambda: Dropout(1.0), ArgumentError, "Dropout: p_dropout .* at least 0 and below 1; received 1.0"),
     "percentage": (lambda: Dropout(rate=20), ArgumentError, "p_dropout is the share that is dropped.*received 20"),
+    "all dropped": (
+        lambda: Dropout(0.999999),
+        ArgumentError,
+        "Dropout: p_dropout is met to within 1 / 65536, and 0.999999 would drop everything. Use less",
+    ),
+    "class of an activation": (
+        lambda: Dense(3, activation=ReLU, name="d")(A),
+        ArgumentTypeError,
+        r"Dense 'd': activation: received the class ReLU; create it: ReLU\(\)",
+    ),
+    "function as activation": (
+        lambda: Dense(3, activation=np.tanh)(A),
+        ArgumentTypeError,
+        "Dense: activation: expected a name such as 'relu' .*received <ufunc 'tanh'>. A function has no derivative",
+    ),
+    "number as activation": (
+        lambda: Conv2D(3, 3, activation=2)(IMAGE),
+        ArgumentTypeError,
+        r"Conv2D: activation: expected a name such as 'relu' or a layer such as ReLU\(0.1\), received 2.$",
+    ),
     "twice": (lambda: Dense(size=3, units=3), ArgumentTypeError, "Dense: 'units' and 'size' are the same argument"),
     "size missing": (lambda: Dense(), ArgumentTypeError, r"Dense\(size, .*\): missing 1 required .*'size'"),
     "keyword": (lambda: Conv2D(3, 3, strids=2), ArgumentTypeError, "no argument 'strids'.*Did you mean 'stride'"),

@@ -16,6 +16,7 @@ from miniDLF.kernels.workspace import Array, Lend, as_one_call, constant_array
 __all__ = [
     "dropout",
     "dropout_backward",
+    "kept_of_65536",
     "leaky",
     "leaky_backward",
     "ones",
@@ -131,7 +132,7 @@ def dropout(x: Array, p: float, raw_bits: RawBits, kept: Array, y: Array, lend: 
     (71 us, uniform floats 132), so `p` is met to within 1 / 65536; the scale is that of the probability really used,
     and the expectation stays exact. NumPy cannot draw bits into lent memory, so they come in pieces of 64 KiB.
     """
-    threshold = _threshold(p)
+    threshold = kept_of_65536(p)
     for values, stay, out in pieces(x, kept, y):
         _draw(stay, threshold, raw_bits)
         _keep(values, stay, 65536.0 / threshold, out, lend)
@@ -141,7 +142,7 @@ def dropout(x: Array, p: float, raw_bits: RawBits, kept: Array, y: Array, lend: 
 def dropout_backward(dy: Array, p: float, kept: Array, lend: Lend) -> Array:
     """Multiply `dy` in place by what `dropout` multiplied with."""
     for gradient, stay in pieces(dy, kept):
-        _keep(gradient, stay, 65536.0 / _threshold(p), gradient, lend)
+        _keep(gradient, stay, 65536.0 / kept_of_65536(p), gradient, lend)
     return dy
 
 
@@ -151,7 +152,7 @@ def rectified_dropout(x: Array, alpha: float, p: float, raw_bits: RawBits, slope
     So backward is the product of `dy` and `slope`: six passes forward and back where the two layers apart have ten. The
     sign becomes a slope as in `leaky_backward`.
     """
-    threshold, small = _threshold(p), tiny(x.dtype)
+    threshold, small = kept_of_65536(p), tiny(x.dtype)
     for values, slopes, out in pieces(x, slope, y):
         kept = lend("kept", values.shape, bool)
         _draw(kept, threshold, raw_bits)
@@ -172,7 +173,8 @@ def _draw(kept: Array, threshold: int, raw_bits: RawBits) -> None:
         np.less(bits[: part.size], threshold, out=part)
 
 
-def _threshold(p: float) -> int:
+def kept_of_65536(p: float) -> int:
+    """Return how many of the 65536 numbers of 16 bits let a value stay that is dropped at probability `p`."""
     return round((1.0 - p) * 65536)
 
 

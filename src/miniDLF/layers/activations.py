@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from miniDLF.core.call import Call
+from miniDLF.core.configurable import from_config
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, UnknownNameError, nearest
+from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, nearest
 from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid
 from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Array, Shape
@@ -228,7 +230,8 @@ class Activation(Layer):
         'relu', 'leaky_relu' (slope `alpha`), 'clipped_relu' (at `max_value`), 'elu' (`alpha`, `scale`), 'selu',
         'sigmoid', 'tanh', 'softmax', 'softplus', 'swish' ('silu'), 'gelu' or 'linear'.
     alpha
-        Slope below zero of 'leaky_relu' and 'clipped_relu'; the `alpha` of 'elu'.
+        Slope below zero of 'leaky_relu', and of 'clipped_relu' where it differs from its default (else 0); the `alpha`
+        of 'elu'.
     max_value
         'clipped_relu' clips there; 'relu', 'leaky_relu' and 'elu' clip where it differs from its default.
     scale
@@ -289,9 +292,24 @@ def with_activation(layer: Layer, activation: Any) -> tuple[Layer, ...]:
     """Return a layer and the one that its field ``activation=`` stands for: a name, a layer, or ``None``."""
     if activation is None:
         return (layer,)
-    return layer, resolve_activation(activation)
+    return layer, _resolved(activation, f"{layer.described}: activation")
 
 
-def resolve_activation(activation: Any) -> Layer:
-    """Return the activation that a name or a layer stands for."""
-    return activation if isinstance(activation, Layer) else Activation(activation)
+def _resolved(activation: Any, where: str) -> Layer:
+    """Return the activation that a name, a layer or the ``config()`` of one stands for."""
+    from miniDLF.layers import CHOICES  # which knows the layers with an activation too, so it comes after this module
+
+    if isinstance(activation, Layer):
+        return activation
+    if isinstance(activation, str):
+        return Activation(activation)
+    if isinstance(activation, Mapping) and isinstance(activation.get("class"), str):
+        made: Layer = from_config(activation, CHOICES, "layer")
+        return made
+    if isinstance(activation, type) and issubclass(activation, Layer):
+        name = activation.__name__
+        raise ArgumentTypeError(f"{where}: received the class {name}; create it: {name}().")
+    advice = " A function has no derivative here; derive a class from Layer." if callable(activation) else ""
+    raise ArgumentTypeError(
+        f"{where}: expected a name such as 'relu' or a layer such as ReLU(0.1), received {activation!r}.{advice}"
+    )

@@ -11,7 +11,14 @@ from miniDLF.core.call import Call
 from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
-from miniDLF.kernels.elementwise import dropout, dropout_backward, leaky, leaky_backward, rectified_dropout
+from miniDLF.kernels.elementwise import (
+    dropout,
+    dropout_backward,
+    kept_of_65536,
+    leaky,
+    leaky_backward,
+    rectified_dropout,
+)
 from miniDLF.kernels.flattening import rows_of_images, rows_to_images
 from miniDLF.kernels.windows import Moves, carry_out, is_batch_last
 from miniDLF.kernels.workspace import Array, Shape
@@ -119,6 +126,10 @@ class Dropout(Layer):
         if not 0 <= self.p_dropout < 1:
             raise ArgumentError(
                 f"Dropout: p_dropout is the share that is dropped, at least 0 and below 1; received {self.p_dropout}."
+            )
+        if not kept_of_65536(self.p_dropout):
+            raise ArgumentError(
+                f"Dropout: p_dropout is met to within 1 / 65536, and {self.p_dropout} would drop everything. Use less."
             )
 
     def forward(self, x: Array, call: Call) -> Array:
