@@ -12,6 +12,9 @@ from miniDLF.constraints import Constraint
 from miniDLF.errors import ArgumentError, ArgumentTypeError, MissingExtraError, ShapeError, import_extra
 from miniDLF.initializers import Initializer, RandomInitializer
 from miniDLF.layers import (
+    GRU,
+    LSTM,
+    RNN,
     Activation,
     Add,
     BatchNormalization,
@@ -22,11 +25,15 @@ from miniDLF.layers import (
     Dot,
     Dropout,
     Layer,
+    Pooling2D,
     ReLU,
     Reshape,
     Subtract,
 )
+from miniDLF.losses import CategoricalCrossentropy
+from miniDLF.metrics import Precision
 from miniDLF.models import Input, Model, Sequential
+from miniDLF.optimizers import SGD
 from miniDLF.regularizers import Regularizer
 
 A, B, IMAGE = Input((4,)), Input((3,)), Input((2, 5, 5))
@@ -86,6 +93,36 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ArgumentTypeError,
         r"Conv2D: activation: expected a name such as 'relu' or a layer such as ReLU\(0.1\), received 2.$",
     ),
+    "text as size": (lambda: Dense("3"), ArgumentTypeError, "Dense: size is a whole number, at least 1; received '3'"),
+    "size": (lambda: Dense(0), ArgumentError, "Dense: size is a whole number, at least 1; received 0"),
+    "broken size": (lambda: Dense(3.0), ArgumentTypeError, "Dense: size is a whole number, at least 1; received 3.0"),
+    "activation by position": (
+        lambda: Dense(3, "relu"),
+        ArgumentTypeError,
+        r"Dense: input_shape is a shape .* or None; received 'relu'. An .* goes by its name: activation='relu'",
+    ),
+    "number as regularizer": (
+        lambda: Dense(3, weight_regularizer=0.01, name="d")(A),
+        ArgumentTypeError,
+        r"Dense 'd': weight_regularizer: 0.01 does not say of which kind; write L2\(0.01\)",
+    ),
+    "array as initializer": (
+        lambda: Dense(3, weight_initializer=np.ones((4, 3)))(A),
+        ArgumentTypeError,
+        r"Dense: weight_initializer: expected an Initializer.*received an array of shape \(4, 3\).*set_weights",
+    ),
+    "initializer of a gate": (
+        lambda: LSTM(3, recurrent_initializer="ortogonal")(Input((5, 3))),
+        ArgumentError,
+        "LSTM: recurrent_initializer: unknown initializer 'ortogonal'.*Did you mean 'orthogonal'",
+    ),
+    "initial bias": (
+        lambda: LSTM(3, bias_initializer=[1])(Input((5, 3))),
+        ArgumentTypeError,
+        r"LSTM: bias_initializer: expected an Initializer .*received \[1\]",
+    ),
+    "new shape": (lambda: Reshape("8"), ArgumentTypeError, "Reshape: new_shape is a shape .*; received '8'"),
+    "mean": (lambda: Pooling2D(2, 2, "mean"), ArgumentError, "mode is 'max' or 'avg', .* Did you mean 'avg'"),
     "twice": (lambda: Dense(size=3, units=3), ArgumentTypeError, "Dense: 'units' and 'size' are the same argument"),
     "size missing": (lambda: Dense(), ArgumentTypeError, r"Dense\(size, .*\): missing 1 required .*'size'"),
     "keyword": (lambda: Conv2D(3, 3, strids=2), ArgumentTypeError, "no argument 'strids'.*Did you mean 'stride'"),
@@ -109,8 +146,53 @@ def test_refusals(case: str) -> None:
         run()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ReLU("x"), "ReLU: alpha is a number; received 'x'"),
+        (lambda: BatchNormalization(epsilon="1e-3"), "BatchNormalization: epsilon is a number; received '1e-3'"),
+        (lambda: LSTM(3, forget_bias="a"), "LSTM: forget_bias is a number; received 'a'"),
+        (lambda: Dense(3, use_bias="False"), "Dense: use_bias is True or False; received 'False'"),
+        (lambda: GRU(3, return_sequences="no"), "GRU: return_sequences is True or False; received 'no'"),
+        (lambda: Dense(True), "Dense: size is a whole number; received True"),
+        (lambda: Dense(3, name=5), "Dense: name is a string that is not empty or None; received 5"),
+        (lambda: Dense(3, name=""), "Dense: name is a string that is not empty or None; received ''"),
+        (lambda: Own(name=5), "Own: name is a string"),
+        (lambda: Dense(3, trainable="no"), "Dense: trainable is True or False; received 'no'"),
+        (lambda: SGD(nesterov="no"), "SGD: nesterov is True or False; received 'no'"),
+        (lambda: CategoricalCrossentropy(from_logits="no"), "from_logits is True or False; received 'no'"),
+        (lambda: Precision(multi_label="no"), "Precision: multi_label is True or False; received 'no'"),
+    ],
+)
+def test_fields_take_what_they_are_annotated_with(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=message):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    dense = Dense(np.int64(3), use_bias=np.bool_(False), name=np.str_("d"))
+    assert (dense.size, bool(dense.use_bias), dense.name) == (3, False, "d")
+    assert ReLU(np.float32(0.5)).alpha == 0.5
+    assert Dropout(0).p_dropout == 0
+    assert RNN(3, output_units=False).output_units == 0
+
+
+class Own(Layer):
+    """Has a constructor of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+
+
 class Bare(Layer):
     """Gives nothing."""
+
+
+class OfKeras(Bare):
+    """Defines what Keras asks for."""
+
+    def call(self, x: Any) -> Any:
+        return x
 
 
 class BareDerived(DerivedLayer):
@@ -124,7 +206,11 @@ class BareRandom(RandomInitializer):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (lambda: Model(A, Bare()(A)).predict(np.ones((2, 4))), r"Bare has no forward\(\)"),
+        (
+            lambda: Model(A, Bare()(A)).predict(np.ones((2, 4))),
+            r"Bare has no forward\(\): define forward\(self, x, call\)$",
+        ),
+        (lambda: OfKeras().forward(np.ones(2), None), r"define forward\(self, x, call\); Keras' call\(\) is not used"),
         (lambda: Bare().backward(np.ones(2), None), r"Bare has no backward\(\)"),
         (lambda: Model(A, BareDerived()(A)).predict(np.ones((2, 4))), r"BareDerived has no compute\(\)"),
         (lambda: Bare().partial(np.ones(2), None), r"Bare has no partial\(\)"),

@@ -263,7 +263,7 @@ FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "an argument": (
         lambda s: s["layers"][0]["config"].update(size=-3),
-        r"cannot be rebuilt: Dense 'dense_1': weight would have the shape \(4, -3\)",
+        "cannot be rebuilt: Dense: size is a whole number, at least 1; received -3",
     ),
     "a dtype": (lambda s: s.update(dtype="int8"), "dtype: expected 'float32' or 'float64', received 'int8'"),
     "no dtype": (lambda s: s.update(dtype=None), "dtype: expected 'float32' or 'float64', received 'None'"),

@@ -283,6 +283,11 @@ def test_a_schedule_in_place_of_the_rate() -> None:
         (lambda: module.Accumulate("sgd", 0), r"Accumulate: steps must be at least 1; received 0"),
         (lambda: module.Accumulate("sgd", 2.5), r"Accumulate: steps must be a whole number; received 2.5"),
         (lambda: Adam(beta1=0.9), r"Adam has no argument 'beta1'.* Did you mean 'beta_1'"),
+        (lambda: Adam(clipnorm=1), r"Adam has no argument 'clipnorm'.* Write ClipNorm\(Adam\(\), 1.0\)"),
+        (lambda: SGD(weight_decay=0.1), r"SGD has no argument 'weight_decay'.* Write WeightDecay\(SGD\(\), 0.004\)"),
+        (lambda: Adam(weight_decay=0.1), r"Write AdamW\(weight_decay=0.004\) or WeightDecay\(Adam\(\), 0.004\)"),
+        (lambda: Adam(amsgrad=True), r"Write AMSGrad\(\)"),
+        (lambda: setattr(Adam(), "lr", "fast"), r"Adam: lr must be a number in \[0, inf\); received 'fast'"),
         (lambda: module.LBFGS(0), r"LBFGS: max_iterations must be at least 1"),
     ],
 )

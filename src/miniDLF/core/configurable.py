@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
-from miniDLF.errors import ArgumentTypeError, UnknownNameError, nearest
+from miniDLF.core.kinds import check_kinds, kinds_of
+from miniDLF.errors import ArgumentTypeError, MiniDLFError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -36,6 +37,8 @@ class Configurable:
 
     #: Other frameworks' keywords and the field each one means, e.g. ``{"units": "size"}``.
     aliases: ClassVar[Mapping[str, str]] = {}
+    #: Other frameworks' keywords that no field answers to, and what to write instead ({name} is the class).
+    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -65,9 +68,10 @@ class Configurable:
 
 
 def _translated(cls: type) -> Callable[..., None]:
-    """Wrap the generated ``__init__``: bridge aliases, and answer a wrong keyword with the nearest right one."""
+    """Wrap the generated ``__init__``: bridge aliases, answer wrong keywords with the right ones, check the kinds."""
     plain_init = cls.__init__  # type: ignore[misc]
     names = [name for name in inspect.signature(plain_init).parameters if name != "self"]
+    kinds = kinds_of(cls)
 
     @functools.wraps(plain_init)
     def __init__(self: Any, *values: Any, **keywords: Any) -> None:
@@ -78,16 +82,21 @@ def _translated(cls: type) -> Callable[..., None]:
             keywords[field] = keywords.pop(alias)
         for key in keywords:
             if key not in names:
-                raise ArgumentTypeError(
-                    f"{cls.__name__} has no argument {key!r}; it takes {', '.join(names)}.{nearest(key, names)}"
-                )
+                instead = cls.instead.get(key, "").format(name=cls.__name__)  # type: ignore[attr-defined]
+                hint = f" Write {instead}." if instead else nearest(key, names)
+                raise ArgumentTypeError(f"{cls.__name__} has no argument {key!r}; it takes {', '.join(names)}.{hint}")
+        given = dict(zip(names, values, strict=False)) | keywords
         try:
             plain_init(self, *values, **keywords)
-        except TypeError as error:
-            if isinstance(error, ArgumentTypeError) or "__init__()" not in str(error):
+        except MiniDLFError:  # what a class says of its own arguments comes first
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            check_kinds(cls, kinds, given)
+            if not isinstance(error, TypeError) or "__init__()" not in str(error):
                 raise
             problem = str(error).partition("__init__() ")[2]
             raise ArgumentTypeError(f"{cls.__name__}({', '.join(names)}): {problem}.") from None
+        check_kinds(cls, kinds, given)
 
     return __init__
 
@@ -140,7 +149,7 @@ def resolve(value: Any, choices: Mapping[str, Callable[..., Any]], kind: str, ba
     if isinstance(value, Mapping) and isinstance(value.get("class"), str):
         return cast(T, from_config(value, choices, kind))
     raise ArgumentTypeError(
-        f"{kind}: expected {_article(base.__name__)} or one of the names {_listed(choices)}; received {value!r}."
+        f"{kind}: expected {_article(base.__name__)} or one of the names {_listed(choices)}; received {_shown(value)}."
     )
 
 
@@ -160,6 +169,10 @@ def _lookup(name: str, choices: Mapping[str, Callable[..., Any]], kind: str) -> 
 
 def _listed(choices: Mapping[str, Any]) -> str:
     return ", ".join(repr(name) for name in choices)
+
+
+def _shown(value: Any) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
 def _article(noun: str) -> str:

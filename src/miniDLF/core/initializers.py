@@ -15,7 +15,7 @@ import numpy as np
 
 from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import number, require, require_count
-from miniDLF.errors import ArgumentError, ShapeError, nearest
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = [
@@ -310,4 +310,9 @@ def get_initializer(value: Any) -> Initializer:
     """Return the initializer that `value` is or names; a number means `Constant`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Constant(number("initializer", "value", value, "(-inf, inf)"))
+    if isinstance(value, np.ndarray):
+        raise ArgumentTypeError(
+            f"initializer: expected an Initializer, a name or a number, received an array of shape {value.shape}. "
+            "Values go into a built model by its set_weights()."
+        )
     return resolve(value, CHOICES, "initializer", Initializer)

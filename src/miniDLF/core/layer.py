@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.capture import Watched
@@ -15,12 +15,15 @@ from miniDLF.core.configurable import Configurable
 from miniDLF.core.constraints import get_constraint
 from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
+from miniDLF.core.kinds import check_kinds
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
-from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Layer"]
+
+T = TypeVar("T")
 
 #: Keywords that every layer takes; a layer that lists one among its own fields takes it there by position as well.
 COMMON: dict[str, tuple[str, Any]] = {
@@ -28,6 +31,7 @@ COMMON: dict[str, tuple[str, Any]] = {
     "trainable": ("bool", True),
     "name": ("str | None", None),
 }
+COMMON_KINDS = {name: annotation.split(" | ") for name, (annotation, _) in COMMON.items()}
 
 
 class Layer(Watched, Configurable):
@@ -94,6 +98,7 @@ class Layer(Watched, Configurable):
     def __init__(
         self, *, name: str | None = None, trainable: bool = True, input_shape: Sequence[int] | None = None
     ) -> None:
+        check_kinds(type(self), COMMON_KINDS, {"name": name, "trainable": trainable, "input_shape": input_shape})
         self.name, self.trainable = name, trainable
         self.input_shape = None if input_shape is None else tuple(input_shape)
 
@@ -109,7 +114,8 @@ class Layer(Watched, Configurable):
 
     def forward(self, x: Any, call: Call) -> Array:
         """Return the output for the inputs `x` (N, ...); never write to `x`."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+        of_keras = "; Keras' call() is not used" if hasattr(self, "call") else ""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(): define forward(self, x, call){of_keras}")
 
     def backward(self, dy: Array, call: Call) -> Any:
         """Return dx, given dy; fill ``call.grad(p)`` of every parameter. It may overwrite `dy`, and return it.
@@ -212,11 +218,11 @@ class Layer(Watched, Configurable):
             known = declared[name] = Parameter(
                 name,
                 tuple(shape),
-                get_initializer(initializer),
+                self.argument(get_initializer, initializer),
                 trainable=trainable,
                 fans=fans,
-                regularizer=get_regularizer(regularizer),
-                constraint=get_constraint(constraint),
+                regularizer=self.argument(get_regularizer, regularizer),
+                constraint=self.argument(get_constraint, constraint),
             )
         elif known.shape != tuple(shape):
             raise ShapeError(
@@ -224,6 +230,16 @@ class Layer(Watched, Configurable):
                 "A shared layer needs inputs of one shape; make a second layer."
             )
         return known
+
+    def argument(self, get: Callable[[Any], T], value: Any) -> T:
+        """Return ``get(value)``, or say which of the layer's arguments `value` is."""
+        try:
+            return get(value)
+        except MiniDLFError as error:
+            kind = get.__name__.partition("_")[2]  # of get_initializer, get_regularizer or get_constraint
+            held = (name for name, field in vars(self).items() if field is value and name.endswith(kind))
+            said = str(error).removeprefix(f"{kind}: ")
+            raise type(error)(f"{self.described}: {next(held, kind)}: {said}") from None
 
     def _declared(self) -> dict[str, Parameter]:
         declared: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})

@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import require
-from miniDLF.errors import ArgumentError, ShapeError, nearest
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["CHOICES", "L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get_regularizer"]
@@ -155,4 +155,6 @@ CHOICES: dict[str, Any] = {
 
 def get_regularizer(value: Any) -> Regularizer | None:
     """Return the regularizer that `value` is, names or describes; ``None`` stays ``None``."""
+    if isinstance(value, int | float):
+        raise ArgumentTypeError(f"regularizer: {value!r} does not say of which kind; write L2({value!r}).")
     return None if value is None else resolve(value, CHOICES, "regularizer", Regularizer)

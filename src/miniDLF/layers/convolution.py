@@ -196,14 +196,14 @@ def pair(value: Any, where: str, *, least: int = 1, single: bool = False) -> tup
     ArgumentError
         If a number is less than `least`.
     """
-    expected = "a whole number" if single else "a whole number or a pair of them"
+    expected = f"a whole number{'' if single else ' or a pair of them'}, at least {least}"
     items = value if isinstance(value, tuple | list) and len(value) == 2 and not single else (value, value)
     try:
         numbers = [operator.index(item) for item in items]
     except TypeError:
         raise ArgumentTypeError(f"{where} is {expected}; received {value!r}.") from None
     if min(numbers) < least:
-        raise ArgumentError(f"{where} is {expected}, at least {least}; received {value!r}.")
+        raise ArgumentError(f"{where} is {expected}; received {value!r}.")
     return numbers[0], numbers[1]
 
 

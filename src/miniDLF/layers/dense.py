@@ -13,6 +13,7 @@ from miniDLF.errors import ShapeError
 from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
+from miniDLF.layers.convolution import pair
 from miniDLF.layers.normalization import BatchNormalization
 
 __all__ = ["Dense"]
@@ -55,6 +56,9 @@ class Dense(Layer):
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
 
         def __init__(self, size: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
+
+    def __post_init__(self) -> None:
+        self.size = pair(self.size, "Dense: size", single=True)[0]
 
     def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:

@@ -60,6 +60,7 @@ class Pooling2D(Layer):
         self._pooling = Pooling(window, self.chooses, 1.0 if self.chooses else 1 / math.prod(window.kernel))
         if self.mode not in ("max", "avg"):
             hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
+            hint = " Did you mean 'avg'?" if self.mode in ("mean", "average") else hint
             raise ArgumentError(f"Pooling2D: mode is 'max' or 'avg', received {self.mode!r}.{hint}")
 
     def build(self, input_shape: Shape) -> Shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -48,7 +47,7 @@ class Recurrent(Layer):
     n_units: int  # type: ignore[misc]  # the base has it by keyword, this class by position
     input_shape: Shape | None = None
     trainable: bool = True
-    output_units: int | None = None
+    output_units: int | bool | None = None
     return_sequences: bool = True
     input_initializer: Any = "he_normal"
     recurrent_initializer: Any = "orthogonal"
@@ -73,10 +72,15 @@ class Recurrent(Layer):
     #: The loops over time.
     recurrence: ClassVar[type[Recurrence]]
 
+    def __post_init__(self) -> None:
+        self.n_units = _whole(self, "n_units", self.n_units, 1)
+        if self.output_units is not None:
+            self.output_units = _whole(self, "output_units", self.output_units, 0)
+
     @property
-    @abstractmethod
     def initial_bias(self) -> Initializer:
         """Gives the bias (G * H,) of the gates."""
+        return self.argument(get_initializer, self.bias_initializer)
 
     def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
@@ -85,8 +89,7 @@ class Recurrent(Layer):
                 "Put Reshape((timesteps, features)) before it."
             )
         steps, features = input_shape
-        units = _whole(self, "n_units", self.n_units, 1)
-        columns = self.recurrence.gates * units
+        columns = self.recurrence.gates * self.n_units
         self.input_weight = self.parameter(
             "input_weight",
             (features, columns),
@@ -96,26 +99,26 @@ class Recurrent(Layer):
         )
         self.recurrent_weight = self.parameter(
             "recurrent_weight",
-            (units, columns),
-            GateByGate(self.recurrent_initializer, self.recurrence.gates),
+            (self.n_units, columns),
+            GateByGate(self.argument(get_initializer, self.recurrent_initializer), self.recurrence.gates),
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
         )
         self.bias = self.parameter(
             "bias", (columns,), self.initial_bias, regularizer=self.bias_regularizer, constraint=self.bias_constraint
         )
-        outputs = features if self.output_units is None else _whole(self, "output_units", self.output_units, 0)
+        outputs = features if self.output_units is None else self.output_units
         self.projects = outputs > 0
         if self.projects:
             self.output_weight = self.parameter(
                 "output_weight",
-                (units, outputs),
+                (self.n_units, outputs),
                 self.output_initializer,
                 regularizer=self.output_regularizer,
                 constraint=self.output_constraint,
             )
             self.output_bias = self.parameter("output_bias", (outputs,), "zeros")
-        outputs = outputs or units
+        outputs = outputs or self.n_units
         return (steps, outputs) if self.return_sequences else (outputs,)
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, T, D)
@@ -201,10 +204,6 @@ class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the 
 
         def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
 
-    @property
-    def initial_bias(self) -> Initializer:
-        return get_initializer(self.bias_initializer)
-
 
 class LSTM(Recurrent):  # type: ignore[misc]
     """Long short-term memory: ``c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t)``; see `Recurrent` for the arguments.
@@ -229,7 +228,7 @@ class LSTM(Recurrent):  # type: ignore[misc]
 
     @property
     def initial_bias(self) -> Initializer:
-        return GateByGate(self.bias_initializer, 4, (0.0, self.forget_bias, 0.0, 0.0))
+        return GateByGate(super().initial_bias, 4, (0.0, self.forget_bias, 0.0, 0.0))
 
 
 class GRU(Recurrent):  # type: ignore[misc]
@@ -245,10 +244,6 @@ class GRU(Recurrent):  # type: ignore[misc]
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
 
         def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
-
-    @property
-    def initial_bias(self) -> Initializer:
-        return get_initializer(self.bias_initializer)
 
 
 class GateByGate(Initializer):

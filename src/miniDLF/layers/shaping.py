@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.elementwise import (
     dropout,
     dropout_backward,
@@ -51,8 +52,18 @@ class Reshape(Layer):
     captures = True
     aliases: ClassVar = {"target_shape": "new_shape"}
 
+    def __post_init__(self) -> None:
+        lengths = [self.new_shape] if isinstance(self.new_shape, int) else self.new_shape
+        try:
+            self._wanted = [operator.index(length) for length in lengths]
+        except TypeError:
+            raise ArgumentTypeError(
+                f"Reshape: new_shape is a shape without the batch axis, such as (1, 28, 28) or (-1, 8); "
+                f"received {self.new_shape!r}."
+            ) from None
+
     def build(self, input_shape: Shape) -> Shape:
-        wanted = [self.new_shape] if isinstance(self.new_shape, int) else list(self.new_shape)
+        wanted = self._wanted.copy()
         size, known = int(np.prod(input_shape)), int(np.prod([length for length in wanted if length != -1]))
         if wanted.count(-1) == 1 and known > 0 and size % known == 0:
             wanted[wanted.index(-1)] = size // known

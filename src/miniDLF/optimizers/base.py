@@ -96,14 +96,24 @@ class UpdateRule(Optimizer):
     decay: float = 1e-6
 
     aliases: ClassVar[Mapping[str, str]] = {"learning_rate": "lr"}
+    instead: ClassVar[Mapping[str, str]] = {
+        "clipnorm": "ClipNorm({name}(), 1.0)",
+        "clipvalue": "ClipValue({name}(), 1.0)",
+        "global_clipnorm": "ClipGlobalNorm({name}(), 1.0)",
+        "weight_decay": "WeightDecay({name}(), 0.004)",
+        "use_ema": "MovingAverage({name}(), 0.99)",
+        "gradient_accumulation_steps": "Accumulate({name}(), 4)",
+    }
     #: The arrays of `init_state`; they begin as zeros.
     state_names: ClassVar[tuple[str, ...]] = ()
     #: Where the fields of a rule must lie.
     intervals: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
-        self.lr = self._checked(self.lr)
         require(self, decay="[0, inf)", **self.intervals)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked(value) if name == "lr" else value)
 
     def _checked(self, value: Any) -> Any:
         if isinstance(value, Schedule | Mapping):
@@ -123,7 +133,7 @@ class UpdateRule(Optimizer):
                 f"{type(self).__name__}: the learning rate follows {self.lr!r} and cannot be set to {value!r}. Make "
                 "the optimizer with a number as its lr if a callback is to change it, or set another schedule."
             )
-        self.lr = self._checked(value)
+        self.lr = value
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, with its decay."""
