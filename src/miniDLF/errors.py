@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
+from typing import NoReturn
 
 __all__ = [
     "ArgumentError",
@@ -22,6 +23,7 @@ __all__ = [
     "ShapeError",
     "UnknownNameError",
     "import_extra",
+    "names_of_keras",
     "nearest",
 ]
 
@@ -64,6 +66,20 @@ class NotReadyError(MiniDLFError, RuntimeError):
 
 class MissingExtraError(MiniDLFError, ImportError):
     """An optional package that is not installed."""
+
+
+def names_of_keras(module: str, hints: Mapping[str, str]) -> Callable[[str], NoReturn]:
+    """Return a module's ``__getattr__`` that says what is called otherwise here: ``{"Input": "miniDLF.models.Input"}``.
+
+    An `ImportError`, because ``from module import name`` swallows what an `AttributeError` says.
+    """
+
+    def __getattr__(name: str) -> NoReturn:
+        if name in hints:
+            raise ImportError(f"{module} has no {name}; use {hints[name]}.", name=module)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return __getattr__
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -121,6 +121,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ArgumentTypeError,
         r"LSTM: bias_initializer: expected an Initializer .*received \[1\]",
     ),
+    "grey images, channels last": (
+        lambda: Conv2D(8, 3)(Input((28, 28, 1))),
+        ShapeError,
+        r"larger than its padded input of 28 x 1 .* Images are channels-first: input_shape=\(1, 28, 28\)",
+    ),
+    "pooling, channels last": (
+        lambda: Pooling2D()(Input((28, 28, 1))),
+        ShapeError,
+        r"larger than its input of 28 x 1 .* Images are channels-first: input_shape=\(1, 28, 28\)",
+    ),
     "new shape": (lambda: Reshape("8"), ArgumentTypeError, "Reshape: new_shape is a shape .*; received '8'"),
     "mean": (lambda: Pooling2D(2, 2, "mean"), ArgumentError, "mode is 'max' or 'avg', .* Did you mean 'avg'"),
     "twice": (lambda: Dense(size=3, units=3), ArgumentTypeError, "Dense: 'units' and 'size' are the same argument"),
@@ -167,6 +177,28 @@ def test_refusals(case: str) -> None:
 def test_fields_take_what_they_are_annotated_with(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ArgumentTypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [lambda **shape: Conv2D(8, 3, **shape), Pooling2D])
+def test_a_first_layer_that_seems_to_be_given_channels_last_images_warns(make: Callable[..., Layer]) -> None:
+    with pytest.warns(UserWarning, match=r"means 32 channels. Images are channels-first: input_shape=\(3, 32, 32\)"):
+        Sequential([make(input_shape=(32, 32, 3))])
+    for shape in ((3, 32, 32), (4, 4, 4), (32, 16, 3)):  # warnings are errors in tests
+        Sequential([make(input_shape=shape)])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("from miniDLF.layers import MaxPooling2D", r"use Pooling2D\(size, stride, 'max'\)"),
+        ("from miniDLF.layers import Input", "use miniDLF.models.Input"),
+        ("from miniDLF.layers import Dens", "cannot import name 'Dens'"),
+        ("from miniDLF.models import load_model", r"use load\(path\)"),
+    ],
+)
+def test_names_of_keras_say_what_is_meant(line: str, message: str) -> None:
+    with pytest.raises(ImportError, match=message):
+        exec(line)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -132,6 +132,16 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         "expected an array with one entry a sample, received float",
     ),
     "one sample": (lambda m: m.predict(X[0]), ArgumentError, "A single sample needs a batch axis"),
+    "channels last": (
+        lambda m: Sequential([Conv2D(2, 3, input_shape=(3, 6, 6))]).predict(np.ones((8, 6, 6, 3))),
+        ArgumentError,
+        r"received \(8, 6, 6, 3\). These images are channels-last; transpose them: x.transpose\(0, 3, 1, 2\)",
+    ),
+    "grey images, channels last": (
+        lambda m: images().predict(np.ones((8, 6, 6, 1))),
+        ArgumentError,
+        r"Reshape it: x.reshape\(-1, 1, 6, 6\)",
+    ),
     "nan": (lambda m: m.fit(np.where(X > 1.5, np.nan, X), Y), DataError, "sample .* holds NaN or infinity. Clean"),
     # building and compiling
     "empty": (lambda m: Sequential().summary(), NotReadyError, "the model has no layers yet: add some, the first one"),

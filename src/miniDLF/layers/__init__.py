@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from miniDLF.core.layer import Layer
+from miniDLF.errors import names_of_keras
 from miniDLF.layers.activations import (
     ELU,
     GELU,
@@ -60,3 +61,16 @@ __all__ = [
 
 #: The closed registry by which files name layers.
 CHOICES: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name not in ("Layer", "DerivedLayer")}
+
+__getattr__ = names_of_keras(
+    __name__,
+    {
+        "AveragePooling2D": "Pooling2D(size, stride, 'avg')",
+        "Embedding": "one-hot inputs: np.eye(words)[indices]",
+        "Input": "miniDLF.models.Input",
+        "InputLayer": "the first layer's input_shape=(...)",
+        "LeakyReLU": "ReLU(alpha)",
+        "MaxPooling2D": "Pooling2D(size, stride, 'max')",
+        "SimpleRNN": "RNN",
+    },
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import operator
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.core.call import Call, Shared
@@ -16,7 +18,7 @@ from miniDLF.kernels.windows import Window
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
 
-__all__ = ["Conv2D", "image_shape", "pair"]
+__all__ = ["Conv2D", "channels_first", "image_shape", "pair", "warn_of_channels_last"]
 
 
 class Conv2D(Layer):
@@ -111,8 +113,9 @@ class Conv2D(Layer):
             raise ShapeError(
                 f"{self.described} has a window of {self._kernel[0]} x {self._kernel[1]}, larger than its padded input "
                 f"of {rows} x {columns} (input_shape {tuple(input_shape)}). Use a smaller kernel or more padding, "
-                "or fewer layers that shrink the image before it."
+                f"or fewer layers that shrink the image before it.{channels_first(input_shape)}"
             )
+        warn_of_channels_last(self)
         self.weight = self.parameter(
             "weight",
             (self.filters, channels, *self._kernel),
@@ -226,3 +229,21 @@ def image_shape(layer: Layer, input_shape: Shape, instead: str = "") -> tuple[in
     if min(shape) < 1:
         raise ShapeError(f"{layer.described} expects images of at least one channel, row and column, received {shape}.")
     return shape[0], shape[1], shape[2]
+
+
+def channels_first(shape: Any) -> str:
+    """Return what to write instead of a shape that looks like channels-last images, or an empty string."""
+    if not isinstance(shape, Sequence) or len(shape) != 3 or shape[2] not in (1, 3, 4):
+        return ""
+    rows, columns, channels = shape
+    square = rows == columns > channels
+    return f" Images are channels-first: input_shape=({channels}, {rows}, {columns})." if square else ""
+
+
+def warn_of_channels_last(layer: Layer) -> None:
+    """Warn where a layer's own ``input_shape`` fits it, but is most likely meant to be channels-last."""
+    shape = layer.input_shape
+    advice = channels_first(shape)
+    if shape and advice:
+        message = f"{layer.described}: input_shape={shape} means {shape[0]} channels.{advice}"
+        warnings.warn(message, UserWarning, stacklevel=2)

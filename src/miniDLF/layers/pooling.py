@@ -15,7 +15,7 @@ from miniDLF.kernels.pooling import spread_windows, sum_windows
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.windows import Window, from_lines, lines_like
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.layers.convolution import image_shape, pair
+from miniDLF.layers.convolution import channels_first, image_shape, pair, warn_of_channels_last
 
 __all__ = ["GlobalAveragePooling2D", "Pooling2D", "UpSampling2D"]
 
@@ -71,8 +71,9 @@ class Pooling2D(Layer):
             raise ShapeError(
                 f"{self.described} has a window of {kh} x {kw}, larger than its input of {height} x {width} "
                 f"(input_shape {tuple(input_shape)}). Use a smaller size, or fewer layers that shrink the image "
-                "before it."
+                f"before it.{channels_first(input_shape)}"
             )
+        warn_of_channels_last(self)
         (kh, kw), (rows, columns) = self._window.kernel, output
         tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
         self._tiled = self._tiled and tiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miniDLF.errors import names_of_keras
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.checking import GradientError, GradientReport
 from miniDLF.models.drawing import plot_model
@@ -11,3 +12,5 @@ from miniDLF.models.persistence import load
 from miniDLF.models.sequential import Sequential
 
 __all__ = ["Autoencoder", "GradientError", "GradientReport", "Input", "Model", "Sequential", "load", "plot_model"]
+
+__getattr__ = names_of_keras(__name__, {"load_model": "load(path)"})
