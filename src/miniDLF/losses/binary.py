@@ -111,8 +111,6 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         How much less is counted what is predicted well; 0 gives the cross-entropy.
     """
 
-    from_logits: bool = False
-    label_smoothing: float = 0.0
     apply_class_balancing: bool = False
     alpha: float = 0.25
     gamma: float = 2.0

@@ -26,9 +26,6 @@ class CategoricalFocalCrossentropy(ClassLoss):
         How much less is counted what is predicted well; 0 gives the cross-entropy.
     """
 
-    from_logits: bool = False
-    label_smoothing: float = 0.0
-    over_time: str = "sum"
     alpha: float = 0.25
     gamma: float = 2.0
 

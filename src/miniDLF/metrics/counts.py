@@ -109,9 +109,6 @@ class Counts(Metric):
 class Precision(Counts):
     """Of what was called positive, the share that is: ``TP / (TP + FP)``; 0 where nothing was."""
 
-    average: str | None = "binary"
-    threshold: float | None = None
-    multi_label: bool = False
     name: str = "precision"
 
     def score(self, true_positives: Array, false_positives: Array, false_negatives: Array) -> Array:
@@ -121,9 +118,6 @@ class Precision(Counts):
 class Recall(Counts):
     """Of what is positive, the share that was called so: ``TP / (TP + FN)``; 0 where nothing is."""
 
-    average: str | None = "binary"
-    threshold: float | None = None
-    multi_label: bool = False
     name: str = "recall"
 
     def score(self, true_positives: Array, false_positives: Array, false_negatives: Array) -> Array:
@@ -133,9 +127,6 @@ class Recall(Counts):
 class F1Score(Counts):
     """The harmonic mean of precision and recall: ``2 TP / (2 TP + FP + FN)``; 0 where all three are 0."""
 
-    average: str | None = "binary"
-    threshold: float | None = None
-    multi_label: bool = False
     name: str = "f1_score"
 
     def score(self, true_positives: Array, false_positives: Array, false_negatives: Array) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,6 @@ RUN = 8192
 class ClipValue(Wrapper):
     """Clip every element of the gradient to the range from ``-limit`` to ``limit``."""
 
-    optimizer: Any
     limit: float
 
     def __post_init__(self) -> None:
@@ -47,7 +45,6 @@ class ClipValue(Wrapper):
 class ClipNorm(Wrapper):
     """Scale the gradient of each parameter down to an L2 norm of at most `norm`: ``g * norm / max(|g|, norm)``."""
 
-    optimizer: Any
     norm: float
 
     def __post_init__(self) -> None:
@@ -69,7 +66,6 @@ class ClipNorm(Wrapper):
 class ClipGlobalNorm(Wrapper):
     """Scale the whole gradient down to an L2 norm of at most `norm` (Pascanu et al. 2013, algorithm 1)."""
 
-    optimizer: Any
     norm: float
 
     def __post_init__(self) -> None:

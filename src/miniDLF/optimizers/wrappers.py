@@ -99,7 +99,6 @@ class WeightDecay(Wrapper):
         Names of the parameters that are left alone, also where they stand behind a prefix (``output_bias``).
     """
 
-    optimizer: Any
     weight_decay: float
     exclude: Any = ("bias", "gamma", "beta")
 
@@ -133,7 +132,6 @@ class MovingAverage(Wrapper):
     update (Polyak & Juditsky 1992; the form of Keras' ``use_ema``).
     """
 
-    optimizer: Any
     momentum: float = 0.99
 
     def __post_init__(self) -> None:
@@ -186,7 +184,6 @@ class Accumulate(Wrapper):
     The optimizer inside, its schedule too, counts updates. What is left at the end of an epoch waits for the next one.
     """
 
-    optimizer: Any
     steps: int
 
     def __post_init__(self) -> None:
