@@ -255,6 +255,14 @@ def test_a_schedule_in_place_of_the_rate() -> None:
     assert optimizer.rate(0) == 0.2
 
 
+def test_a_rule_of_ones_own_that_declares_a_number_takes_a_schedule_too() -> None:
+    class Mine(module.UpdateRule):
+        lr: float = 0.5
+
+    assert Mine().rate(0) == 0.5
+    assert Mine(ExponentialDecay(0.2, 10, 0.5)).rate(0) == 0.2
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

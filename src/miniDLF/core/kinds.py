@@ -42,13 +42,16 @@ KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def kinds_of(cls: type) -> dict[str, list[str]]:
-    """Return for each field of a dataclass that can be checked the names of the kinds that it takes."""
-    result = {}
-    for field in dataclasses.fields(cls):
-        annotation = field.type.__name__ if isinstance(field.type, type) else str(field.type)
-        kinds = [kind.strip() for kind in annotation.split("|")]
-        if all(kind in KINDS for kind in kinds):
-            result[field.name] = kinds
+    """Return for each field of a dataclass the names of the kinds that it takes, none where it cannot be checked.
+
+    A field that a base declares too takes what it takes there: ``lr: float`` in a rule of one's own may be a schedule.
+    """
+    result: dict[str, list[str]] = {}
+    for base in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
+        for field in dataclasses.fields(base):
+            annotation = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+            kinds = [kind.strip() for kind in annotation.split("|")]
+            result.setdefault(field.name, kinds if all(kind in KINDS for kind in kinds) else [])
     return result
 
 
