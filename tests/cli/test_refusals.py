@@ -75,7 +75,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "unknown layer": ('"Dense"', '"Dens"', "line 12: class = 'Dens': choose from .*Did you mean 'Dense'"),
     "no class": ('class = "Dense"\nsize = 8', "size = 8", "line 11: class is missing: every entry has one"),
     "misspelled": ("size = 8", "sise = 8", "line 13: Dense has no argument 'sise'; .*Did you mean 'size'"),
-    "negative": ("size = 8", "size = -8", r"line 11: layer 1 \(Dense .*weight would have the shape \(5, -8\)"),
+    "negative": ("size = 8", "size = -8", "line 13: Dense: size is a whole number, at least 1; received -8"),
     "base class": ('"Adam"', '"Wrapper"', "line 28: class = 'Wrapper': choose from LBFGS, SGD"),
     "optimizer": ('"Adam"', '"Adamm"', "line 28: class = 'Adamm': .*Did you mean 'Adam'"),
     "rate": ("lr = 0.05", "lr = -1", r"line 29: Adam: lr must lie in \[0, inf\); received -1"),
