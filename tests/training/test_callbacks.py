@@ -261,10 +261,17 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"(?s)is of another model.*dense_1/weight") as caught:
         fit(Stop(), BackupAndRestore(tmp_path), made=other)
     assert "remove" in str(caught.value)
-    with pytest.raises(ArgumentError, match="Compile with the optimizer that the run began with"):
-        fit(Stop(), BackupAndRestore(tmp_path), made=model("sgd"))
-    with pytest.raises(ArgumentError, match="Use the same ones in the same order"):
-        fit(BackupAndRestore(tmp_path))
+    for callbacks, made, message in (
+        ([Stop()], model("sgd"), "Compile with the optimizer that the run began with"),
+        ([], model(), "Use the same ones in the same order"),
+    ):
+        made.set_weights([weight * 2 for weight in made.get_weights()])
+        before, made.seed = made.get_weights(), 77
+        with pytest.raises(ArgumentError, match=message):
+            fit(*callbacks, BackupAndRestore(tmp_path), made=made)
+        for weight, old in zip(made.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, old)
+        assert (made.seed, made.position.epoch, made.engine().steps) == (77, 0, 0)
 
 
 def test_ctrl_c_finishes_the_step_and_returns_the_history(tmp_path: Path) -> None:

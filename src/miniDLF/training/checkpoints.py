@@ -145,9 +145,12 @@ class BackupAndRestore(Callback):
                 )
             return
         path, tensors, document = found
-        self._fill_weights(path, tensors)
+        self._check_callbacks(path, document)
+        weights = self._checked_weights(path, tensors)
         engine = self.model.engine()
-        engine.load_training_state(part(tensors, "training/"))
+        engine.load_training_state(part(tensors, "training/"))  # which checks before it changes anything, too
+        for name, value in self.model.named_weights().items():
+            value[...] = weights[name]
         self.model.seed = document["seed"]
         engine.executor.clock.seed = document["seed"]
         position = document["position"]
@@ -155,6 +158,13 @@ class BackupAndRestore(Callback):
         saved: dict[str, list[tuple[int, Any]]] = {}
         for number, (kind, _, state) in enumerate(document["callbacks"]):
             saved.setdefault(kind, []).append((number, state))
+        for callback in self.peers:
+            found_states = saved.get(type(callback).__name__)
+            if found_states:
+                number, state = found_states.pop(0)
+                callback.set_state(_unpacked(state, part(tensors, f"callbacks/{number}/")))
+
+    def _check_callbacks(self, path: Path, document: Mapping[str, Any]) -> None:
         before = [kind for kind, essential, _ in document["callbacks"] if essential]
         now = [type(callback).__name__ for callback in self.peers if callback.essential]
         if before != now:
@@ -162,21 +172,15 @@ class BackupAndRestore(Callback):
                 f"BackupAndRestore: {path} was written with the callbacks {before}, this run has {now}. Use the same "
                 f"ones in the same order, or remove {self.backup_dir} to begin anew."
             )
-        for callback in self.peers:
-            found_states = saved.get(type(callback).__name__)
-            if found_states:
-                number, state = found_states.pop(0)
-                callback.set_state(_unpacked(state, part(tensors, f"callbacks/{number}/")))
 
-    def _fill_weights(self, path: Path, tensors: Mapping[str, Any]) -> None:
+    def _checked_weights(self, path: Path, tensors: Mapping[str, Any]) -> dict[str, Any]:
         own, saved = self.model.named_weights(), part(tensors, "weights/")
         report = report_mismatch({k: v.shape for k, v in own.items()}, {k: v.shape for k, v in saved.items()})
         if not report.ok:
             raise FileFormatError(
                 f"BackupAndRestore: {path} is of another model; remove {self.backup_dir} to begin anew.\n{report}"
             )
-        for name, value in own.items():
-            value[...] = saved[name]
+        return saved
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._every and self.model.engine().steps % self._every == 0:
