@@ -23,6 +23,7 @@ from miniDLF.layers import (
     ReLU,
     Reshape,
 )
+from miniDLF.metrics import Accuracy
 from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
 from miniDLF.optimizers import Adam
 
@@ -273,3 +274,24 @@ def test_a_layer_that_another_model_has_named_keeps_its_name_beside_new_ones() -
     x = Input((5,))
     other = Model(x, Dense(1)(shared(Dense(3)(x))))
     assert [layer.name for layer in other.layers] == ["dense_2", "dense_1", "dense_3"]
+
+
+def test_every_output_measures_by_a_metric_of_its_own() -> None:
+    x = Input((3,))
+    model = Model(x, [Activation("softmax", name=name)(x) for name in ("right", "wrong")], seed=0)
+    metric = Accuracy()
+    model.compile("cce", "sgd", metrics=[metric])
+    labels = np.arange(6) % 3
+    logs = model.evaluate(np.eye(3)[labels], [labels, (labels + 1) % 3], return_dict=True)
+    assert (logs["right_accuracy"], logs["wrong_accuracy"]) == (1.0, 0.0)
+
+
+def test_a_weighted_metric_stays_unweighted_elsewhere() -> None:
+    metric = Accuracy()
+    x, y = np.eye(2), np.array([0, 0])
+    measured = []
+    for which in ("weighted_metrics", "metrics"):
+        model = Sequential([Activation("softmax", input_shape=(2,))], seed=0)
+        model.compile("cce", "sgd", **{which: [metric]})
+        measured.append(model.evaluate(x, y, sample_weight=[3, 1], return_dict=True)["accuracy"])
+    assert measured == [0.75, 0.5]

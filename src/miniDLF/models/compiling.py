@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from miniDLF.core.configurable import canonical
@@ -39,12 +40,12 @@ class LossMetric(Mean):
 
 
 def _metric(value: Any) -> Any:
-    """Return the metric; the name of a loss stands for its mean."""
+    """Return a metric that belongs to one output of one model; the name of a loss stands for its mean."""
     if isinstance(value, str):
         metrics, losses = ({canonical(name) for name in choices} for choices in (METRICS, LOSSES))
         if canonical(value) in losses - metrics:
             return LossMetric(value, name=value)
-    return get_metric(value)
+    return deepcopy(get_metric(value))  # it learns its output and counts: what the user gave may stand elsewhere too
 
 
 def arranged(
