@@ -87,6 +87,16 @@ def test_a_model_without_input_shape_is_built_from_the_data() -> None:
     assert model.input_shape == (4,)
 
 
+def test_a_built_model_that_is_built_again_keeps_its_layers() -> None:
+    model = Sequential([Dense(4, input_shape=(3,))])
+    model.build((3,))
+    model.add(Dense(2))
+    assert [layer.name for layer in model.layers] == ["dense_1", "dense_2"]
+    with pytest.raises(ShapeError, match=r"build: the model takes samples of shape \(3,\), received \(5,\)"):
+        model.build((5,))
+    assert len(model.layers) == 2
+
+
 def test_activation_as_an_argument() -> None:
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3, activation="softmax")], seed=0)
     assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Activation", "Dense", "Activation"]
@@ -184,6 +194,23 @@ MISTAKES = {
     "batch size": (lambda: small().fit(*blobs(), batch_size=0), ArgumentError, "batch_size"),
     "validation split": (lambda: small().fit(*blobs(), validation_split=1.5), ArgumentError, "between 0 and 1"),
     "dtype": (lambda: Sequential(dtype="float16"), ArgumentError, "'float32' or 'float64'"),
+    "no dtype": (lambda: Sequential(dtype="flot32"), ArgumentError, "'float32' or 'float64', received 'flot32'"),
+    "seed": (lambda: Sequential(seed=1.5), ArgumentError, "Sequential: seed is a whole number .* received 1.5"),
+    "seed in words": (lambda: Sequential(seed="a"), ArgumentError, "seed is a whole number .* received 'a'"),
+    "shape in words": (lambda: Sequential([Dense(3, input_shape="4")]), ArgumentTypeError, "a shape .* received '4'"),
+    "build in words": (lambda: Sequential([Dense(3)]).build("4"), ArgumentTypeError, "build: .* received '4'"),
+    "half an element": (lambda: Sequential([Dense(3)]).build((4.5,)), ArgumentTypeError, r"received \(4.5,\)"),
+    "a layer for a list": (
+        lambda: Sequential(Dense(3)),
+        ArgumentTypeError,
+        r"Sequential takes a list of layers: Sequential\(\[Dense\(size=3\)\]\)",
+    ),
+    "a list for a layer": (lambda: Sequential().add([Dense(3)]), ArgumentTypeError, "received a list. Add one layer"),
+    "a name for a layer": (
+        lambda: Sequential().add("relu"),
+        ArgumentTypeError,
+        r"received 'relu'. For an activation write Activation\('relu'\)",
+    ),
     "shards": (lambda: Sequential(shards=0), ArgumentError, "at least 1"),
     "batch axis in input_shape": (lambda: Sequential([Dense(3, input_shape=(None, 4))]), ArgumentTypeError, "shape"),
     "Input in the middle": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -54,7 +55,7 @@ class Node:
 def as_shape(shape: Any, where: str) -> Shape:
     """Return `shape` as a tuple of positive ints, or say what is wrong with it."""
     try:
-        result = tuple(int(length) for length in ([shape] if isinstance(shape, int) else shape))
+        result = tuple(index(length) for length in ([shape] if isinstance(shape, int) else shape))
     except (TypeError, ValueError):
         raise ArgumentTypeError(
             f"{where}: expected a shape such as (784,) or (1, 28, 28), received {shape!r}."

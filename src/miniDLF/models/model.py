@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -16,6 +17,7 @@ from miniDLF.core.program import Head
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError
 from miniDLF.kernels.workspace import Array
 from miniDLF.models import checking, persistence, summary
+from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
 from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
@@ -75,9 +77,11 @@ class Model(Fitting, Measuring):
 
     def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
         self.name = name
+        whole(type(self).__name__, 0, seed=seed)
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
+        with suppress(TypeError):  # no type at all
+            self.dtype = np.dtype(dtype)
+        if getattr(self, "dtype", None) not in (np.float32, np.float64):
             raise ArgumentError(f"dtype: 'float32' or 'float64', received {dtype!r}.")
         if shards is not None and (not isinstance(shards, int) or shards < 1):
             raise ArgumentError(f"shards: a whole number of at least 1, or None; received {shards!r}.")

@@ -47,6 +47,8 @@ class Sequential(Model):
         self._waiting: list[Any] = []
         self._counts: dict[str, int] = {}
         self._named_here: dict[str, Layer] = {}
+        if isinstance(layers, str | Node) or not isinstance(layers, Iterable | None):
+            raise ArgumentTypeError(f"Sequential takes a list of layers: Sequential([{layers!r}]).")
         for layer in layers or []:
             self.add(layer)
 
@@ -60,7 +62,7 @@ class Sequential(Model):
             self._start = self._end = layer
             return
         if not isinstance(layer, Layer | Model):
-            raise ArgumentTypeError(f"add: expected a layer, received {type(layer).__name__}.")
+            raise ArgumentTypeError(f"add: expected a layer, received {_received(layer)}")
         given = getattr(layer, "input_shape", None)
         if isinstance(layer, Layer) and given is not None:
             given = as_shape(given, layer.described)
@@ -139,8 +141,16 @@ class Sequential(Model):
         self.build(data.shape[1:])
 
     def build(self, input_shape: Any) -> None:
-        """Build the layers that wait for an input shape (no batch axis)."""
-        self._start = self._end = Node(None, (), as_shape(input_shape, "build"))
+        """Build the layers that wait for an input shape (no batch axis); a model that has it already stays as it is."""
+        shape = as_shape(input_shape, "build")
+        if self._start is not None:
+            if shape != self._start.shape:
+                raise ShapeError(
+                    f"build: the model takes samples of shape {self._start.shape}, received {shape}. Make a new model "
+                    "for another shape."
+                )
+            return
+        self._start = self._end = Node(None, (), shape)
         waiting, self._waiting = self._waiting, []
         for layer in waiting:
             self._append(layer)
@@ -154,3 +164,12 @@ class Sequential(Model):
             base, _, number = (layer.name or "").rpartition("_")
             if number.isdecimal():
                 self._counts[base] = max(self._counts.get(base, 0), int(number))
+
+
+def _received(thing: Any) -> str:
+    """Return what was received in place of a layer, with what to write instead."""
+    if isinstance(thing, str):
+        return f"{thing!r}. For an activation write Activation({thing!r}); other layers are objects, such as Dense(10)."
+    if isinstance(thing, list | tuple):
+        return f"a {type(thing).__name__}. Add one layer after another, or make the model of all: Sequential([...])."
+    return f"{type(thing).__name__}."
