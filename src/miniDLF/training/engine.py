@@ -41,6 +41,7 @@ class Engine:
         self.graph, self.buffers, self.heads, self.optimizer = graph, buffers, list(heads), optimizer
         self.executor = Executor(graph, buffers, heads=heads, seed=seed, shards=shards)
         self.updater = Updater(optimizer, buffers)
+        _refuse_constraints(optimizer, buffers)
         for head, node in zip(self.heads, graph.outputs, strict=True):
             for metric in head.metrics:
                 metric.bind(node.shape, head.loss)
@@ -274,6 +275,16 @@ class Engine:
             prefix = f"mean/{number}/"
             values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             metric.set_state(values)
+
+
+def _refuse_constraints(optimizer: Any, buffers: Buffers) -> None:
+    """Refuse constraints beside an optimizer that makes all its steps by itself."""
+    held = [slot.path for slot in buffers.slots if slot.trained and slot.parameter.constraint is not None]
+    if optimizer.full_batch and held:
+        raise ArgumentError(
+            f"{type(optimizer).__name__} cannot keep the constraints of {', '.join(held)}. Leave them out, or use a "
+            "stochastic optimizer, for example Adam()."
+        )
 
 
 def _free(name: str, taken: Container[str]) -> str:
