@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
     "patience": (
         lambda m: m.fit(DATA, early_stop_after=-1),
         ArgumentError,
-        "patience counts epochs and cannot be nega",
+        "fit: early_stop_after is a whole number of at least 0, received -1",
     ),
     # arrays
     "one array for two": (

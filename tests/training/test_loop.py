@@ -15,7 +15,7 @@ from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.layers import Activation, Dense
 from miniDLF.models import Sequential
-from miniDLF.optimizers import LBFGS, SGD
+from miniDLF.optimizers import LBFGS, SGD, Adam
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 4))
@@ -75,6 +75,57 @@ def test_validation_in_its_forms() -> None:
     assert (len(every["loss"]), len(every["val_loss"])) == (4, 2)
     listed = made.fit(X, Y, epochs=4, validation_data=(X, Y), validation_freq=[1], verbose=0).history
     assert len(listed["val_loss"]) == 1
+
+
+def test_validation_data_take_the_place_of_the_test_split() -> None:
+    made = model()
+    given = made.fit(Dataset(X, Y, test_fraction=0.2), 2, validation_data=(X[:10], Y[:10]), verbose=0).history
+    assert given["val_loss"][-1] == pytest.approx(np.mean(losses_of(made, X[:10], Y[:10])))
+    assert {"loss", "accuracy", "val_loss"} == set(given)
+
+
+@pytest.mark.parametrize(("stop", "epochs"), [(2, 3), (1, 2), (None, 20)])
+def test_the_arguments_of_the_specification_in_their_order(stop: int | None, epochs: int) -> None:
+    made, data = model(optimizer=SGD(lr=0.0)), Dataset(X, Y, test_fraction=0.2)
+    steps: list[int] = []
+    counting = [LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))]
+    history = made.fit(data, 20, 8, stop, SGD(lr=0.0), shuffle=False, callbacks=counting)
+    assert (len(history.epoch), max(steps)) == (epochs, 4)
+    made.fit(data, 2, 50, 3, "adam")
+    assert isinstance(made.optimizer, Adam)
+    assert len(made.fit(data, 3, 50, 5, 0).epoch) == 3  # verbose, as Keras has it
+
+
+def test_validation_steps_of_what_is_held_back() -> None:
+    made = model()
+    history = made.fit(X, Y, validation_split=0.2, validation_batch_size=2, validation_steps=3, verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(np.mean(losses_of(made, X[40:46], Y[40:46])))
+
+
+def test_weights_of_the_classes_of_a_hinge() -> None:
+    made = Sequential([Dense(1, input_shape=(4,))], seed=0, dtype="float64")
+    made.compile("hinge")
+    sign = np.where(Y > 0, 1.0, -1.0)
+    each = np.maximum(0, 1 - sign * made.predict(X)[:, 0])
+    expected = np.mean(each * np.where(sign > 0, 3.0, 2.0))
+    assert made.train_on_batch(X, sign[:, None], class_weight={-1: 2, 1: 3}) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [(X, Y), (iter([(X, Y)] * 2),), ([(X, Y)] * 2,)],
+    ids=["arrays", "a generator", "a list of batches"],
+)
+def test_fewer_batches_than_steps_are_said(data: Any) -> None:
+    with pytest.warns(UserWarning, match=r" 2 batches, 7 were asked for; the epoch ends after 2"):
+        model().fit(*data, steps_per_epoch=7, verbose=0)
+
+
+def test_predictions_of_so_many_batches() -> None:
+    made = model()
+    every = made.predict(X)
+    np.testing.assert_allclose(made.predict(X, batch_size=2, steps=3), every[:6])
+    np.testing.assert_allclose(made.predict(X, steps=1), every[:32])
 
 
 def test_generators_and_steps() -> None:
@@ -181,6 +232,12 @@ def test_the_bar_of_a_terminal_grows_and_shows_the_time_left() -> None:
     assert "Epoch 01: " + "=" * 20 + ">" in screen.getvalue()
 
 
+def line(size: int = 1, **options: Any) -> Sequential:
+    made = Sequential([Dense(size, input_shape=(4,), **options)], seed=0, dtype="float64")
+    made.compile("mse")
+    return made
+
+
 REFUSED = {
     "weights of another length": (
         lambda m: m.fit(X, Y, sample_weight=np.ones(3)),
@@ -196,6 +253,80 @@ REFUSED = {
         ArgumentError,
         r"batches bring their own weights: yield \(x, y, sample_weight\)",
     ),
+    "weights that are none": (
+        lambda m: m.fit(X, Y, sample_weight="x"),
+        ArgumentTypeError,
+        "sample_weight: expected one number a sample, received 'x'",
+    ),
+    "weights of batches to evaluate": (
+        lambda m: m.evaluate(iter([(X, Y)]), sample_weight=np.ones(50)),
+        ArgumentError,
+        r"y and sample_weight go with arrays: .* yield \(x, y, sample_weight\)",
+    ),
+    "weights of a data set to evaluate": (
+        lambda m: m.evaluate(Dataset(X, Y), sample_weight=np.ones(5)),
+        ArgumentError,
+        "y and sample_weight go with arrays",
+    ),
+    "early_stop_after": (
+        lambda m: m.fit(X, Y, early_stop_after="3"),
+        ArgumentError,
+        "fit: early_stop_after is a whole number of at least 0, received '3'",
+    ),
+    "twice": (
+        lambda m: m.fit(Dataset(X, Y), 3, 10, 5, early_stop_after=5),
+        ArgumentError,
+        "epochs or early_stop_after is there twice; give each once",
+    ),
+    "shuffle": (lambda m: m.fit(X, Y, shuffle="batch"), ArgumentTypeError, "shuffle is True or False, .* 'batch'"),
+    "steps of no validation": (
+        lambda m: m.fit(X, Y, validation_steps=3),
+        ArgumentError,
+        "validation_steps=3 belongs to validation_data, which is not given",
+    ),
+    "batches of no validation": (
+        lambda m: m.fit(Dataset(X, Y), 1, validation_batch_size=3),
+        ArgumentError,
+        "validation_batch_size=3 belongs to validation_data, which is not given",
+    ),
+    "objects": (lambda m: m.fit(X.astype(object), Y), ArgumentTypeError, r"array of objects; .* x.astype\('float32'\)"),
+    "one tuple": (lambda m: m.fit((X, Y)), ArgumentError, r"one tuple of two and no targets; pass fit\(x, y\)"),
+    "a list for validation": (
+        lambda m: m.fit(X, Y, validation_data=[X, Y]),
+        ArgumentTypeError,
+        r"received a list of ndarray; validation_data is a tuple: \(x, y\)",
+    ),
+    "classes in a list": (
+        lambda m: m.fit(X, Y, class_weight=[1, 2]),
+        ArgumentTypeError,
+        r"expected a dictionary from classes to weights, such as {0: 1.0, 1: 2.0}; received \[1, 2\]",
+    ),
+    "balanced classes": (
+        lambda m: m.fit(X, Y, class_weight="balanced"),
+        ArgumentTypeError,
+        "received 'balanced'. Weights that balance",
+    ),
+    "a class too far": (
+        lambda m: m.fit(X, Y, class_weight={5: 3.0}),
+        ArgumentError,
+        "the classes are whole numbers from 0 to 2 here, received 5",
+    ),
+    "a class by name": (lambda m: m.fit(X, Y, class_weight={"0": 3.0}), ArgumentError, "whole numbers .* received '0'"),
+    "a negative class weight": (
+        lambda m: m.fit(X, Y, class_weight={1: -3.0}),
+        ArgumentError,
+        "weights are finite numbers and not negative; that of class 1 is -3.0",
+    ),
+    "classes of numbers": (
+        lambda m: line().fit(X, X[:, :1], class_weight={0: 2.0}),
+        DataError,
+        r"class_weight needs classes, and the targets are numbers such as [\d.-]+; use sample_weight",
+    ),
+    "classes of rows of numbers": (
+        lambda m: line(2).fit(X, X[:, :2], class_weight={0: 2.0}),
+        DataError,
+        "the targets are no one-hot rows; use sample_weight",
+    ),
     "empty": (lambda m: m.fit(X[:0], Y[:0]), DataError, "empty"),
     "batch size of a generator": (
         lambda m: m.fit(iter([(X, Y)]), batch_size=3),
@@ -208,6 +339,11 @@ REFUSED = {
         lambda m: (m.compile("mse"), m.fit(Dataset(X, np.eye(3)[Y], test_fraction=0.2), accuracy_threshold=0.5)),
         ArgumentError,
         "classification loss",
+    ),
+    "constraints of LBFGS": (
+        lambda m: line(weight_constraint="non_neg").fit(X, X[:, :1], optimizer=LBFGS(), verbose=0),
+        ArgumentError,
+        "LBFGS cannot keep the constraints of dense_1/weight. Leave them out, or use a stochastic optimizer",
     ),
     "predict nothing": (lambda m: m.predict(3), ArgumentTypeError, "received int"),
 }

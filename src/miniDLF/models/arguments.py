@@ -12,7 +12,7 @@ from miniDLF.kernels.workspace import Array
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.reporting import ProgressBar
 
-__all__ = ["classifies", "joined", "level_of", "listed", "scalars", "whole", "with_bar"]
+__all__ = ["classifies", "joined", "level_of", "listed", "needing", "scalars", "whole", "with_bar"]
 
 
 def whole(where: str, least: int, **values: Any) -> None:
@@ -21,6 +21,13 @@ def whole(where: str, least: int, **values: Any) -> None:
         right = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         if value is not None and not right:
             raise ArgumentError(f"{where}: {name} is a whole number of at least {least}, received {value!r}.")
+
+
+def needing(what: str, **values: Any) -> None:
+    """Refuse arguments of `fit` that mean nothing, because `what` is not given."""
+    for name, value in values.items():
+        if value is not None:
+            raise ArgumentError(f"fit: {name}={value!r} belongs to {what}, which is not given. Give both or none.")
 
 
 def listed(callbacks: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError
-from miniDLF.models.arguments import classifies, level_of, listed, scalars, whole, with_bar
+from miniDLF.models.arguments import classifies, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback
@@ -35,8 +35,8 @@ class Fitting:
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
-        epochs: Any = 1,
-        verbose: int | str = "auto",
+        epochs: Any = _UNSET,
+        verbose: Any = "auto",
         callbacks: Sequence[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
@@ -70,7 +70,7 @@ class Fitting:
         batch_size, minibatch_size
             Samples a step: 32 by default, 10 with a data set. The last, partial batch is used.
         epochs, initial_epoch
-            The run ends before epoch number `epochs`, counted from `initial_epoch`.
+            The run ends before epoch number `epochs` (1 by default), counted from `initial_epoch`.
         verbose
             0 silent, 1 a line an epoch and a bar on a terminal, 2 only the lines; 'auto' is 1.
         validation_split, validation_data
@@ -86,12 +86,27 @@ class Fitting:
             x = dataset
         elif dataset is not None:
             raise ArgumentError("fit: give either x (and y) or dataset, not both.")
-        if isinstance(x, Dataset) and isinstance(y, int | np.integer):
-            epochs, y = y, None  # the specification's second argument
+        if isinstance(x, Dataset) and isinstance(y, int | np.integer):  # fit(dataset, epochs, minibatch_size, ...)
+            if epochs is not _UNSET:
+                if early_stop_after is not _UNSET:
+                    raise ArgumentError(
+                        "fit: epochs or early_stop_after is there twice; give each once: "
+                        "fit(dataset, epochs, minibatch_size, early_stop_after, optimizer)."
+                    )
+                early_stop_after = epochs
+            y, epochs = None, y
+            if not isinstance(verbose, int) and verbose != "auto":
+                verbose, optimizer = "auto", verbose
+        epochs = 1 if epochs is _UNSET else epochs
         if minibatch_size is not None and batch_size is not None and minibatch_size != batch_size:
             raise ArgumentError("fit: batch_size and minibatch_size are the same argument; give one.")
-        whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch)
+        stop = (5 if isinstance(x, Dataset) else None) if early_stop_after is _UNSET else early_stop_after
+        whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch, early_stop_after=stop)
         whole("fit", 1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        if not isinstance(shuffle, bool | np.bool_):
+            raise ArgumentTypeError(f"fit: shuffle is True or False, received {shuffle!r}.")
+        if validation_data is None and not validation_split:
+            needing("validation_data", validation_steps=validation_steps, validation_batch_size=validation_batch_size)
         if isinstance(validation_freq, int | float) and (
             validation_freq < 1 or validation_freq != int(validation_freq)
         ):
@@ -111,11 +126,9 @@ class Fitting:
             convert = self.converter()
             learned = convert.batch(x.train.x, x.train.y, sample_weight, class_weight)
             feed = self._dataset_feed(learned, 10 if size is None else size, shuffle, steps_per_epoch)
-            validation = self._test_feed(x, convert)
-            own.append(DatasetEvaluation(engine, feed.whole(), validation, accuracy=classifies(engine)))
-            if validation_data is None:
-                validation = None
-            stop = 5 if early_stop_after is _UNSET else early_stop_after
+            validation = None
+            test = self._test_feed(x, convert) if validation_data is None else None
+            own.append(DatasetEvaluation(engine, feed.whole(), test, accuracy=classifies(engine)))
             if not classifies(engine) and accuracy_threshold is not None:
                 raise ArgumentError("fit: accuracy_threshold needs a classification loss ('cce' or 'bce').")
         else:
@@ -125,14 +138,14 @@ class Fitting:
                     raise ArgumentError(f"fit: {type(self.optimizer).__name__} needs all the data at once, as arrays.")
                 size, shuffle = len(train), False
             feed = self._feed(train, size, shuffle, steps_per_epoch, initial_epoch, class_weight)
-            validation = None if held is None else self._feed(held, validation_batch_size or size, False, None)
-            stop = None if early_stop_after is _UNSET else early_stop_after
+            held_size = validation_batch_size or size
+            validation = None if held is None else self._feed(held, held_size, False, validation_steps)
         if validation_data is not None:
             held_size = validation_batch_size or size
             validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
         given = listed(callbacks)
         if stop is not None:
-            given.append(EarlyStopping("loss", patience=int(stop)))
+            given.append(EarlyStopping("loss", patience=stop))
         if accuracy_threshold is not None:
             given.append(AccuracyThreshold(accuracy_threshold))
         given = with_bar(given, verbose, "fit", specification=isinstance(x, Dataset))
@@ -193,6 +206,8 @@ class Fitting:
         """Return the training data and, by `validation_split`, what is held back from its end."""
         if x is None:
             raise ArgumentError("fit: there is nothing to learn from: pass fit(x, y) or fit(dataset).")
+        if y is None and isinstance(x, tuple) and len(x) == 2 and not isinstance(x[0], tuple):
+            raise ArgumentError("fit: received one tuple of two and no targets; pass fit(x, y).")
         arrays = isinstance(x, np.ndarray | Mapping) or (
             isinstance(x, list | tuple) and not (x and isinstance(x[0], tuple))
         )
@@ -217,6 +232,11 @@ class Fitting:
         if isinstance(data, Dataset):
             split = data.test if data.test is not None else data.train
             return self._feed(self.converter().batch(split.x, split.y), size, False, steps)
+        if isinstance(data, list) and data and not isinstance(data[0], tuple):
+            raise ArgumentTypeError(
+                f"{what} received a list of {type(data[0]).__name__}; "
+                + ("pass evaluate(x, y)." if what == "evaluate" else f"{what} is a tuple: (x, y).")
+            )
         if isinstance(data, tuple):
             if len(data) not in (2, 3):
                 raise ArgumentError(f"{what}: (x, y) or (x, y, sample_weight), received {len(data)} items.")

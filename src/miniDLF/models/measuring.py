@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentTypeError, DataError
+from miniDLF.datasets import Dataset, batch_bounds
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 from miniDLF.models.arguments import joined, scalars, whole, with_bar
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
@@ -46,6 +46,11 @@ class Measuring:
         engine = self.engine()
         whole("evaluate", 1, steps=steps)
         if isinstance(x, Dataset) or y is None:
+            if y is not None or sample_weight is not None:
+                raise ArgumentError(
+                    "evaluate: y and sample_weight go with arrays: evaluate(x, y, sample_weight=...). A data set "
+                    "has its own targets; batches bring both: yield (x, y, sample_weight)."
+                )
             feed = self._validation(x, batch_size, steps, "evaluate")
         else:
             feed = self._feed(self.converter().batch(x, y, sample_weight), batch_size, False, steps)
@@ -71,7 +76,9 @@ class Measuring:
             An array, a list or dictionary of arrays for several inputs, a `Dataset` (its test split), or an iterable of
             batches of inputs (with `steps` where it has no end).
         batch_size
-            Samples that are read at a time; only of use for arrays larger than memory.
+            Samples that are read at a time; only of use for arrays larger than memory, and with `steps` (32 then).
+        steps
+            Batches to take.
         verbose
             0 silent, 1 or 'auto' a bar on a terminal and a line at the end, 2 only the line.
         """
@@ -80,6 +87,7 @@ class Measuring:
             type(x) is np.ndarray
             and callbacks is None
             and batch_size is None
+            and steps is None
             and not verbose
             and x.dtype == self.dtype
             and len(self._graph.inputs) == 1
@@ -95,10 +103,10 @@ class Measuring:
             x = (x.test or x.train).x
         if isinstance(x, np.ndarray | list | tuple | Mapping):
             inputs = convert.inputs(x)
-            whole("predict", 1, batch_size=batch_size)
-            size = batch_size or len(inputs[0])
-            steps = -(-len(inputs[0]) // size)
-            batches: Any = ([a[i : i + size] for a in inputs] for i in range(0, len(inputs[0]), size))
+            whole("predict", 1, batch_size=batch_size, steps=steps)
+            cuts = batch_bounds(len(inputs[0]), batch_size or (len(inputs[0]) if steps is None else 32))[:steps]
+            steps = len(cuts)
+            batches: Any = ([a[first:last] for a in inputs] for first, last in cuts)
         elif isinstance(x, Iterable):
             limited = (item for _, item in zip(range(steps), x, strict=False)) if steps is not None else x
             batches = (convert.inputs(item[0] if isinstance(item, tuple) else item) for item in limited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ from miniDLF.core.program import Head
 from miniDLF.datasets import batch_bounds, epoch_order
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.kernels.workspace import Array
+from miniDLF.training.class_weights import class_weights
 
 __all__ = ["ArrayFeed", "Converter", "IterableFeed"]
 
@@ -69,7 +71,7 @@ class Converter:
             parts = [sample_weight] * len(self.heads)
         result: list[Array | None] = []
         for part in parts:
-            weight = None if part is None else np.asarray(part, dtype=np.float64)
+            weight = None if part is None else _as_weight(part)
             if weight is not None and weight.shape != (rows,):
                 raise ShapeError(f"sample_weight: expected one number a sample, ({rows},), received {weight.shape}.")
             if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
@@ -90,23 +92,9 @@ class Converter:
             return batch
         if len(self.heads) != 1:
             raise ArgumentError("class_weight works with one output; use sample_weight for several.")
-        classes, given = class_weights(class_weight, batch.targets[0]), batch.weights[0]
+        loss, given = self.heads[0].loss, batch.weights[0]
+        classes = class_weights(class_weight, batch.targets[0], loss, self.graph.outputs[0].shape)
         return Batch(batch.inputs, batch.targets, [classes if given is None else given * classes])
-
-
-def class_weights(class_weight: Mapping[int, float], target: Array) -> Array:
-    """Return the weight of each sample's class; classes that are not named count 1."""
-    if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1):
-        labels = target.reshape(-1).astype(np.int64)
-    elif target.ndim == 2:
-        labels = np.argmax(target, axis=1)
-    else:
-        raise ArgumentError("class_weight needs one class a sample; use sample_weight for sequences or images.")
-    table = np.ones(max([int(labels.max()), *map(int, class_weight)]) + 1)
-    for label, weight in class_weight.items():
-        table[int(label)] = weight
-    result: Array = table[labels]
-    return result
 
 
 class ArrayFeed:
@@ -121,7 +109,10 @@ class ArrayFeed:
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ArgumentError(f"batch_size: expected a whole number of at least 1, received {batch_size!r}.")
         self.data, self.shuffle, self.seed = data, shuffle, seed
-        self.cuts = batch_bounds(len(data), int(batch_size))[:steps]
+        self.cuts = batch_bounds(len(data), int(batch_size))
+        if steps is not None:
+            _warn_if_short(steps, len(self.cuts), "the arrays hold")
+            self.cuts = self.cuts[:steps]
         self.steps: int | None = len(self.cuts)
 
     def whole(self) -> ArrayFeed:
@@ -178,6 +169,7 @@ class IterableFeed:
     ) -> None:
         self.source, self.convert, self.first_epoch, self.argument = source, convert, first_epoch, argument
         self.steps = len(source) if steps is None and isinstance(source, Sized) else steps
+        self._asked = steps or 0
         self._taken = 0  # batches that were taken from an iterator
         self._runs_on = isinstance(source, Iterator)
 
@@ -197,6 +189,7 @@ class IterableFeed:
             )
         if number == 0:
             raise DataError("the iterable gave no batch; expected (x, y) or (x, y, sample_weight) at least once.")
+        _warn_if_short(self._asked, number, "the iterable gave")
 
     def _items(self, epoch: int, start: int) -> Iterator[Any]:
         source: Any = self.source
@@ -222,6 +215,15 @@ class IterableFeed:
                 f"a generator must yield (x, y) or (x, y, sample_weight); received {_described(item)}."
             )
         return self.convert(*item)
+
+
+def _warn_if_short(asked: int, found: int, where: str) -> None:
+    if found < asked:
+        warnings.warn(
+            f"{where} {found} batches, {asked} were asked for; the epoch ends after {found}. Ask for fewer steps, or "
+            "give an iterable without an end.",
+            stacklevel=2,
+        )
 
 
 def _skip(stream: Any, count: int) -> None:
@@ -260,9 +262,18 @@ def _as_array(value: Any, what: str) -> Array:
             array = np.asarray(value)
         except ValueError as error:
             raise ShapeError(f"{what}: the rows have different lengths, so they form no array ({error}).") from None
-    if array.ndim == 0 or array.dtype == object:
+    if array.dtype == object and array.ndim:
+        raise ArgumentTypeError(f"{what}: received an array of objects; convert it to numbers: x.astype('float32').")
+    if array.ndim == 0:
         raise ArgumentTypeError(f"{what}: expected an array with one entry a sample, received {_described(value)}.")
     return array
+
+
+def _as_weight(part: Any) -> Array:
+    try:
+        return np.asarray(part, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"sample_weight: expected one number a sample, received {part!r}.") from None
 
 
 def _described(value: Any) -> str:
