@@ -69,6 +69,13 @@ def test_a_loss_may_be_a_metric_also_after_loading(tmp_path: Path) -> None:
     assert history["sparse_categorical_crossentropy"] == pytest.approx(history["loss"], rel=1e-5)
 
 
+def test_a_field_may_be_infinite(tmp_path: Path) -> None:
+    model = Sequential([Activation("clipped_relu", max_value=np.inf, input_shape=(3,))])
+    model.save(tmp_path / "m.safetensors")
+    (layer,) = load(tmp_path / "m.safetensors").layers
+    assert layer.config() == model.layers[0].config()
+
+
 def test_training_goes_on_with_the_optimizer_state(tmp_path: Path) -> None:
     model = trained()
     model.save(tmp_path / "m.safetensors", include_optimizer=True)
