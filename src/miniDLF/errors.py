@@ -6,10 +6,12 @@ Each class also derives from the built-in that fits, so ``except ValueError`` ke
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 
 __all__ = [
     "ArgumentError",
@@ -22,10 +24,14 @@ __all__ = [
     "NotReadyError",
     "ShapeError",
     "UnknownNameError",
+    "answering",
     "import_extra",
     "names_of_keras",
     "nearest",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class MiniDLFError(Exception):
@@ -87,6 +93,27 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     folded = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
     return f" Did you mean {folded[found[0]]!r}?" if found else ""
+
+
+def answering(function: Callable[P, R]) -> Callable[P, R]:
+    """Let `function` answer a keyword that it does not take with those it takes, and the nearest of them."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return function
+    names = [name for name in parameters if name != "self"]
+    *_, owner, name = ("", *function.__qualname__.split("."))
+    who = owner if name == "__init__" else name
+
+    @functools.wraps(function)
+    def answered(*values: P.args, **keywords: P.kwargs) -> R:
+        for key in keywords:
+            if key not in names:
+                raise ArgumentTypeError(
+                    f"{who} has no argument {key!r}; it takes {', '.join(names)}.{nearest(key, names)}"
+                )
+        return function(*values, **keywords)
+
+    return answered
 
 
 def import_extra(module: str, extra: str, purpose: str) -> ModuleType:

@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, DivergedError, FileFormatError, NotReadyError
+from miniDLF.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    DivergedError,
+    FileFormatError,
+    NotReadyError,
+    ShapeError,
+)
 from miniDLF.layers import Activation, Conv2D, Dense, Flatten, Layer
-from miniDLF.models import Autoencoder, Input, Model, Sequential, load
+from miniDLF.models import Autoencoder, Input, Model, Sequential, load, plot_model
 from miniDLF.optimizers import Adam
 from miniDLF.storage import read_tensors, write_tensors
 
@@ -33,6 +41,10 @@ def forked() -> Model:
     made = Model(x, [Dense(2, name="one")(x), Dense(3, name="two")(x)], seed=0)
     made.compile("mse", "adam")
     return made
+
+
+def fails(target: Any, prediction: Any) -> Any:
+    return np.concatenate([target, target]) - prediction
 
 
 class Fork(Layer):
@@ -103,6 +115,56 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ArgumentError,
         "fit: early_stop_after is a whole number of at least 0, received -1",
     ),
+    # keywords
+    "keyword of compile": (
+        lambda m: m.compile(metrcs=["acc"]),
+        ArgumentTypeError,
+        "compile has no argument 'metrcs'.*metrics",
+    ),
+    "keyword of fit": (
+        lambda m: m.fit(X, Y, epoch=3),
+        ArgumentTypeError,
+        "fit has no argument 'epoch'.* mean 'epochs'",
+    ),
+    "old keyword of fit": (lambda m: m.fit(X, Y, nb_epoch=3), ArgumentTypeError, "Did you mean 'epochs'"),
+    "keyword of summary": (
+        lambda m: m.summary(line_length=80),
+        ArgumentTypeError,
+        "summary has no argument 'line_length'; it takes style, print_fn",
+    ),
+    "keyword of load_weights": (
+        lambda m: m.load_weights("x", by_name=True),
+        ArgumentTypeError,
+        "load_weights has no argument 'by_name'; it takes path, strict, skip_mismatch",
+    ),
+    "keyword of plot_model": (
+        lambda m: plot_model(m, to_file="a.png"),  # type: ignore[call-arg]
+        ArgumentTypeError,
+        "plot_model has no argument 'to_file'; it takes model, path",
+    ),
+    "keyword of a model": (
+        lambda m: Sequential(sed=1),  # type: ignore[call-arg]
+        ArgumentTypeError,
+        "Sequential has no argument 'sed'.*Did you mean 'seed'",
+    ),
+    # files
+    "no path to save": (lambda m: m.save(None), ArgumentTypeError, "path: expected a file .* received None"),
+    "no path to load": (lambda m: load(None), ArgumentTypeError, "path: expected a file .* received None"),
+    "objects in a list": (
+        lambda m: load("x", custom_objects=[Fork]),  # type: ignore[arg-type]
+        ArgumentTypeError,
+        "custom_objects is a dictionary from names to classes, such as {'Name': Name}; received \\[<class",
+    ),
+    "no class": (
+        lambda m: load("x", custom_objects={"Fork": 3}),
+        ArgumentTypeError,
+        r"custom_objects\['Fork'\] is no class; received 3",
+    ),
+    "a picture of pixels": (
+        lambda m: plot_model(m, "a.png"),
+        ArgumentError,
+        r"plot_model draws SVG.*name the file \*.svg; received 'a.png'",
+    ),
     # arrays
     "one array for two": (
         lambda m: forked().fit(X, Y),
@@ -120,6 +182,21 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ),
         ArgumentError,
         "class_weight needs one class a sample; use sample_weight",
+    ),
+    "halves that are no models": (
+        lambda m: Autoencoder([Dense(2)], [Dense(4)]),  # type: ignore[arg-type]
+        ArgumentTypeError,
+        "Autoencoder: encoder is a model, .* received list",
+    ),
+    "targets of an autoencoder": (
+        lambda m: Autoencoder(*(Sequential([Dense(4, input_shape=(4,))], seed=0) for _ in "12")).fit(X, Y),
+        ShapeError,
+        r"an autoencoder learns x itself: fit\(x\), .* expected \(N, 4\), received y of shape \(20,\)",
+    ),
+    "a metric that fails": (
+        lambda m: (m.compile("cce", metrics=[fails]), m.fit(X, Y, verbose=0)),
+        ArgumentError,
+        r"metric 'fails' failed on target \(\d+,\), prediction \(\d+, 3\): ValueError: operands could not",
     ),
     "uneven inputs": (
         lambda m: two_inputs().predict([X, X[:5]]),

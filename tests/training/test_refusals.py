@@ -40,6 +40,11 @@ def fit(*callbacks: Callback, optimizer: Any = "adam", metrics: Any = None, **op
     return made.fit(X, Y, verbose=0, callbacks=list(callbacks), **options)
 
 
+class Own(Callback):
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "class": (lambda: fit(Callback), ArgumentTypeError, r"expected objects of .*Callback, received .* add \(\)"),  # type: ignore[arg-type]
     "hook": (
@@ -65,11 +70,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"the log 'confusion_matrix' is an array of shape \(3, 3\), which cannot be compared; monitor a number",
     ),
     "threshold": (lambda: AccuracyThreshold(95), ArgumentError, "a share between 0 and 1, such as 0.95; received 95"),
-    "factor": (lambda: ReduceLROnPlateau(factor=2), ArgumentError, "factor lies between 0 and 1, received 2"),
+    "factor": (lambda: ReduceLROnPlateau(factor=2), ArgumentError, r"factor must lie in \(0, 1\); received 2"),
     "waiting": (
         lambda: ReduceLROnPlateau(patience=-1),
         ArgumentError,
-        "ReduceLROnPlateau: patience counts epochs .* received -1",
+        "ReduceLROnPlateau: patience must be at least 0; received -1",
+    ),
+    "patience in words": (
+        lambda: EarlyStopping("loss", patience="3"),  # type: ignore[arg-type]
+        ArgumentTypeError,
+        "EarlyStopping: patience must be a whole number; received '3'",
+    ),
+    "keyword": (
+        lambda: EarlyStopping(restore_best=True),  # type: ignore[call-arg]
+        ArgumentTypeError,
+        "EarlyStopping has no argument 'restore_best'; it takes monitor, .*. Did you mean 'restore_best_weights'",
+    ),
+    "keyword of one's own": (
+        lambda: Own(nmae="a"),  # type: ignore[call-arg]
+        ArgumentTypeError,
+        "Own has no argument 'nmae'; it takes name. Did you mean 'name'",
     ),
     "two masters": (
         lambda: fit(ReduceLROnPlateau("loss"), optimizer=Adam(lr=CosineDecay(0.1, 10))),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.configurable import Configurable
-from miniDLF.errors import ArgumentTypeError, DataError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = [
@@ -150,7 +150,13 @@ class MeanMetric(Mean):
                 f"metric {self.name!r}: a model file does not hold functions, and this model was loaded from one. "
                 f"Compile it again with the function {self.function!r}."
             )
-        values = np.asarray(self.function(target, prediction))
+        try:
+            values = np.asarray(self.function(target, prediction))
+        except Exception as error:
+            raise ArgumentError(
+                f"metric {self.name!r} failed on target {target.shape}, prediction {prediction.shape}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         if values.ndim == 0 or len(values) != len(prediction):
             raise ShapeError(
                 f"metric {self.name!r}: the function must return one value a sample, ({len(prediction)}, ...); it "

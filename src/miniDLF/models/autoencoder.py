@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from miniDLF.core.graph import Node
-from miniDLF.errors import ShapeError
+from miniDLF.errors import ArgumentTypeError, ShapeError
 from miniDLF.models.model import Model
 
 __all__ = ["Autoencoder"]
@@ -28,6 +28,11 @@ class Autoencoder(Model):
     def __init__(
         self, encoder: Model, decoder: Model, loss: Any = "mse", optimizer: Any = None, **settings: Any
     ) -> None:
+        for what, part in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(part, Model):
+                raise ArgumentTypeError(
+                    f"Autoencoder: {what} is a model, such as Sequential([...]); received {type(part).__name__}."
+                )
         if encoder.output_shape != decoder.input_shape:
             raise ShapeError(
                 f"Autoencoder: the encoder gives {encoder.output_shape}, the decoder takes {decoder.input_shape}. "
@@ -54,6 +59,11 @@ class Autoencoder(Model):
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **keywords: Any) -> Any:
         """Train; without `y` the samples are their own targets. The arguments are those of `Model.fit`."""
+        if getattr(y, "ndim", 0) and y.shape[1:] != self.output_shape:
+            raise ShapeError(
+                f"Autoencoder.fit: an autoencoder learns x itself: fit(x), or fit(x, clean) with samples like x; "
+                f"expected (N, {', '.join(map(str, self.output_shape))}), received y of shape {y.shape}."
+            )
         return super().fit(x, x if y is None and hasattr(x, "shape") else y, *arguments, **keywords)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **keywords: Any) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from miniDLF.core.graph import Graph, Node
+from miniDLF.errors import ArgumentError, answering
 
 __all__ = ["graph_svg", "plot_model"]
 
@@ -36,8 +37,11 @@ class _Place:
     y: float = 0.0  # of the upper edge
 
 
+@answering
 def plot_model(model: Any, path: Any = "model.svg") -> str:
     """Draw the graph of a model to an SVG file, with nothing but Python; return the SVG text."""
+    if Path(path).suffix.lower() not in (".svg", ""):
+        raise ArgumentError(f"plot_model draws SVG, which browsers show: name the file *.svg; received {str(path)!r}.")
     text = graph_svg(model.graph)
     Path(path).write_text(text, encoding="utf-8")
     return text

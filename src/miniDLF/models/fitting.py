@@ -10,7 +10,7 @@ import numpy as np
 
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
 from miniDLF.models.arguments import classifies, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
@@ -30,6 +30,7 @@ class Fitting:
 
     _engine: Any
 
+    @answering
     def fit(
         self: Any,
         x: Any = None,

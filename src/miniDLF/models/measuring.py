@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.datasets import Dataset, batch_bounds
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, answering
 from miniDLF.models.arguments import joined, scalars, whole, with_bar
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
@@ -19,6 +19,7 @@ __all__ = ["Measuring"]
 class Measuring:
     """What `Model` and `Sequential` share: evaluate, predict and their one-batch forms."""
 
+    @answering
     def evaluate(
         self: Any,
         x: Any = None,

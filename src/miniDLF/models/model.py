@@ -14,7 +14,7 @@ from miniDLF.core.executor import Executor
 from miniDLF.core.graph import Graph, Node, apply
 from miniDLF.core.layer import Layer
 from miniDLF.core.program import Head
-from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, answering
 from miniDLF.kernels.workspace import Array
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
@@ -57,6 +57,7 @@ class Model(Fitting, Measuring):
     _engine: Engine | None
     _output_names: list[str | None]
 
+    @answering
     def __init__(
         self,
         inputs: Any,
@@ -191,6 +192,7 @@ class Model(Fitting, Measuring):
 
     # Compiling ------------------------------------------------------------------------------------------------------
 
+    @answering
     def compile(
         self,
         loss: Any = "mse",
@@ -333,6 +335,7 @@ class Model(Fitting, Measuring):
 
     # Looking and keeping --------------------------------------------------------------------------------------------
 
+    @answering
     def summary(self, style: str = "lines", print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers with their shapes and parameters: the specification's lines, or ``style='table'``."""
         summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential)
@@ -348,6 +351,7 @@ class Model(Fitting, Measuring):
         """Show the graph in notebooks."""
         return graph_svg(self._graph) if self._graph is not None else escape(repr(self), quote=False)
 
+    @answering
     def save(self, path: Any, *, include_optimizer: bool = False) -> None:
         """Save structure and weights to one safetensors file; on request the optimizer's state too."""
         persistence.save(self, path, include_optimizer)
@@ -356,6 +360,7 @@ class Model(Fitting, Measuring):
         """Save the weights alone, by path."""
         persistence.save_weights(self, path)
 
+    @answering
     def load_weights(self, path: Any, *, strict: bool = True, skip_mismatch: bool = False) -> Any:
         """Load weights by path; ``strict=False`` or Keras' ``skip_mismatch=True`` takes what fits.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import FileFormatError
+from miniDLF.errors import FileFormatError, answering
 from miniDLF.kernels.workspace import Array
 from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
 
@@ -27,6 +27,7 @@ def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
     write_tensors(path, tensors, {"kind": "model", "model": describe(model)})
 
 
+@answering
 def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Return the model saved in a file; its predictions are the same to the last bit.
 

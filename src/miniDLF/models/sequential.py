@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.graph import Graph, Node, as_shape, snake_case
 from miniDLF.core.layer import Layer
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, NotReadyError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, NotReadyError, ShapeError, answering
 from miniDLF.models.model import Model
 
 __all__ = ["Sequential"]
@@ -31,6 +31,7 @@ class Sequential(Model):
 
     _sequential = True
 
+    @answering
     def __init__(
         self,
         layers: Iterable[Any] | None = None,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
+from miniDLF.core.ranges import require, require_count
 from miniDLF.errors import ArgumentError
 from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
@@ -48,14 +49,10 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        if not 0 < factor < 1:
-            raise ArgumentError(f"ReduceLROnPlateau: factor lies between 0 and 1, received {factor}.")
-        if patience < 0:
-            raise ArgumentError(
-                f"ReduceLROnPlateau: patience counts epochs and cannot be negative; received {patience}."
-            )
         self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
         self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
+        require(self, factor="(0, 1)", min_delta="(-inf, inf)", min_lr="[0, inf)")
+        require_count(self, "patience", "cooldown", least=0)
         self.sign = direction(mode, monitor, "ReduceLROnPlateau")
         self._begin()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from miniDLF.errors import ArgumentTypeError
+from miniDLF.errors import ArgumentTypeError, answering
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "say"]
 
@@ -25,6 +25,11 @@ class Callback:
     peers: Sequence[Callback] = ()
     #: Whether a resumed run needs it as the first one had it; a callback that only shows something may come and go.
     essential = True
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = answering(cls.__init__)  # type: ignore[method-assign]
 
     def set_model(self, model: Any) -> None:
         """Remember the model."""

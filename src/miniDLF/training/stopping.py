@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.ranges import require, require_count
 from miniDLF.errors import ArgumentError, nearest
 from miniDLF.training.callbacks import Callback, say
 
@@ -84,9 +85,10 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if patience < 0:
-            raise ArgumentError(f"EarlyStopping: patience counts epochs and cannot be negative; received {patience}.")
-        self.monitor, self.min_delta, self.patience, self.verbose = monitor, abs(min_delta), patience, verbose
+        self.monitor, self.min_delta, self.patience, self.verbose = monitor, min_delta, patience, verbose
+        require(self, min_delta="(-inf, inf)")
+        require_count(self, "patience", least=0)
+        self.min_delta = abs(self.min_delta)
         self.sign = direction(mode, monitor, "EarlyStopping")
         self.mode, self.baseline, self.start_from_epoch = mode, baseline, start_from_epoch
         self.restore_best_weights = restore_best_weights
