@@ -97,6 +97,14 @@ def test_a_built_model_that_is_built_again_keeps_its_layers() -> None:
     assert len(model.layers) == 2
 
 
+def test_a_shape_that_does_not_fit_leaves_the_layers_waiting() -> None:
+    model = Sequential([Activation("tanh"), Dense(2)])
+    with pytest.raises(ShapeError, match="expects vectors"):
+        model.build((2, 2))
+    model.build((3,))
+    assert [layer.name for layer in model.layers] == ["activation_1", "dense_1"]
+
+
 def test_activation_as_an_argument() -> None:
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3, activation="softmax")], seed=0)
     assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Activation", "Dense", "Activation"]

@@ -291,6 +291,7 @@ REFUSED = {
     ),
     "objects": (lambda m: m.fit(X.astype(object), Y), ArgumentTypeError, r"array of objects; .* x.astype\('float32'\)"),
     "one tuple": (lambda m: m.fit((X, Y)), ArgumentError, r"one tuple of two and no targets; pass fit\(x, y\)"),
+    "one list": (lambda m: m.fit([X, Y]), ArgumentError, r"one list of two and no targets; pass fit\(x, y\)"),
     "a list for validation": (
         lambda m: m.fit(X, Y, validation_data=[X, Y]),
         ArgumentTypeError,

@@ -22,7 +22,12 @@ from miniDLF.training.stopping import AccuracyThreshold, EarlyStopping
 
 __all__ = ["Fitting"]
 
-_UNSET: Any = object()
+
+class _Default(int):
+    """A default that ``is`` not the same number given by the user."""
+
+
+_ONCE, _PATIENCE = _Default(1), _Default(5)
 
 
 class Fitting:
@@ -36,7 +41,7 @@ class Fitting:
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
-        epochs: Any = _UNSET,
+        epochs: Any = _ONCE,
         verbose: Any = "auto",
         callbacks: Sequence[Callback] | None = None,
         validation_split: float = 0.0,
@@ -52,7 +57,7 @@ class Fitting:
         *,
         dataset: Dataset | None = None,
         minibatch_size: int | None = None,
-        early_stop_after: Any = _UNSET,
+        early_stop_after: Any = _PATIENCE,
         accuracy_threshold: float | None = None,
         optimizer: Any = None,
     ) -> History:
@@ -71,7 +76,7 @@ class Fitting:
         batch_size, minibatch_size
             Samples a step: 32 by default, 10 with a data set. The last, partial batch is used.
         epochs, initial_epoch
-            The run ends before epoch number `epochs` (1 by default), counted from `initial_epoch`.
+            The run ends before epoch number `epochs` counted from `initial_epoch`.
         verbose
             0 silent, 1 a line an epoch and a bar on a terminal, 2 only the lines; 'auto' is 1.
         validation_split, validation_data
@@ -88,8 +93,8 @@ class Fitting:
         elif dataset is not None:
             raise ArgumentError("fit: give either x (and y) or dataset, not both.")
         if isinstance(x, Dataset) and isinstance(y, int | np.integer):  # fit(dataset, epochs, minibatch_size, ...)
-            if epochs is not _UNSET:
-                if early_stop_after is not _UNSET:
+            if epochs is not _ONCE:
+                if early_stop_after is not _PATIENCE:
                     raise ArgumentError(
                         "fit: epochs or early_stop_after is there twice; give each once: "
                         "fit(dataset, epochs, minibatch_size, early_stop_after, optimizer)."
@@ -98,10 +103,9 @@ class Fitting:
             y, epochs = None, y
             if not isinstance(verbose, int) and verbose != "auto":
                 verbose, optimizer = "auto", verbose
-        epochs = 1 if epochs is _UNSET else epochs
         if minibatch_size is not None and batch_size is not None and minibatch_size != batch_size:
             raise ArgumentError("fit: batch_size and minibatch_size are the same argument; give one.")
-        stop = (5 if isinstance(x, Dataset) else None) if early_stop_after is _UNSET else early_stop_after
+        stop = None if early_stop_after is _PATIENCE and not isinstance(x, Dataset) else early_stop_after
         whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch, early_stop_after=stop)
         whole("fit", 1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         if not isinstance(shuffle, bool | np.bool_):
@@ -207,8 +211,8 @@ class Fitting:
         """Return the training data and, by `validation_split`, what is held back from its end."""
         if x is None:
             raise ArgumentError("fit: there is nothing to learn from: pass fit(x, y) or fit(dataset).")
-        if y is None and isinstance(x, tuple) and len(x) == 2 and not isinstance(x[0], tuple):
-            raise ArgumentError("fit: received one tuple of two and no targets; pass fit(x, y).")
+        if y is None and isinstance(x, list | tuple) and len(x) == 2 and not isinstance(x[0], tuple):
+            raise ArgumentError(f"fit: received one {type(x).__name__} of two and no targets; pass fit(x, y).")
         arrays = isinstance(x, np.ndarray | Mapping) or (
             isinstance(x, list | tuple) and not (x and isinstance(x[0], tuple))
         )

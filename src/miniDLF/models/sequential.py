@@ -153,8 +153,13 @@ class Sequential(Model):
             return
         self._start = self._end = Node(None, (), shape)
         waiting, self._waiting = self._waiting, []
-        for layer in waiting:
-            self._append(layer)
+        try:
+            for layer in waiting:
+                self._append(layer)
+        except MiniDLFError:  # another shape may fit
+            self._start = self._end = self._graph = None
+            self._waiting = waiting
+            raise
         if self._compiled is not None:
             self.engine()
 
