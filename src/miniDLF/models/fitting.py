@@ -80,7 +80,8 @@ class Fitting:
         verbose
             0 silent, 1 a line an epoch and a bar on a terminal, 2 only the lines; 'auto' is 1.
         validation_split, validation_data
-            The last share of the arrays, or ``(x, y)``, ``(x, y, sample_weight)``, a `Dataset` or an iterable.
+            The last share of the arrays, or ``(x, y)``, ``(x, y, sample_weight)``, a `Dataset` or an iterable; beside a
+            data set the latter takes the place of its test split.
         shuffle
             Whether the samples are put in a new order every epoch, a function of the model's seed and the epoch.
         class_weight, sample_weight
