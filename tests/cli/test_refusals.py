@@ -91,7 +91,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         'patience = "two"',
         "line 38: ReduceLROnPlateau: patience is a whole number, received",
     ),
-    "argument": ("patience = 2", "waiting = 2", "line 3[68]: ReduceLROnPlateau: got an unexpected .* 'waiting'"),
+    "argument": ("patience = 2", "waiting = 2", "line 38: ReduceLROnPlateau has no argument 'waiting'"),
     "mode": (
         "patience = 2",
         'mode = "up"',
