@@ -92,7 +92,13 @@ def apply(layer: Layer, inputs: Any) -> Any:
     node = nodes[0]
     for part in layer.parts():
         received = tuple(n.shape for n in nodes) if part.takes_many else node.shape
-        node = Node(part, nodes if part.takes_many else (node,), tuple(part.build(received)))
+        shape = part.build(received)
+        if not isinstance(shape, tuple | list):
+            raise ArgumentTypeError(
+                f"{part.described}: build returned {shape!r}; return the shape of the output, a tuple without the "
+                "batch axis."
+            )
+        node = Node(part, nodes if part.takes_many else (node,), tuple(shape))
     return node
 
 

@@ -50,6 +50,9 @@ class Layer(Watched, Configurable):
         trainable: bool = True
         input_shape: Shape | None = None
 
+    else:  # for a class whose own __init__ does not call this one's
+        name, trainable, input_shape = None, True, None
+
     #: The word in the specification's summary, if it is not the name of the class.
     label: ClassVar[str | None] = None
     #: Whether training needs statistics of the whole batch: then `partial` and `merge` are called (see there).

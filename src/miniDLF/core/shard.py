@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +18,7 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import Meeting
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Program, Step
+from miniDLF.core.returns import first_backward, first_forward
 from miniDLF.core.tracing import Notes, TracingWorkspace, plain
 from miniDLF.kernels.workspace import Array, Workspace
 
@@ -79,14 +81,29 @@ class Shard:
     def _line_up(self) -> None:
         steps = list(enumerate(zip(self.program.steps, self.calls, strict=True)))
         self._forward = [
-            (step.layer.forward, call, itemgetter(*step.sources), step.target, _meets(step.layer))
-            for _, (step, call) in steps
+            (
+                first_forward(step, partial(self._trust, position, "forward")),
+                call,
+                itemgetter(*step.sources),
+                step.target,
+                _meets(step.layer),
+            )
+            for position, (step, call) in steps
         ]
+        learning = [entry for entry in reversed(steps) if entry[1][0].learns]
         self._backward = [
-            (step.layer.backward, call, position, step, _meets(step.layer))
-            for position, (step, call) in reversed(steps)
-            if step.learns
+            (first_backward(step, partial(self._trust, number, "backward")), call, position, step, _meets(step.layer))
+            for number, (position, (step, call)) in enumerate(learning)
         ]
+
+    def _trust(self, number: int, method: str) -> None:
+        """From now on, call the method of a layer that has returned what it should."""
+        if method == "forward":
+            layer, entry = self.program.steps[number].layer, self._forward[number]
+            self._forward[number] = (layer.forward, *entry[1:])
+        else:
+            back = self._backward[number]
+            self._backward[number] = (back[3].layer.backward, *back[1:])
 
     def observe(self, layers: Sequence[Any]) -> None:
         """Let other objects stand for the layers of the steps, such as ones that note the time and pass everything on.

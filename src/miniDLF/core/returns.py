@@ -1,0 +1,80 @@
+"""What layers of one's own return, checked the first time: so a mistake is named where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.kernels.workspace import Shape
+
+if TYPE_CHECKING:
+    from miniDLF.core.program import Step
+
+__all__ = ["first_backward", "first_forward"]
+
+Method = Callable[[Any, Any], Any]
+
+
+def first_forward(step: Step, checked: Callable[[], None]) -> Method:
+    """Return the forward of a step, or one that checks what it returns and calls `checked` if that is right."""
+    method: Method = step.layer.forward
+    if _is_ours(method):
+        return method
+
+    def forward(x: Any, call: Any) -> Any:
+        y = method(x, call)
+        rows = len(x[0] if step.layer.takes_many else x)
+        _check(step, "forward", y, (rows, *step.node.shape), call.dtype, "what build() promised")
+        checked()
+        return y
+
+    return forward
+
+
+def first_backward(step: Step, checked: Callable[[], None]) -> Method:
+    """Return the backward of a step, or one that checks what it returns and calls `checked` if that is right."""
+    method: Method = step.layer.backward
+    if _is_ours(method):
+        return method
+    shapes, many = [source.shape for source in step.node.inputs], step.layer.takes_many
+
+    def backward(dy: Any, call: Any) -> Any:
+        rows, result = len(dy), method(dy, call)
+        if many and any(step.needs_dx) and (not isinstance(result, tuple | list) or len(result) != len(shapes)):
+            raise ArgumentTypeError(
+                f"{step.layer.described}: backward returned {_shown(result)}; expected a tuple of {len(shapes)} "
+                "arrays, the gradient of each input."
+            )
+        for dx, shape, needed in zip(result if many else (result,), shapes, step.needs_dx, strict=False):
+            if needed:
+                _check(step, "backward", dx, (rows, *shape), call.dtype, "the gradient of its input")
+        checked()
+        return result
+
+    return backward
+
+
+def _is_ours(method: Method) -> bool:
+    return getattr(method, "__module__", "").partition(".")[0] == "miniDLF"
+
+
+def _check(step: Step, method: str, result: Any, shape: Shape, dtype: np.dtype[Any], what: str) -> None:
+    layer = step.layer.described
+    if not isinstance(result, np.ndarray):
+        raise ArgumentTypeError(
+            f"{layer}: {method} returned {_shown(result)}; return an array of shape {shape}, {what}."
+        )
+    if result.shape != shape:
+        raise ShapeError(f"{layer}: {method} returned an array of shape {result.shape}; expected {shape}, {what}.")
+    if result.dtype != dtype:
+        raise ArgumentTypeError(
+            f"{layer}: {method} returned an array of {result.dtype}, the model computes in {dtype}. Write the result "
+            f"to call.empty(name, shape), or convert it: .astype({'x' if method == 'forward' else 'dy'}.dtype)."
+        )
+
+
+def _shown(result: Any) -> str:
+    return "None, as it does without a return" if result is None else f"{type(result).__name__}"

@@ -1,0 +1,117 @@
+"""What a layer of one's own returns is checked once, and the message names the layer, the method and the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miniDLF.core.returns import _is_ours
+from miniDLF.errors import MiniDLFError
+from miniDLF.layers import Add, Dense, Layer
+from miniDLF.models import Input, Model, Sequential
+
+X = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+
+
+class Answering(Layer):
+    """Doubles its input, unless it was told what to return."""
+
+    def __init__(self, method: str = "", answer: Any = None) -> None:  # without super().__init__()
+        self.method, self.answer = method, answer
+
+    def _or_told(self, method: str, result: Any) -> Any:
+        return self.answer(result) if method == self.method else result
+
+    def build(self, input_shape: Any) -> Any:
+        return self._or_told("build", tuple(input_shape))
+
+    def forward(self, x: np.ndarray, call: Any) -> Any:
+        return self._or_told("forward", x * 2)
+
+    def backward(self, dy: np.ndarray, call: Any) -> Any:
+        return self._or_told("backward", dy * 2)
+
+
+SHAPE = r"an array of shape \(32, 3\)"
+MISTAKES: dict[str, tuple[str, Any, str]] = {
+    "no shape": ("build", lambda shape: None, "build returned None; return the shape of the output, a tuple"),
+    "no output": ("forward", lambda y: None, f"forward returned None, as it does without a return; return {SHAPE}"),
+    "a list": ("forward", lambda y: y.tolist(), f"forward returned list; return {SHAPE}, what build"),
+    "one feature": ("forward", lambda y: y[:, :1], r"forward returned .* \(32, 1\); expected \(32, 3\), what build"),
+    "a number": ("forward", lambda y: y.sum(), "forward returned float32; return"),
+    "wide numbers": ("forward", lambda y: y.astype(float), "forward .* of float64, the model computes in float32"),
+    "no gradient": ("backward", lambda dx: None, f"backward returned None, .*; return {SHAPE}, the gradient of its"),
+    "mean gradient": (
+        "backward",
+        lambda dx: dx.mean(0),
+        r"backward returned .*\(3,\); expected \(32, 3\), the gradient",
+    ),
+    "wide gradient": ("backward", lambda dx: dx.astype(float), r"backward .* of float64.*\.astype\(dy\.dtype\)"),
+}
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_wrong_return_is_named_where_it_is_made(case: str, last: bool) -> None:
+    method, answer, message = MISTAKES[case]
+
+    def run() -> None:
+        parts = [Dense(3, input_shape=(4,)), Answering(method, answer), *([] if last else [Dense(3)])]
+        model = Sequential(parts, seed=0, shards=1)
+        model.compile("mse", "sgd")
+        if method == "forward":
+            model.predict(X)
+        else:
+            model.fit(X, X[:, :3], verbose=0)
+
+    with pytest.raises(MiniDLFError, match=f"Answering 'answering_1'.*{message}"):
+        run()
+
+
+class Both(Layer):
+    takes_many = True
+    answer: Any = None
+
+    def build(self, input_shape: Any) -> Any:
+        return tuple(input_shape[0])
+
+    def forward(self, x: Any, call: Any) -> Any:
+        return x[0] + x[1]
+
+    def backward(self, dy: np.ndarray, call: Any) -> Any:
+        return self.answer(dy)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda dy: dy, "backward returned ndarray; expected a tuple of 2 arrays"),
+        (lambda dy: (dy,), "backward returned tuple; expected a tuple of 2 arrays"),
+        (lambda dy: (dy, dy[:, :2]), r"backward returned .*\(32, 2\); expected \(32, 3\)"),
+    ],
+)
+def test_a_layer_of_several_inputs_returns_several_gradients(answer: Any, message: str) -> None:
+    start = Input((4,))
+    model = Model(start, Both(answer=answer)([Dense(3)(start), Dense(3)(start)]), seed=0)
+    model.compile("mse", "sgd")
+    with pytest.raises(MiniDLFError, match=f"Both 'both_1': {message}"):
+        model.fit(X, X[:, :3], verbose=0)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_returned_the_right_thing_once_is_called_straight(shards: int) -> None:
+    model = Sequential([Dense(3, input_shape=(4,)), Answering(), Dense(2)], seed=0, shards=shards)
+    model.compile("mse", "sgd")
+    model.fit(X, X[:, :2], verbose=0)
+    layer = model.layers[1]
+    for shard in model.engine().executor.active():
+        assert shard._forward[1][0] == layer.forward
+        assert [entry[0] for entry in shard._backward if entry[3].layer is layer] == [layer.backward]
+
+
+def test_layers_of_the_package_are_not_checked() -> None:
+    assert _is_ours(Dense(3).forward)
+    assert _is_ours(Add().backward)
+    assert not _is_ours(Answering().forward)
