@@ -371,6 +371,22 @@ def test_checkpoints(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "c") == ["checkpoint-old.safetensors"]
 
 
+def test_files_of_others_among_the_checkpoints_are_left_alone(tmp_path: Path) -> None:
+    theirs = ["checkpoint-01", "checkpoint-best", "checkpoint-000000001"]
+    for name in theirs:
+        write_tensors(tmp_path / f"{name}.safetensors", some(), {"kind": "model"})
+    folder = Checkpoints(tmp_path)
+    assert folder.latest() == (None, [])
+    path = folder.save({"x": np.zeros(3)}, {})
+    write_tensors(tmp_path / "checkpoint-99999999.safetensors", some(), {"kind": "model"})
+    found, problems = folder.latest()
+    assert found is not None
+    assert found[0] == path
+    assert not problems
+    folder.clear()
+    assert {f"{name}.safetensors" for name in theirs} <= {entry.name for entry in tmp_path.iterdir()}
+
+
 def test_mismatch_report() -> None:
     report = report_mismatch({"a": (1,), "b": (2,), "c": (3,)}, {"a": (1,), "b": (5,), "d": (4,)})
     assert report.matched == ["a"]

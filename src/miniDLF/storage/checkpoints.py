@@ -12,6 +12,9 @@ from miniDLF.storage.tensors import Array, read_tensors, write_tensors
 
 __all__ = ["Checkpoints"]
 
+#: The pattern of our files' names: others, such as ``checkpoint-best.safetensors``, are the user's.
+OURS = f"checkpoint-{8 * '[0-9]'}.safetensors"
+
 
 class Checkpoints:
     """Writes checkpoints to a folder and finds the newest that is whole.
@@ -31,7 +34,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints, oldest first."""
-        return sorted(self.directory.glob(f"checkpoint-{'[0-9]' * 8}.safetensors"))
+        return sorted(self.directory.glob(OURS))
 
     def save(self, tensors: Mapping[str, Array], document: Mapping[str, Any]) -> Path:
         """Write the next checkpoint; then remove those too old, and what an interrupted writing left behind."""
@@ -43,7 +46,7 @@ class Checkpoints:
         number = int(known[-1].stem.partition("-")[2]) + 1 if known else 1
         path = self.directory / f"checkpoint-{number:08d}.safetensors"
         write_tensors(path, tensors, {**document, "kind": "checkpoint"})
-        for old in [*known[: max(len(known) + 1 - self.keep, 0)], *self.directory.glob(".checkpoint-*.tmp")]:
+        for old in [*known[: max(len(known) + 1 - self.keep, 0)], *self.directory.glob(f".{OURS}.*.tmp")]:
             with suppress(OSError):
                 old.unlink()
         return path
@@ -57,11 +60,12 @@ class Checkpoints:
             except FileFormatError as error:
                 problems.append(str(error))
             else:
-                return (path, tensors, document), problems
+                if document.get("kind") == "checkpoint":
+                    return (path, tensors, document), problems
         return None, problems
 
     def clear(self) -> None:
         """Remove all checkpoints."""
-        for path in [*self.paths(), *self.directory.glob(".checkpoint-*.tmp")]:
+        for path in [*self.paths(), *self.directory.glob(f".{OURS}.*.tmp")]:
             with suppress(OSError):
                 path.unlink()
