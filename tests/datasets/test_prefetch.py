@@ -78,6 +78,28 @@ def test_the_epoch_reaches_the_source() -> None:
         assert list(batches) == [epoch]
 
 
+class Numbered:
+    """Batches by number, as Keras' PyDataset: no ``__iter__``, and no end but its length."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((2, 3), number), np.zeros((2, 1))
+
+
+def test_batches_by_number_are_gone_through() -> None:
+    batches = prefetch(Numbered())
+    assert len(batches) == 3  # type: ignore[arg-type]
+    assert [x[0, 0] for x, _ in batches] == [0, 1, 2]
+    model = Sequential([Dense(1, input_shape=(3,))], seed=1)
+    model.compile("mse", "sgd")
+    model.fit(batches, epochs=2, verbose=0)
+    whole = np.repeat(model.predict(np.arange(3.0)[:, None] * np.ones(3)), 2, axis=0)
+    np.testing.assert_allclose(model.predict(Numbered()), whole, rtol=1e-6)
+    assert model.predict(Numbered(), steps=2).shape == (4, 1)
+
+
 def test_training_is_the_same() -> None:
     def source() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(0)

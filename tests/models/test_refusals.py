@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ArgumentError,
         "validation_freq.*at least 1, or a list of epochs; received 0",
     ),
+    **{
+        f"frequency {value!r}": (
+            partial(lambda value, m: m.fit(X, Y, validation_data=(X, Y), validation_freq=value), value),
+            ArgumentError,
+            "validation_freq is a whole number of at least 1, or a list of epochs; received",
+        )
+        for value in (2.0, "2", None, True, [0.5], ["2"])
+    },
     "verbose": (lambda m: m.fit(X, Y, verbose=3), ArgumentError, "fit: verbose is 0, 1, 2 or 'auto'; received 3"),
     "verbose word": (
         lambda m: m.evaluate(X, Y, verbose="yes"),

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from miniDLF.datasets.checking import whole_number
 
-__all__ = ["batch_bounds", "epoch_order", "seeded"]
+__all__ = ["batch_bounds", "epoch_order", "in_order", "numbered", "seeded"]
+
+
+def numbered(batches: Any) -> bool:
+    """Say whether batches can be had by number, as those of Keras' PyDataset; it need not have an ``__iter__``."""
+    return isinstance(batches, Sized) and hasattr(batches, "__getitem__")
+
+
+def in_order(batches: Any) -> Iterator[Any]:
+    """Go through `batches`; those that cannot be iterated over, by number."""
+    if isinstance(batches, Iterable):
+        return iter(batches)
+    return (batches[number] for number in range(len(batches)))
 
 
 def seeded(purpose: str, *key: int) -> np.random.Generator:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
+from miniDLF.datasets.batches import in_order, numbered
 from miniDLF.datasets.checking import whole_number
 from miniDLF.errors import ArgumentTypeError
 
@@ -15,7 +16,7 @@ __all__ = ["prefetch"]
 _END = object()
 
 
-def prefetch(batches: Iterable[Any], ahead: int = 2) -> Iterable[Any]:
+def prefetch(batches: Any, ahead: int = 2) -> Iterable[Any]:
     """Go through `batches` on a thread of its own that is always a few of them ahead.
 
     For generators that read files or augment images: NumPy and file reads give the processor up, so the next batches
@@ -25,9 +26,9 @@ def prefetch(batches: Iterable[Any], ahead: int = 2) -> Iterable[Any]:
     Parameters
     ----------
     batches
-        An iterable of what ``fit`` takes, ``(x, y)`` or ``(x, y, sample_weight)``. One that can be iterated over again
-        begins anew with every epoch, and is told the epoch if it has a ``set_epoch``; a generator goes on where it
-        stopped.
+        An iterable of what ``fit`` takes, ``(x, y)`` or ``(x, y, sample_weight)``, or an object with ``__len__`` and
+        ``__getitem__``. One that can be gone through again begins anew with every epoch, and is told the epoch if it
+        has a ``set_epoch``; a generator goes on where it stopped.
     ahead
         How many finished batches may wait. Each takes memory.
 
@@ -42,7 +43,7 @@ def prefetch(batches: Iterable[Any], ahead: int = 2) -> Iterable[Any]:
     >>> list(prefetch([1, 2, 3]))
     [1, 2, 3]
     """
-    if not isinstance(batches, Iterable):
+    if not isinstance(batches, Iterable) and not numbered(batches):
         raise ArgumentTypeError(
             f"prefetch: expected an iterable of batches, received {type(batches).__name__}. A generator function has "
             "to be called: prefetch(batches())."
@@ -56,7 +57,7 @@ def prefetch(batches: Iterable[Any], ahead: int = 2) -> Iterable[Any]:
 class _Again:
     """Batches that can be iterated over again."""
 
-    def __init__(self, batches: Iterable[Any], ahead: int) -> None:
+    def __init__(self, batches: Any, ahead: int) -> None:
         self.batches, self.ahead = batches, ahead
         if hasattr(batches, "set_epoch"):
             self.set_epoch = batches.set_epoch
@@ -69,10 +70,10 @@ class _Sized(_Again):
     """The same, with a known number of them."""
 
     def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
+        return len(self.batches)
 
 
-def _ahead(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
+def _ahead(batches: Any, ahead: int) -> Iterator[Any]:
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(ahead)
     stopped = threading.Event()
 
@@ -87,7 +88,7 @@ def _ahead(batches: Iterable[Any], ahead: int) -> Iterator[Any]:
 
     def make() -> None:
         try:
-            for batch in batches:
+            for batch in in_order(batches):
                 if not put(batch):
                     return
             put(_END)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from miniDLF.kernels.workspace import Array
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.reporting import ProgressBar
 
-__all__ = ["classifies", "joined", "level_of", "listed", "needing", "scalars", "whole", "with_bar"]
+__all__ = ["classifies", "frequency", "joined", "level_of", "listed", "needing", "scalars", "whole", "with_bar"]
 
 
 def whole(where: str, least: int, **values: Any) -> None:
@@ -28,6 +28,18 @@ def needing(what: str, **values: Any) -> None:
     for name, value in values.items():
         if value is not None:
             raise ArgumentError(f"fit: {name}={value!r} belongs to {what}, which is not given. Give both or none.")
+
+
+def frequency(value: Any) -> int | list[int]:
+    """Return Keras' `validation_freq`: the epochs from one validation to the next, or those that are validated."""
+    several = isinstance(value, Iterable)
+    numbers = list(value) if several else [value]
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in numbers):
+        raise ArgumentError(
+            f"fit: validation_freq is a whole number of at least 1, or a list of epochs; received {value!r}."
+        )
+    plain = [int(number) for number in numbers]
+    return plain if several else plain[0]
 
 
 def listed(callbacks: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
-from miniDLF.models.arguments import classifies, level_of, listed, needing, scalars, whole, with_bar
+from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback
@@ -113,13 +113,7 @@ class Fitting:
             raise ArgumentTypeError(f"fit: shuffle is True or False, received {shuffle!r}.")
         if validation_data is None and not validation_split:
             needing("validation_data", validation_steps=validation_steps, validation_batch_size=validation_batch_size)
-        if isinstance(validation_freq, int | float) and (
-            validation_freq < 1 or validation_freq != int(validation_freq)
-        ):
-            raise ArgumentError(
-                "fit: validation_freq is a whole number of at least 1, or a list of epochs; received "
-                f"{validation_freq!r}."
-            )
+        validation_freq = frequency(validation_freq)
         size = batch_size if minibatch_size is None else minibatch_size
         self._prepare(x, optimizer)
         engine = self.engine()
@@ -161,7 +155,7 @@ class Fitting:
             feed,
             epochs=int(epochs),
             callbacks=[*own, *given],
-            initial_epoch=initial_epoch,
+            initial_epoch=int(initial_epoch),
             validation=validation,
             validation_freq=validation_freq,
             verbose=level_of(verbose, "fit"),
@@ -184,7 +178,7 @@ class Fitting:
     def _dataset_feed(self: Any, data: Batch, size: int, shuffle: bool, steps: int | None) -> ArrayFeed:
         if self.optimizer.full_batch:
             return ArrayFeed(data, len(data))
-        return ArrayFeed(data, size, shuffle=shuffle, seed=self.seed, steps=steps)
+        return ArrayFeed(data, size, shuffle=shuffle, seed=lambda: self.seed, steps=steps)
 
     @staticmethod
     def _test_feed(data: Dataset, convert: Any) -> Any:
@@ -200,7 +194,8 @@ class Fitting:
         class_weight: Any = None,
     ) -> Any:
         if isinstance(data, Batch):
-            return ArrayFeed(data, 32 if size is None else size, shuffle=shuffle, seed=self.seed, steps=steps)
+            size = 32 if size is None else size
+            return ArrayFeed(data, size, shuffle=shuffle, seed=lambda: self.seed, steps=steps)
         if size is not None:
             raise ArgumentError("fit: an iterable makes its own batches; leave batch_size.")
         convert = partial(self.converter().batch, class_weight=class_weight)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from miniDLF.datasets import Dataset, batch_bounds
+from miniDLF.datasets.batches import in_order, numbered
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, answering
 from miniDLF.models.arguments import joined, scalars, whole, with_bar
 from miniDLF.training import loop
@@ -75,7 +77,7 @@ class Measuring:
         ----------
         x
             An array, a list or dictionary of arrays for several inputs, a `Dataset` (its test split), or an iterable of
-            batches of inputs (with `steps` where it has no end).
+            batches of inputs (with `steps` where it has no end). Samples that hold NaN give NaN, as in Keras.
         batch_size
             Samples that are read at a time; only of use for arrays larger than memory, and with `steps` (32 then).
         steps
@@ -102,15 +104,17 @@ class Measuring:
         convert = self.converter()
         if isinstance(x, Dataset):
             x = (x.test or x.train).x
+        if hasattr(x, "__array__"):  # a tensor or a table of another library
+            x = np.asarray(x)
         if isinstance(x, np.ndarray | list | tuple | Mapping):
-            inputs = convert.inputs(x)
+            inputs = convert.inputs(x, finite=False)
             whole("predict", 1, batch_size=batch_size, steps=steps)
             cuts = batch_bounds(len(inputs[0]), batch_size or (len(inputs[0]) if steps is None else 32))[:steps]
             steps = len(cuts)
             batches: Any = ([a[first:last] for a in inputs] for first, last in cuts)
-        elif isinstance(x, Iterable):
-            limited = (item for _, item in zip(range(steps), x, strict=False)) if steps is not None else x
-            batches = (convert.inputs(item[0] if isinstance(item, tuple) else item) for item in limited)
+        elif isinstance(x, Iterable) or numbered(x):
+            limited = islice(in_order(x), steps)
+            batches = (convert.inputs(item[0] if isinstance(item, tuple) else item, finite=False) for item in limited)
         else:
             raise ArgumentTypeError(f"predict: expected an array, a Dataset or batches; received {type(x).__name__}.")
         hooks = CallbackList(callbacks, self, {"steps": steps})

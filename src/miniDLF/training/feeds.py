@@ -13,6 +13,7 @@ from miniDLF.core.executor import Batch
 from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head
 from miniDLF.datasets import batch_bounds, epoch_order
+from miniDLF.datasets.batches import numbered
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.class_weights import class_weights
@@ -31,8 +32,8 @@ class Converter:
         self.input_names = [node.name or f"input_{number}" for number, node in enumerate(graph.inputs, 1)]
         self.output_names = [head.name for head in self.heads]
 
-    def inputs(self, x: Any) -> list[Array]:
-        """Return one array an input, checked for shape, type and NaN."""
+    def inputs(self, x: Any, *, finite: bool = True) -> list[Array]:
+        """Return one array an input, checked for shape, type and, where they must be `finite`, NaN."""
         parts = _listed(x, self.input_names, "x")
         for name, node, (position, array) in zip(self.input_names, self.graph.inputs, enumerate(parts), strict=True):
             array = parts[position] = _as_array(array, f"x ({name})")
@@ -42,7 +43,7 @@ class Converter:
                 raise ArgumentTypeError(f"x ({name}): expected numbers, received an array of {array.dtype}.")
             if array.shape[1:] != node.shape:
                 raise ShapeError(_shape_message(name, node.shape, array))
-            if array.dtype.kind == "f":
+            if finite and array.dtype.kind == "f":
                 _refuse_nan(array, f"x ({name})")
         if len({len(array) for array in parts}) > 1:
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in parts]}.")
@@ -100,11 +101,18 @@ class Converter:
 class ArrayFeed:
     """Batches of arrays that hold the whole data set, shuffled anew every epoch.
 
-    The order is a function of (seed, epoch), so any epoch can begin at any batch.
+    The order is a function of (seed, epoch), so any epoch can begin at any batch. The seed is asked for when an epoch
+    begins, since a resumed run takes over that of the run before.
     """
 
     def __init__(
-        self, data: Batch, batch_size: int, *, shuffle: bool = False, seed: int = 0, steps: int | None = None
+        self,
+        data: Batch,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: Callable[[], int] = lambda: 0,
+        steps: int | None = None,
     ) -> None:
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ArgumentError(f"batch_size: expected a whole number of at least 1, received {batch_size!r}.")
@@ -126,7 +134,7 @@ class ArrayFeed:
             for first, last in self.cuts[start:]:
                 yield data.between(first, last)
             return
-        order = epoch_order(len(data), self.seed, epoch, True)
+        order = epoch_order(len(data), self.seed(), epoch, True)
         mapped = any(isinstance(array, np.memmap) for array in (*data.inputs, *data.targets))
         for first, last in self.cuts[start:]:
             rows = order[first:last]
@@ -201,7 +209,7 @@ class IterableFeed:
             for item in islice(source, left):
                 self._taken += 1
                 yield item
-        elif isinstance(source, Sized) and hasattr(source, "__getitem__"):
+        elif numbered(source):
             for number in range(start, len(source) if self.steps is None else min(self.steps, len(source))):
                 yield source[number]
         else:
