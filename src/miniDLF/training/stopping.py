@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,11 +42,17 @@ def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who
     )
 
 
+#: Words of metrics of which more, and of which less, is better. The name of an output stands before that of its metric,
+#: so the last word that is known counts: less is better of 'accuracy_loss' and of 'layer2_mae'.
+_RISING = re.compile(r".*(acc|accuracy|auc|precision|recall)|(f1|r2)(score)?|cosine(similarity)?")
+_FALLING = re.compile(r".*(loss|error|entropy)|r?mse|mae|mape|msle|perplexity|hinge|huber|cosh|poisson|divergence")
+
+
 def direction(mode: str, monitor: str, who: str) -> float:
     """Return -1 where less is better and +1 where more is."""
     if mode == "auto":
-        rising = ("acc", "auc", "precision", "recall", "f1", "r2", "cosine")
-        mode = "max" if any(word in monitor for word in rising) else "min"
+        known = [word for word in monitor.lower().split("_") if _RISING.fullmatch(word) or _FALLING.fullmatch(word)]
+        mode = "max" if known and _RISING.fullmatch(known[-1]) else "min"
     if mode not in ("min", "max"):
         raise ArgumentError(f"{who}: mode is 'auto', 'min' or 'max'; received {mode!r}.")
     return 1.0 if mode == "max" else -1.0
@@ -134,11 +141,17 @@ class EarlyStopping(Callback):
 
     def get_state(self) -> dict[str, Any]:
         weights = None if self.best_weights is None else [w.copy() for w in self.best_weights]
-        return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, "best_weights": weights}
+        return {
+            "wait": self.wait,
+            "stopped_epoch": self.stopped_epoch,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_weights": weights,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.wait, self.best, self.best_epoch = state["wait"], state["best"], state["best_epoch"]
-        self.best_weights = state["best_weights"]
+        self.wait, self.stopped_epoch = state["wait"], state["stopped_epoch"]
+        self.best, self.best_epoch, self.best_weights = state["best"], state["best_epoch"], state["best_weights"]
 
 
 class AccuracyThreshold(Callback):
