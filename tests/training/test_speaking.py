@@ -110,6 +110,15 @@ def test_one_callback_may_stand_without_a_list_and_a_bar_of_ones_own_is_the_only
     assert capsys.readouterr().out.count("Epoch 0") == 2
 
 
+def test_without_an_output_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)  # as under pythonw
+    stopper = EarlyStopping("loss", min_delta=9.0, patience=1, verbose=1)
+    made = fit(stopper, epochs=9, verbose=1)
+    assert made.history.epoch == [0, 1]
+    fit(ProgressBar(live=True), epochs=1)
+    assert made.predict(X, verbose=1).shape == (48, 2)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_tensorboard_writes_the_learning_rate_and_the_speed(tmp_path: Path) -> None:
     written: dict[str, list[float]] = {}

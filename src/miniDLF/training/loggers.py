@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.errors import ArgumentError, FileFormatError, import_extra
+from miniDLF.storage.tensors import atomic_file
 from miniDLF.training.callbacks import Callback
 
 __all__ = ["CSVLogger", "TensorBoard"]
@@ -46,15 +48,15 @@ class CSVLogger(Callback):
 
     def _write(self) -> None:
         """Write the whole file anew: a log that appears later gets its column, and a resumed run no row twice."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=self.separator)
+        writer.writerow(self._names)
+        writer.writerows([*row, *[""] * (len(self._names) - len(row))] for row in self._rows)
         try:
-            with self.filename.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, delimiter=self.separator)
-                writer.writerow(self._names)
-                writer.writerows([*row, *[""] * (len(self._names) - len(row))] for row in self._rows)
-        except OSError as error:
-            raise FileFormatError(
-                f"CSVLogger: {self.filename} cannot be written ({error.strerror or error})."
-            ) from error
+            with atomic_file(self.filename) as file:
+                file.write(text.getvalue().encode())
+        except FileFormatError as error:
+            raise FileFormatError(f"CSVLogger: {error}") from error
 
     def get_state(self) -> dict[str, Any]:
         return {"names": self._names, "rows": self._rows}
@@ -96,13 +98,12 @@ class TensorBoard(Callback):
         self.write_steps_per_second = write_steps_per_second
         self._every = {"epoch": 0, "batch": 1}.get(str(update_freq)) if isinstance(update_freq, str) else update_freq
         self._writers: dict[str, Any] = {}
-        self._began: float | None = None
+        self._began = 0.0
         self._first = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         writer = import_extra("tensorboardX", "tensorboard", "the TensorBoard callback").SummaryWriter
         self._writers = {name: writer(str(self.log_dir / name)) for name in ("train", "validation")}
-        self._began = None  # a run that is resumed within an epoch has no whole epoch to time
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._began, self._first = time.perf_counter(), self.model.engine().steps
@@ -123,7 +124,7 @@ class TensorBoard(Callback):
         if "learning_rate" not in (logs or {}):
             step = self.model.engine().steps
             self._writers["train"].add_scalar("epoch_learning_rate", rate if np.isscalar(rate) else rate(step), epoch)
-        if self.write_steps_per_second and self._began is not None:
+        if self.write_steps_per_second:
             speed = (self.model.engine().steps - self._first) / max(time.perf_counter() - self._began, 1e-9)
             self._writers["train"].add_scalar("epoch_steps_per_second", speed, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 import time
@@ -70,7 +71,7 @@ class ProgressBar(Callback):
         self._best: dict[str, Any] = {}
 
     def _stream(self) -> TextIO:
-        return self.file or sys.stdout
+        return self.file or sys.stdout or io.StringIO()  # pythonw has no output
 
     @property
     def _grows(self) -> bool:
@@ -81,12 +82,11 @@ class ProgressBar(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self._training = True
         self._best = {}
-        self.model.stop_reason = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start(f"Epoch {epoch + 1:02d}")
+        self._start(f"Epoch {epoch + 1:02d}", self.model.position.batch)
 
-    def _start(self, title: str) -> None:
+    def _start(self, title: str, done: int = 0) -> None:
         self._began = time.perf_counter()
         if not self._grows:
             return
@@ -94,6 +94,7 @@ class ProgressBar(Callback):
 
         steps = self.params.get("steps")
         self._bar = tqdm(
+            initial=done,
             total=steps,
             file=self._stream(),
             leave=False,
