@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniDLF.callbacks import LambdaCallback, ProgressBar
+from miniDLF.callbacks import BackupAndRestore, LambdaCallback, ProgressBar
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.layers import Activation, Dense
@@ -147,6 +147,78 @@ def test_generators_and_steps() -> None:
         made.fit(iter([X]), epochs=1, verbose=0)
     assert made.predict(iter([X[:3], X[3:7]])).shape == (7, 3)
     assert made.predict(forever(), steps=2).shape == (20, 3)
+
+
+def test_predictions_of_what_is_no_number_are_no_number() -> None:
+    made = model()
+    x = X.copy()
+    x[3, 2] = np.nan
+    whole = made.predict(X)
+    for predicted in (
+        made.predict(x),
+        made.predict(x.astype(np.float32)),
+        made.predict(x, batch_size=7),
+        made.predict(iter([x])),
+    ):
+        assert np.isnan(predicted[3]).all()
+        np.testing.assert_allclose(np.delete(predicted, 3, 0), np.delete(whole, 3, 0), rtol=1e-5)
+
+
+class Foreign:
+    """An array of another library."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape = array, array.shape
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self.array, dtype)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, key: Any) -> Foreign:
+        return Foreign(self.array[key])
+
+    def __iter__(self) -> Any:
+        return map(Foreign, self.array)
+
+
+def test_arrays_of_other_libraries() -> None:
+    made = model()
+    made.fit(Foreign(X), Foreign(Y), verbose=0)
+    assert made.evaluate(Foreign(X), Foreign(Y)) == made.evaluate(X, Y)
+    np.testing.assert_array_equal(made.predict(Foreign(X)), made.predict(X))
+    np.testing.assert_array_equal(made.predict(Foreign(X), batch_size=20), made.predict(X, batch_size=20))
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    two = np.int64(2)
+    made = model()
+    history = made.fit(
+        X,
+        Y,
+        epochs=np.int64(5),
+        initial_epoch=two,
+        validation_data=(X, Y),
+        validation_freq=two,
+        callbacks=BackupAndRestore(tmp_path),
+        verbose=0,
+    )
+    assert (history.epoch, history.epochs["val_loss"]) == ([2, 3, 4], [3])
+    listed = made.fit(X, Y, epochs=4, validation_data=(X, Y), validation_freq=np.array([2, 3]), verbose=0)
+    assert listed.epochs["val_loss"] == [1, 2]
+
+
+def test_the_logs_of_an_evaluation_have_the_same_names_in_fit_and_evaluate() -> None:
+    seen: list[set[str]] = []
+    watch = LambdaCallback(
+        on_test_batch_end=lambda batch, logs: seen.append(set(logs)), on_test_end=lambda logs: seen.append(set(logs))
+    )
+    made = model(metrics=["accuracy"])
+    history = made.fit(X, Y, validation_data=(X, Y), validation_batch_size=50, callbacks=watch, verbose=0)
+    made.evaluate(X, Y, batch_size=50, callbacks=watch)
+    assert seen == [{"loss", "accuracy"}] * 4
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 def test_initial_epoch_and_stopping_in_the_middle() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,24 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ArgumentError,
         "LearningRateScheduler: the schedule must return a number, it gave None",
     ),
+    "a schedule without arguments": (
+        lambda: LearningRateScheduler(max),
+        ArgumentError,
+        "LearningRateScheduler: Python does not tell the arguments of .*max>; wrap it in a function",
+    ),
+    **{
+        f"path {path}": (
+            partial(ModelCheckpoint, path),
+            ArgumentError,
+            "filepath .* cannot be filled in .* Write {epoch:0",
+        )
+        for path in ("{}.safetensors", "{0}", "{loss:d}", "{epoch:02q}", "a{", "a}")
+    },
+    "a log in a wrong form": (
+        lambda: fit(ModelCheckpoint("{accuracy:d}"), metrics=["accuracy"]),
+        ArgumentError,
+        "filepath '{accuracy:d}' cannot be filled in .*format code 'd'",
+    ),
     "weekly": (
         lambda: ModelCheckpoint("x", save_freq="weekly"),
         ArgumentError,
@@ -136,7 +155,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no folder": (
         lambda: fit(CSVLogger(Path("no") / "such" / "folder.csv")),
         FileFormatError,
-        "CSVLogger: no/such/folder.csv cannot be written",
+        "CSVLogger: no/such/folder.csv: the file cannot be written",
     ),
 }
 

@@ -84,12 +84,10 @@ class ReduceLROnPlateau(Callback):
                     say(f"Epoch {epoch + 1}: ReduceLROnPlateau sets the learning rate to {optimizer.learning_rate:g}")
 
     def get_state(self) -> dict[str, Any]:
-        rate = self.model.optimizer.learning_rate
-        return {"best": self.best, "wait": self.wait, "cooling": self.cooling, "learning_rate": rate}
+        return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self.best, self.wait, self.cooling = state["best"], state["wait"], state["cooling"]
-        self.model.optimizer.learning_rate = state["learning_rate"]
 
 
 class LearningRateScheduler(Callback):
@@ -104,7 +102,13 @@ class LearningRateScheduler(Callback):
                 f"LearningRateScheduler: expected a function (epoch, rate) -> rate, received {schedule!r}."
             )
         self.schedule, self.verbose = schedule, verbose
-        self._takes_rate = len(signature(schedule).parameters) > 1
+        try:
+            self._takes_rate = len(signature(schedule).parameters) > 1
+        except ValueError:
+            raise ArgumentError(
+                f"LearningRateScheduler: Python does not tell the arguments of {schedule!r}; wrap it in a function "
+                "(epoch, rate) -> rate."
+            ) from None
 
     def on_train_begin(self, logs: Any = None) -> None:
         _refuse_schedule(self)
@@ -124,9 +128,3 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs["learning_rate"] = self.model.optimizer.learning_rate
-
-    def get_state(self) -> dict[str, Any]:
-        return {"learning_rate": self.model.optimizer.learning_rate}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        self.model.optimizer.learning_rate = state["learning_rate"]

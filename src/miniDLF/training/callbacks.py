@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -90,10 +91,19 @@ class Callback:
         """After a batch of a prediction; ``logs["outputs"]`` are its outputs."""
 
     def on_restore(self) -> None:
-        """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
+        """After every ``on_train_begin``: put back the state of an earlier run, if there is one.
+
+        A run that goes on within an epoch calls it again after every ``on_epoch_begin``, whose changes it undoes.
+        """
+
+    def on_batch_saved(self, batch: int, logs: Any = None) -> None:
+        """After every ``on_train_batch_end``: the batch is over and everybody's state is that of its end."""
 
     def on_epoch_saved(self) -> None:
         """After every ``on_epoch_end``: the epoch is over and everybody's state is that of its end."""
+
+    def on_interrupted(self) -> None:
+        """After Ctrl-C has ended the run between two steps, before any ``on_train_end``."""
 
     def on_diverged(self, error: Exception) -> bool:
         """Answer a loss or gradient that is not finite: return True to end the run quietly instead of raising."""
@@ -111,12 +121,14 @@ def say(line: str) -> None:
     """Print what a callback with ``verbose=1`` has to say, above a bar that may be growing."""
     from tqdm import tqdm  # 30 ms that `import miniDLF` need not spend
 
-    tqdm.write(line)
+    if sys.stdout is not None:  # as under pythonw
+        tqdm.write(line)
 
 
 _BATCH_HOOKS = {
     "on_train_batch_begin": ("on_train_batch_begin", "on_batch_begin"),
     "on_train_batch_end": ("on_train_batch_end", "on_batch_end"),
+    "on_batch_saved": ("on_batch_saved",),
     "on_test_batch_begin": ("on_test_batch_begin",),
     "on_test_batch_end": ("on_test_batch_end",),
     "on_predict_batch_begin": ("on_predict_batch_begin",),
@@ -152,12 +164,6 @@ class CallbackList:
         """The bound methods that a batch hook has to call; usually few or none."""
         return self._batch[hook]
 
-    def on_restore(self) -> None:
-        """After every ``on_train_begin``: put back the state of an earlier run, if there is one."""
-
-    def on_epoch_saved(self) -> None:
-        """After every ``on_epoch_end``: the epoch is over and everybody's state is that of its end."""
-
     def on_diverged(self, error: Exception) -> bool:
         """Ask the callbacks about a loss that is not finite."""
         answers = [callback.on_diverged(error) for callback in self.callbacks]
@@ -165,7 +171,8 @@ class CallbackList:
 
 
 def _overrides(callback: Callback, names: Iterable[str]) -> bool:
-    return any(getattr(callback, name).__func__ is not getattr(Callback, name) for name in names)
+    """Say whether a callback has hooks of its own: methods, or functions that stand in its class or its attributes."""
+    return any(getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name) for name in names)
 
 
 class LambdaCallback(Callback):
@@ -176,14 +183,4 @@ class LambdaCallback(Callback):
             if not name.startswith("on_") or not hasattr(Callback, name):
                 choices = [key for key in vars(Callback) if key.startswith("on_")]
                 raise ArgumentTypeError(f"LambdaCallback has no hook {name!r}; choose from {', '.join(choices)}.")
-            setattr(self, name, _Hook(function))
-
-
-class _Hook:
-    """A function in a callback's attribute; it has ``__func__`` as a method has."""
-
-    def __init__(self, function: Any) -> None:
-        self.__func__ = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.__func__(*arguments)
+            setattr(self, name, function)

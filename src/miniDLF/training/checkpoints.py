@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError, MiniDLFError
 from miniDLF.storage import Checkpoints, part, report_mismatch
 from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
@@ -25,6 +26,27 @@ def _frequency(value: Any, who: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"{who}: save_freq is 'epoch' or a number of batches; received {value!r}.")
     return value
+
+
+def _check_path(filepath: str) -> None:
+    """Refuse a path that cannot be filled in, as far as that can be told before there are logs."""
+    try:
+        for _, name, form, _ in Formatter().parse(filepath):
+            if name is not None and (not name or name[0].isdigit()):
+                raise ValueError("a field has no name")
+            if name in ("epoch", "batch"):
+                format(1, form or "")
+            elif name in ("loss", "val_loss"):
+                format(1.0, form or "")
+    except ValueError as error:
+        raise _unfit(filepath, error) from None
+
+
+def _unfit(filepath: str, error: Exception) -> ArgumentError:
+    return ArgumentError(
+        f"ModelCheckpoint: filepath {filepath!r} cannot be filled in ({error}). Write {{epoch:02d}} for the epoch, "
+        "{val_loss:.2f} for a log, and {{ for a brace."
+    )
 
 
 class ModelCheckpoint(Callback):
@@ -60,6 +82,7 @@ class ModelCheckpoint(Callback):
         self.filepath, self.monitor, self.verbose = os.fspath(filepath), monitor, verbose
         self.save_best_only, self.save_weights_only, self.mode = save_best_only, save_weights_only, mode
         self.save_freq, self._every = save_freq, _frequency(save_freq, "ModelCheckpoint")
+        _check_path(self.filepath)
         self.sign = direction(mode, monitor, "ModelCheckpoint")
         self.best = -math.inf if initial_value_threshold is None else self.sign * initial_value_threshold
         self._batches = self._epoch = 0
@@ -96,6 +119,8 @@ class ModelCheckpoint(Callback):
                 f"ModelCheckpoint: filepath {self.filepath!r} names the log {error}, which this run does not give; "
                 f"there are epoch, {', '.join(logs)}."
             ) from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise _unfit(self.filepath, error) from None
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path)
@@ -114,37 +139,54 @@ class ModelCheckpoint(Callback):
 class BackupAndRestore(Callback):
     """Writes checkpoints from which an interrupted or killed run goes on to the last bit (Keras' arguments).
 
-    A checkpoint holds the weights, running statistics, the optimizer's state and step, the running means, the epoch and
-    the batch in it, and the state of every callback and of the History. Random numbers and the order of the samples are
-    functions of the seed, the step and the epoch, so nothing of them has to be kept. When `fit` begins and there is a
-    checkpoint in `backup_dir`, the run goes on from there; when it ends as planned the checkpoints are removed.
+    A checkpoint holds the weights, running statistics, the optimizer's state, step and learning rate (a schedule is
+    that of the script), the running means, the epoch and the batch in it, whether a callback has stopped the run, and
+    the state of every callback and of the History. Random numbers and the order of the samples are functions of the
+    seed, the step and the epoch, so only the seed has to be kept. When `fit` begins and there is a checkpoint in
+    `backup_dir`, the run goes on from there; when it ends as planned the checkpoints are removed.
 
     Parameters
     ----------
     save_freq
         'epoch', or a number of batches between two checkpoints.
+    double_checkpoint
+        Accepted for Keras' sake: the checkpoint before the last one is always kept.
     delete_checkpoint
-        Whether to remove the checkpoints of a run that has ended as planned.
+        Whether to remove the checkpoints of a run that has ended as planned. Where they stay, another `fit` gives the
+        ended run again.
     """
 
-    def __init__(self, backup_dir: Any, save_freq: int | str = "epoch", *, delete_checkpoint: bool = True) -> None:
+    def __init__(
+        self,
+        backup_dir: Any,
+        save_freq: int | str = "epoch",
+        *,
+        double_checkpoint: bool = True,
+        delete_checkpoint: bool = True,
+    ) -> None:
         self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
         self._every = _frequency(save_freq, "BackupAndRestore")
         self._checkpoints = Checkpoints(self.backup_dir)
-        self._failed = True
-        self.problems: list[str] = []
 
     def on_restore(self) -> None:
-        self._failed = True
-        found, self.problems = self._checkpoints.latest()
-        if found is None:
-            if self.problems:
+        found, problems = self._checkpoints.latest()
+        if found is not None:
+            try:
+                self._restore(*found)
+            except MiniDLFError:
+                raise
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FileFormatError(
-                    f"BackupAndRestore: no checkpoint in {self.backup_dir} is whole; remove the folder to begin anew. "
-                    + " ".join(self.problems)
-                )
-            return
-        path, tensors, document = found
+                    f"BackupAndRestore: {found[0]} does not hold what a run needs ({type(error).__name__}: {error}); "
+                    "remove it to go on from the checkpoint before."
+                ) from error
+        elif problems:
+            raise FileFormatError(
+                f"BackupAndRestore: no checkpoint in {self.backup_dir} is whole; remove the folder to begin anew. "
+                + " ".join(problems)
+            )
+
+    def _restore(self, path: Path, tensors: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         self._check_callbacks(path, document)
         weights = self._checked_weights(path, tensors)
         engine = self.model.engine()
@@ -155,6 +197,7 @@ class BackupAndRestore(Callback):
         engine.executor.clock.seed = document["seed"]
         position = document["position"]
         self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
+        self.model.stop_training, self.model.stop_reason = document["stop_training"], document["stop_reason"]
         saved: dict[str, list[tuple[int, Any]]] = {}
         for number, (kind, _, state) in enumerate(document["callbacks"]):
             saved.setdefault(kind, []).append((number, state))
@@ -182,32 +225,41 @@ class BackupAndRestore(Callback):
             )
         return saved
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_batch_saved(self, batch: int, logs: Any = None) -> None:
         if self._every and self.model.engine().steps % self._every == 0:
             self._save()
 
     def on_epoch_saved(self) -> None:
         self._save()
 
+    def on_interrupted(self) -> None:
+        self._save()
+
     def on_train_end(self, logs: Any = None) -> None:
-        if self.model.interrupted:
-            self._save()
-        elif self.model.finished and self.delete_checkpoint:
+        if self.model.finished and self.delete_checkpoint:
             self._checkpoints.clear()
 
     def _save(self) -> None:
-        engine, position = self.model.engine(), self.model.position
+        engine, position, reason = self.model.engine(), self.model.position, self.model.stop_reason
         tensors = {"weights/" + name: value for name, value in self.model.named_weights().items()}
         tensors.update({"training/" + name: np.asarray(v) for name, v in engine.training_state().items()})
         states = []
         for number, callback in enumerate(self.peers):
             arrays: dict[str, Any] = {}
-            state = _packed(callback.get_state(), arrays, "")
-            states.append((type(callback).__name__, callback.essential, state))
-            tensors.update({f"callbacks/{number}/{name}": value for name, value in arrays.items()})
+            name, state = type(callback).__name__, callback.get_state()
+            try:
+                states.append((name, callback.essential, _packed(state, arrays, "")))
+            except TypeError as error:
+                raise ArgumentTypeError(
+                    f"BackupAndRestore: get_state() of {name} holds {error}, which a checkpoint cannot hold. "
+                    "A state is made of numbers, texts, None, arrays of numbers, and lists and dictionaries of these."
+                ) from None
+            tensors.update({f"callbacks/{number}/{place}": value for place, value in arrays.items()})
         document = {
             "seed": self.model.seed,
             "position": {"epoch": position.epoch, "batch": position.batch},
+            "stop_training": bool(self.model.stop_training),
+            "stop_reason": None if reason is None else str(reason),
             "callbacks": states,
         }
         self._checkpoints.save(tensors, document)
@@ -215,7 +267,7 @@ class BackupAndRestore(Callback):
 
 def _packed(value: Any, arrays: dict[str, Any], path: str) -> Any:
     """Return `value` for JSON: arrays go to `arrays`, floats that JSON lacks (infinity) become text."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         arrays[path] = value
         return {"array": path}
     if isinstance(value, np.generic):
@@ -223,9 +275,14 @@ def _packed(value: Any, arrays: dict[str, Any], path: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str | int | float | None):
+                raise TypeError(f"the key {key!r}")
         return {"map": [[key, _packed(item, arrays, f"{path}/{key}")] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [_packed(item, arrays, f"{path}/{number}") for number, item in enumerate(value)]
+    if not isinstance(value, str | int | float | None):
+        raise TypeError(repr(value))
     return value
 
 

@@ -68,7 +68,7 @@ class Engine:
         for metric, state in zip(self._means(), kept, strict=True):
             metric.set_state(state)
 
-    def logs(self, prefix: str = "") -> dict[str, Any]:
+    def logs(self) -> dict[str, Any]:
         """Return the running loss and metrics by name."""
         result = {"loss": float(self.loss_mean.result())}
         many = len(self.heads) > 1
@@ -81,7 +81,7 @@ class Engine:
                 if name in result and getattr(metric, "weighted", False):
                     name = f"{start}weighted_{metric.name}"
                 result[_free(name, result)] = metric.result()
-        return {prefix + name: value for name, value in result.items()} if prefix else result
+        return result
 
     def train(self, batch: Batch) -> float:
         """Do one step on `batch`; return its loss, with penalties.
@@ -227,12 +227,18 @@ class Engine:
         return np.array([slot.trained for slot in self.buffers.slots], np.uint8)
 
     def training_state(self) -> dict[str, Any]:
-        """Return what a resumed run needs besides the weights: the optimizer's arrays, the step, the running means."""
+        """Return what a resumed run needs besides the weights: the optimizer's arrays, the step, the running means.
+
+        The learning rate too, which callbacks may have set; a schedule is a function of the step.
+        """
         state: dict[str, Any] = {f"optimizer/{name}": array for name, array in self.updater.state.items()}
         state["steps"] = np.asarray(self.steps)
         state["previous"] = self.updater.previous
         state["previous_step"] = np.asarray(self.updater.previous_step)
         state["trained"] = self._trained()
+        rate = self._constant_rate()
+        if rate is not None:
+            state["learning_rate"] = np.asarray(rate)
         for number, metric in enumerate(self._means()):
             for name, value in metric.state().items():
                 state[f"mean/{number}/{name}"] = np.asarray(value)
@@ -253,7 +259,9 @@ class Engine:
                 f"({type(self.optimizer).__name__}) needs {sorted(self.updater.state)}. Compile with the optimizer "
                 "that the run began with."
             )
-        state = {"previous_step": np.asarray(0), "trained": self._trained(), **state}  # older files lack these
+        now = self._constant_rate()
+        later = {"previous_step": 0, "trained": self._trained(), "learning_rate": now}
+        state = {**{key: np.asarray(value) for key, value in later.items()}, **state}  # older files lack these
         if not np.array_equal(state["trained"], self._trained()):
             raise ArgumentError(
                 "the saved state is of a run that trained other parameters than this model does. Set `trainable` of "
@@ -271,10 +279,20 @@ class Engine:
         np.copyto(self.updater.previous, state["previous"])
         self.updater.previous_step, self.buffers.written = int(state["previous_step"]), False
         self.steps = int(state["steps"])
+        if now is not None and now != state["learning_rate"]:
+            self.optimizer.learning_rate = float(state["learning_rate"])
         for number, metric in enumerate(self._means()):
             prefix = f"mean/{number}/"
             values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             metric.set_state(values)
+
+    def _constant_rate(self) -> float | None:
+        """Return the learning rate where it is a number; an optimizer of one's own need not have any."""
+        try:
+            rate = self.optimizer.learning_rate
+        except NotImplementedError:
+            return None
+        return float(rate) if isinstance(rate, int | float) else None
 
 
 def _refuse_constraints(optimizer: Any, buffers: Buffers) -> None:

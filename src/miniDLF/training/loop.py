@@ -67,6 +67,7 @@ def run(
     hooks = CallbackList([*callbacks, history], model, params)
     position = model.position = Position(initial_epoch)
     model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False
+    model.stop_reason = None
     engine.reset()
     engine.buffers.written = True  # perhaps: a run that fails at once leaves the weights that it began with
     logs: dict[str, Any] = {}
@@ -74,11 +75,13 @@ def run(
         hooks.call("on_train_begin", {})
         hooks.call("on_restore")
         with _gentle_interrupt(model):
-            while position.epoch < epochs and not model.stop_training:
-                epoch = position.epoch
-                if position.batch == 0:
+            while position.epoch < epochs and (position.batch or not model.stop_training) and not model.interrupted:
+                epoch, resumed = position.epoch, position.batch > 0
+                if not resumed:
                     engine.reset()
-                    hooks.call("on_epoch_begin", epoch, {})
+                hooks.call("on_epoch_begin", epoch, {})
+                if resumed:  # what the beginning of an epoch changes has happened already
+                    hooks.call("on_restore")
                 if not _epoch(model, engine, feed, position, hooks):
                     break
                 logs = engine.logs()
@@ -88,6 +91,8 @@ def run(
                 position.epoch, position.batch = epoch + 1, 0
                 hooks.call("on_epoch_end", epoch, logs)
                 hooks.call("on_epoch_saved")
+        if model.interrupted:
+            hooks.call("on_interrupted")
         model.finished = not model.interrupted
     finally:
         hooks.call("on_train_end", logs)
@@ -96,10 +101,12 @@ def run(
 
 def _epoch(model: Any, engine: Engine, feed: Any, position: Position, hooks: CallbackList) -> bool:
     """Do the batches of an epoch that are left; return whether it was finished."""
-    before, after = hooks.batch_hooks("on_train_batch_begin"), hooks.batch_hooks("on_train_batch_end")
+    if position.batch and model.stop_training:  # stopped by a callback before it was killed
+        return True
+    before = hooks.batch_hooks("on_train_batch_begin")
+    after = hooks.batch_hooks("on_train_batch_end") + hooks.batch_hooks("on_batch_saved")
     logs = _Logs(engine)
-    for batch in feed.epoch(position.epoch, position.batch):
-        number = position.batch
+    for number, batch in enumerate(feed.epoch(position.epoch, position.batch), position.batch):
         for hook in before:
             hook(number, logs)
         try:
@@ -112,8 +119,10 @@ def _epoch(model: Any, engine: Engine, feed: Any, position: Position, hooks: Cal
         position.batch = number + 1
         for hook in after:
             hook(number, logs)
-        if model.stop_training and (model.interrupted or position.batch != feed.steps):
-            return not model.interrupted
+        if model.interrupted:
+            return False
+        if model.stop_training and position.batch != feed.steps:
+            return True
     return True
 
 
@@ -137,12 +146,12 @@ def evaluate(
             engine.test(batch)
             for hook in after:
                 hook(place, running)
-        logs = engine.logs(prefix)
+        logs = engine.logs()
     finally:
         engine.put_back(kept)
     if hooks is not None:
         hooks.call("on_test_end", logs)
-    return logs
+    return {prefix + name: value for name, value in logs.items()}
 
 
 def _due(epoch: int, frequency: int | Sequence[int]) -> bool:
@@ -162,7 +171,7 @@ def _gentle_interrupt(model: Any) -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, old)
-        model.stop_training = model.interrupted = True
+        model.interrupted = True
 
     if old is None or not callable(old):  # somebody ignores it on purpose, or it was not set from Python
         yield
