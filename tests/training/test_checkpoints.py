@@ -225,6 +225,16 @@ def test_the_bar_of_a_resumed_epoch_begins_where_it_stopped(tmp_path: Path, caps
     assert places == [2, 0, 0]
 
 
+def test_the_rate_of_a_resumed_epoch_is_not_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for way in ("ctrl-c after a step", ""):
+        ending = Ending()
+        ending.way = way
+        scheduler = LearningRateScheduler(lambda epoch, rate: rate / 2, verbose=1)
+        fit(network(), ending, scheduler, BackupAndRestore(tmp_path))
+    told = [line.rpartition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["0.25", "0.125", "0.0625", "0.03125"]
+
+
 def interrupted(folder: Path, *callbacks: Callback) -> list[Path]:
     fit(network(), LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()), *callbacks, BackupAndRestore(folder))
     return sorted(folder.iterdir())

@@ -123,7 +123,7 @@ class LearningRateScheduler(Callback):
                 f"LearningRateScheduler: the schedule must return a number, it gave {rate!r}."
             ) from None
         optimizer.learning_rate = rate
-        if self.verbose:
+        if self.verbose and not self.model.position.batch:  # a run that goes on within the epoch has set it already
             say(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

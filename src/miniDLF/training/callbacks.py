@@ -93,7 +93,8 @@ class Callback:
     def on_restore(self) -> None:
         """After every ``on_train_begin``: put back the state of an earlier run, if there is one.
 
-        A run that goes on within an epoch calls it again after every ``on_epoch_begin``, whose changes it undoes.
+        A run that goes on within an epoch calls it a second time, when every callback's ``on_epoch_begin`` has been
+        called: the epoch began in the earlier run, so what they changed is undone.
         """
 
     def on_batch_saved(self, batch: int, logs: Any = None) -> None:
