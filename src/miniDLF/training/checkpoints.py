@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError, MiniDLFError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, FileFormatError
 from miniDLF.storage import Checkpoints, part, report_mismatch
 from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
@@ -173,9 +173,9 @@ class BackupAndRestore(Callback):
         if found is not None:
             try:
                 self._restore(*found)
-            except MiniDLFError:
+            except (ArgumentError, FileFormatError):  # of a checkpoint that does not fit this run
                 raise
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
+            except (DataError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FileFormatError(
                     f"BackupAndRestore: {found[0]} does not hold what a run needs ({type(error).__name__}: {error}); "
                     "remove it to go on from the checkpoint before."

@@ -13,7 +13,7 @@ from miniDLF.core.executor import Batch, Executor
 from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head
 from miniDLF.core.update import Updater
-from miniDLF.errors import ArgumentError, DivergedError
+from miniDLF.errors import ArgumentError, DataError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 from miniDLF.metrics import MeanMetric
@@ -270,11 +270,11 @@ class Engine:
         for key, value in self.training_state().items():
             found = np.shape(state[key]) if key in state else "nothing"
             if not key.startswith("mean/") and found != np.shape(value):
-                raise ArgumentError(f"{key}: expected an array of shape {np.shape(value)}, received {found}.")
+                raise DataError(f"{key}: expected an array of shape {np.shape(value)}, received {found}.")
         for key in ("steps", "previous_step"):
             count = np.asarray(state[key])
             if count.dtype.kind not in "iu" or count < 0:
-                raise ArgumentError(f"{key}: expected a whole number of at least 0, received {count}.")
+                raise DataError(f"{key}: expected a whole number of at least 0, received {count}.")
         self.updater.load_state(saved)
         np.copyto(self.updater.previous, state["previous"])
         self.updater.previous_step, self.buffers.written = int(state["previous_step"]), False

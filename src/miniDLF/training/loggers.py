@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.errors import ArgumentError, FileFormatError, import_extra
-from miniDLF.storage.tensors import atomic_file
+from miniDLF.storage.atomic import atomic_file
 from miniDLF.training.callbacks import Callback
 
 __all__ = ["CSVLogger", "TensorBoard"]
