@@ -206,6 +206,40 @@ def test_memory_of_before_the_setting_is_nothing_for_helpers() -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_without_another_process_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    threads = fitted(made("dropout"))
+    use_processes()
+    model = made("dropout")
+    monkeypatch.setattr(os, "fork", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.warns(UserWarning, match="no process can be started .*unavailable.*; shards run on threads"):
+        fitted(model)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    for ours, theirs in zip(model.get_weights(), threads.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_another_seed_draws_other_numbers_everywhere(processes: bool) -> None:
+    use_processes(processes)
+    fresh, used = made("dropout"), fitted(made("dropout"))
+    fresh.build(X.shape[1:])
+    used.set_weights(fresh.get_weights())
+    losses = []
+    for model in (fresh, used):
+        engine = model.engine()
+        batch = model.converter().batch(X[:25], Y[:25])
+        for seed in (5, 2):
+            engine.steps = 0
+            engine.executor.reseed(seed)
+            losses.append([engine.gradients(batch)[0] for _ in range(FIRST_RUNS + 1)])
+    assert losses[0] == losses[2] != losses[1] == losses[3]
+
+
 def test_helpers_end_with_the_model() -> None:
     use_processes()
     model = fitted(made("dropout"))

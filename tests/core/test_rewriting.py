@@ -180,6 +180,20 @@ def test_a_subclass_with_other_maths_keeps_no_promise_of_its_base(case: str) -> 
         assert model.gradients(x, target, **mode)[0] == pytest.approx(loss, rel=1e-10)
 
 
+@pytest.mark.parametrize("mean", [100.0, 2000.0])
+def test_raw_inputs_far_from_zero_keep_their_digits(mean: float) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(256, 6)) + mean).astype(np.float32)
+    model = Sequential([BatchNormalization(input_shape=(6,)), Dense(8)], seed=0)
+    gamma, beta, _, _, weight, bias = model.get_weights()
+    wide = x.astype(np.float64)
+    statistics = wide.mean(0).astype(np.float32), wide.var(0).astype(np.float32)
+    model.set_weights([gamma, beta, *statistics, weight, bias])
+    exact = (wide - statistics[0]) / np.sqrt(statistics[1].astype(float) + 1e-5) @ weight + bias
+    rounding = np.spacing(np.float32(mean)) * np.abs(weight).sum(0).max()  # of x times scale, in all six features
+    assert np.abs(model.predict(x) - exact).max() < 4 * rounding
+
+
 rows = st.lists(st.sampled_from([1, 2, 3, 17, 40]), min_size=2, max_size=2)
 shards = st.sampled_from([1, 2])
 ENLARGED_TWICE = [(Conv2D(8, 3, padding=1),), *((UpSampling2D(2), Conv2D(8, 3, padding=1)) for _ in range(2))]

@@ -45,6 +45,15 @@ def test_pieces_cover_arrays_in_any_order(shape: tuple[int, ...], last: bool) ->
     assert len(list(pieces(a, b[::-1]))) == 1
 
 
+def test_sigmoid_is_right_in_relation_to_itself() -> None:
+    for dtype, low in ((np.float32, -87.0), (np.float64, -708.0)):
+        x = np.linspace(low, 40, 2001).astype(dtype)
+        exact = 1 / (1 + np.exp(-x.astype(np.longdouble)))
+        np.testing.assert_allclose(sigmoid(x, np.empty_like(x)), exact, rtol=4 * np.finfo(dtype).eps)
+        edges = sigmoid(np.array([-np.inf, -1000, 1000, np.inf, np.nan], dtype), np.empty(5, dtype))
+        np.testing.assert_allclose(edges, [0, 0, 1, 1, np.nan], atol=1e-37)
+
+
 def test_sigmoid_and_softmax_neither_overflow_nor_lose_accuracy() -> None:
     x = np.array([[-1e4, -50.0, -1.0, 0.0, 1.0, 50.0, 1e4]])
     with np.errstate(over="ignore"):

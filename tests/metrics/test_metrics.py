@@ -210,3 +210,10 @@ class Bare(metrics.Metric):
 def test_what_a_metric_of_ones_own_has_to_give(run, message) -> None:
     with pytest.raises(NotImplementedError, match=re.escape(message)):
         run()
+
+
+def test_r2_of_a_constant_that_is_no_binary_fraction() -> None:
+    for predictions, expected in (([0.1, 0.2, 0.3], 0.0), ([0.1, 0.1, 0.1], 1.0)):
+        metric = metrics.R2Score()
+        metric.update(np.full((3, 1), 0.1), np.array(predictions)[:, np.newaxis])
+        assert metric.result() == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from miniDLF.layers import (
     Conv2D,
     Dense,
     DerivedLayer,
+    Dropout,
     Flatten,
     Layer,
     Multiply,
@@ -23,6 +26,7 @@ from miniDLF.layers import (
     ReLU,
     Reshape,
 )
+from miniDLF.losses import ElementwiseLoss
 from miniDLF.metrics import Accuracy
 from miniDLF.models import Autoencoder, GradientError, Input, Model, Sequential
 from miniDLF.optimizers import Adam
@@ -202,6 +206,53 @@ def test_check_gradients_names_the_guilty_layer() -> None:
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert not model.check_gradients(data(), data(8, 2), raise_error=False).ok
+
+
+class Forgetful(Layer):
+    def forward(self, x: np.ndarray, call: Any) -> np.ndarray:
+        return x * 2
+
+    def backward(self, dy: np.ndarray, call: Any) -> Any:
+        dy * 2
+
+
+class Lazy(ElementwiseLoss):
+    def terms(self, prediction: Any, target: Any, grad: Any, empty: Any) -> Any:
+        grad[...] = 0
+        return np.square(prediction - target)
+
+
+def test_check_gradients_names_a_layer_that_returns_nothing_and_a_loss() -> None:
+    model = Sequential([Dense(5, input_shape=(4,)), Forgetful(), Dense(2)], seed=0)
+    model.compile("mse", "adam")
+    with pytest.raises(ArgumentTypeError, match="Forgetful 'forgetful_1': backward returned None"):
+        model.check_gradients(data(), data(8, 2))
+    model = Sequential([Dense(5, input_shape=(4,)), Dense(2)], seed=0)
+    model.compile(Lazy(), "adam")
+    with pytest.raises(
+        GradientError, match="loss: the gradient of .*Compare the gradient that the loss gives with its"
+    ):
+        model.check_gradients(data(), data(8, 2))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [Dense(6, input_shape=(4,)), ReLU(), Dense(2)],
+        [Dense(6, input_shape=(4,)), Dropout(0.4), Activation("selu"), Dense(2)],
+        [Reshape((1, 2, 2), input_shape=(4,)), Conv2D(3, 1), Dropout(0.5), Pooling2D(2), Flatten(), Dense(2)],
+    ],
+)
+def test_check_gradients_accuses_nobody_at_a_kink(parts: list[Layer]) -> None:
+    model = Sequential(parts, seed=0)
+    model.compile("mse", "sgd")
+    x = data()
+    x[:3] = 0  # and the biases are 0
+    weights = model.get_weights()
+    for number in range(4):  # other masks
+        model.engine().steps = number
+        assert model.check_gradients(x, np.ones((8, 2))).ok
+    assert all(map(np.array_equal, weights, model.get_weights()))
 
 
 def test_mistakes_in_graphs() -> None:

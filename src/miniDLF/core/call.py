@@ -218,6 +218,10 @@ class Call:
         """Let `rng` begin anew, as in a new step."""
         self._drawn = -1
 
+    def forget_stream(self) -> None:
+        """Let `rng` begin with another stream: the clock has another seed."""
+        self._drawn, self._stream = -1, None
+
     def raw_bits(self, count: int) -> Array:
         """Draw `count` 64-bit numbers from `rng`."""
         bits: Array = self.rng.bit_generator.random_raw(count)

@@ -197,6 +197,15 @@ class Executor:
                     call.grad(matrix).fill(0)
         self._cuts = cuts
 
+    def reseed(self, seed: int) -> None:
+        """Draw from other random streams from now on: those of `seed`."""
+        self.clock.seed = seed
+        self._steps.clear()
+        self._noted = None  # helpers have a clock of their own
+        for shard in self._shards:
+            for call in shard.calls:
+                call.forget_stream()
+
     def gradient_parts(self) -> list[Array]:
         """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
         return self._gradients

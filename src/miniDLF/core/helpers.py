@@ -185,6 +185,10 @@ class _Helper:
                 self._process = os.fork()
             if self._process == 0:
                 _serve(orders, answers, files, self._box, works, clock)
+        except OSError:  # no more processes, or no memory
+            for file in (orders, self._orders, self._answers, answers):
+                os.close(file)
+            raise
         finally:
             if os.getpid() != self._owner:  # an interrupt: nothing else of the program may run in the child
                 os._exit(1)

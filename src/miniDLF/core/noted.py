@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Generator, Sequence
 from functools import partial
@@ -109,7 +110,14 @@ class NotedStep(Capture):
         if self._can_help is None:
             self._can_help = can_help(notes)
         if self._can_help and (self._team is None or self._team.lost):
-            self._team = Team(notes, self._clock, POOL.threads)
+            try:
+                self._team = Team(notes, self._clock, POOL.threads)
+            except OSError as error:
+                self._team, self._can_help = None, False
+                warnings.warn(
+                    f"use_processes: no process can be started ({error.strerror or error}); shards run on threads.",
+                    stacklevel=2,
+                )
         return self._team
 
 

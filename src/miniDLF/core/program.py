@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.call import Shared
+from miniDLF.core.capture import Watched
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.joint import JointProduct, pays_jointly
 from miniDLF.core.layer import Layer
@@ -26,7 +27,7 @@ TAIL_VALUES = 262_144
 
 
 @dataclass
-class Head:
+class Head(Watched):
     """An output of the graph with its loss, and what is measured there."""
 
     loss: Any

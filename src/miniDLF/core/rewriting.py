@@ -69,7 +69,12 @@ def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
     for step in steps:
         before = result[-1] if result else None
         layer = None
-        if before is not None and uses[step.layer] == uses[before.layer] == 1 and _alone(before, step, readers):
+        if (
+            before is not None
+            and before.node.inputs[0].layer is not None  # raw inputs may be far from 0: then folded sums cancel
+            and uses[step.layer] == uses[before.layer] == 1
+            and _alone(before, step, readers)
+        ):
             fold = step.layer.says("folded")
             layer = fold and fold(before.layer)
         if before is not None and layer is not None and not (before.before or before.after):

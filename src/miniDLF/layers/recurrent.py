@@ -10,6 +10,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.gru import GRURecurrence
 from miniDLF.kernels.lstm import LSTMRecurrence
 from miniDLF.kernels.recurrent import Recurrence, flat
@@ -148,7 +149,7 @@ class Recurrent(Layer):
             dy_rows = call.scratch("dy", (len(h), len(dy), dy.shape[2]))
             np.copyto(dy_rows, dy.transpose(1, 0, 2))
             np.matmul(flat(h).T, flat(dy_rows), out=call.grad(self.output_weight))  # (H, T N) @ (T N, O)
-            np.sum(flat(dy_rows), axis=0, out=call.grad(self.output_bias))
+            flat(dy_rows).T.dot(ones(len(flat(dy_rows)), dy_rows.dtype), call.grad(self.output_bias))
             np.matmul(flat(dy_rows), self.output_weight.value.T, out=flat(dh))  # (T N, O) @ (O, H)
         else:
             np.copyto(dh, dy.transpose(1, 0, 2))

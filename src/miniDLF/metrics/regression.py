@@ -94,6 +94,7 @@ class R2Score(Metric):
     def result(self) -> float:
         if self.mean is None:
             return float("nan")
-        varies = self.deviations > 0
+        rounding = 16 * np.finfo(np.float64).eps * self.mean
+        varies = self.deviations > self.weight * rounding * rounding
         shares = self.errors / np.where(varies, self.deviations, 1.0)
         return float(np.mean(1.0 - np.where(varies, shares, self.errors > 0)))

@@ -194,7 +194,7 @@ class BackupAndRestore(Callback):
         for name, value in self.model.named_weights().items():
             value[...] = weights[name]
         self.model.seed = document["seed"]
-        engine.executor.clock.seed = document["seed"]
+        engine.executor.reseed(document["seed"])
         position = document["position"]
         self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
         self.model.stop_training, self.model.stop_reason = document["stop_training"], document["stop_reason"]
