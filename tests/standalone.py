@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ class Case:
     modes: tuple[bool, ...] = (True, False)  # training, inference
     note: str = ""
     make_input: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None
-    tags: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         return f"{self.make()!r} on {self.input_shape}" + (f" ({self.note})" if self.note else "")

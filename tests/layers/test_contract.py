@@ -101,8 +101,12 @@ def test_gradients_in_a_batch_of_one(case: Case) -> None:
 
     scalar()
     dx = alone.backward(dy.copy())
-    for array, gradient in zip(inputs, dx if layer.takes_many else (dx,), strict=True):
-        directional_check(scalar, array, np.array(gradient), rng)
+    dx = [np.array(part) for part in (dx if layer.takes_many else (dx,))]
+    gradients = {parameter: np.array(gradient) for parameter, gradient in alone.gradients.items()}
+    for array, gradient in zip(inputs, dx, strict=True):
+        directional_check(scalar, array, gradient, rng)
+    for parameter, gradient in gradients.items():
+        directional_check(scalar, parameter.value, gradient, rng)
 
 
 @every_case
@@ -238,4 +242,6 @@ def _listed(dx: object) -> tuple[np.ndarray, ...]:
 def test_flops_are_counted(case: Case) -> None:
     layer = case.make()
     shape = layer.build(case.input_shape)
-    assert layer.flops(case.input_shape, shape) >= 0
+    matrices = sum(parameter.size for parameter in layer.parameters if len(parameter.shape) > 1)
+    flops = layer.flops(case.input_shape, shape)
+    assert flops >= 2 * matrices  # each number is multiplied and added at least once a sample
