@@ -288,3 +288,9 @@ def test_mistakes_in_the_arguments_are_named():
         Dataset(X, Y, n_classes="4")
     with pytest.raises(ArgumentError, match=r"seed: expected a whole number"):
         Dataset(X, Y, seed=None)
+
+
+@pytest.mark.parametrize("dtype", ["foo", "S1", "O", "c8"])
+def test_a_type_that_is_none_of_numbers(dtype):
+    with pytest.raises(ArgumentTypeError, match=r"dtype: expected a type of numbers such as 'float32', received"):
+        Dataset(X, Y, dtype=dtype)

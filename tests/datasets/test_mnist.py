@@ -126,6 +126,28 @@ def test_a_path_that_is_missing_is_an_error_and_no_reason_to_download(tmp_path, 
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_path_that_no_system_has():
+    for name in ("x" * 300, "~nobody-of-this-name/mnist.pkl.gz"):
+        with pytest.raises(FileFormatError, match=rf"MNIST: {name}: there is no such file or folder \(looked in"):
+            MNIST(name)
+
+
+def test_images_of_another_size(tmp_path):
+    def saved(*shape):
+        pair = (np.zeros((3, *shape), np.float32), np.arange(3))
+        return save_pickle(tmp_path / "mnist.pkl.gz", (pair, pair, pair))
+
+    with pytest.raises(ArgumentError, match=r"an image has 783; use \(783,\) for Dense\.$"):
+        MNIST(saved(783))
+    with pytest.raises(
+        ArgumentError, match=r"an image has 729; use \(729,\) for Dense, or \(1, 27, 27\) for Conv2D\.$"
+    ):
+        MNIST(saved(729))
+    for shape in ((0,), (28, 0)):
+        with pytest.raises(DataError, match=r"the file holds no images, or images without pixels: \(3, .*0,?\)"):
+            MNIST(saved(*shape))
+
+
 def test_a_folder_that_lacks_a_file(idx_folder):
     (idx_folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(FileFormatError, match=r"the folder lacks t10k-labels-idx1-ubyte\.gz \(compressed or not\)"):
@@ -133,7 +155,7 @@ def test_a_folder_that_lacks_a_file(idx_folder):
 
 
 def test_a_path_that_is_no_path():
-    for value in (784, ""):
+    for value in (784, "", "a\0b"):
         with pytest.raises(ArgumentTypeError, match=r"MNIST: path must be a file or folder name, received"):
             MNIST(value)
 
@@ -216,6 +238,10 @@ DAMAGED = {
     "too many": (
         b"\0\0\10\3" + struct.pack(">3I", 60_000, 2**16, 2**16),
         r"bytes; no more than 1,073,741,824 are read",
+    ),
+    "nothing, many times": (
+        b"\0\0\10\3" + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1),
+        r"says it holds \(0, 4294967295, 4294967295\) numbers, .* no more than 1,073,741,824 are read",
     ),
     "hollow": (
         b"\0\0\10\1" + struct.pack(">I", 900_000_000),

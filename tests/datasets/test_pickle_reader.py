@@ -239,7 +239,7 @@ def test_any_damage_gives_arrays_or_one_kind_of_error(tmp_path, place, value, cu
 
 
 def test_a_wrong_escape_sequence_is_an_error_and_no_warning(tmp_path):
-    (tmp_path / "a").write_bytes(b"S'a\\_b'\n.")
+    (tmp_path / "a").write_bytes(b"(S'a\\_b'\n.")
     with pytest.raises(FileFormatError, match="escape"):
         read_pickle(tmp_path / "a")
 
@@ -249,6 +249,23 @@ def test_a_wrong_escape_sequence_is_an_error_and_no_warning(tmp_path):
 def test_any_bytes_give_one_kind_of_error(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(FileFormatError):
+        read_pickle(tmp_path / "a")
+
+
+@pytest.mark.parametrize("protocol", [1, pickle.HIGHEST_PROTOCOL])
+def test_which_protocols_are_read_is_said(tmp_path, protocol):
+    array = np.arange(1000.0)
+    (tmp_path / "a").write_bytes(pickle.dumps(array, protocol=0))
+    with pytest.raises(FileFormatError, match=r"Of pickles, those of protocol 1 and later are read"):
+        read_pickle(tmp_path / "a")
+    (tmp_path / "a").write_bytes(pickle.dumps(array, protocol=protocol))
+    same(read_pickle(tmp_path / "a"), array)
+
+
+@pytest.mark.parametrize("text", ["The sea is calm.", "In the sea.", "Begin.", "X is a variable."])
+def test_a_text_is_no_pickle(tmp_path, text):
+    (tmp_path / "a").write_text(text * 100)
+    with pytest.raises(FileFormatError, match=rf"is cut short or no pickle \(it begins with b'{text[0]}'\)"):
         read_pickle(tmp_path / "a")
 
 

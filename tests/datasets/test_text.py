@@ -157,6 +157,11 @@ def test_files_that_are_no_text(tmp_path):
         TEXT2SEQ(tmp_path / "latin.txt", encoding="utf-99")
     with pytest.raises(ArgumentTypeError, match=r"Text: path must be a file or folder name, received 60"):
         TEXT2SEQ(60)
+    with pytest.raises(ArgumentTypeError, match=r"Text: path must be a file or folder name, received 'a\\x00b'"):
+        Text("a\0b")
+    for encoding in (3, "a\0b"):
+        with pytest.raises(ArgumentTypeError, match=r"Text: encoding: expected a name such as 'utf-8', received"):
+            Text(tmp_path / "latin.txt", encoding=encoding)
 
 
 def test_a_byte_order_mark_is_no_character(tmp_path):
@@ -188,6 +193,11 @@ def test_arguments_that_make_no_sense():
         TEXT2SEQ(text, 10, stride=0)
     with pytest.raises(ArgumentError, match=r"test_fraction: expected a share of at least 0 and less than 1"):
         TEXT2SEQ(text, 10, test_fraction=1)
+    for dtype in ("S1", "O", "foo", "M8[s]", "c8", "i4,f8"):
+        with pytest.raises(
+            ArgumentTypeError, match=r"TEXT2SEQ: dtype: expected a type of numbers such as 'float32', rec"
+        ):
+            TEXT2SEQ(text, 10, dtype=dtype)
     with pytest.raises(ArgumentTypeError, match=r"Text\.from_string: expected a string, received bytes"):
         Text.from_string(b"abc")
 

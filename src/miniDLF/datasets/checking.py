@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from miniDLF.errors import ArgumentError, DataError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 
-__all__ = ["as_numbers", "check_labels", "check_pair", "classes_in", "in_pieces", "one_hot", "whole_number"]
+__all__ = [
+    "as_numbers",
+    "check_labels",
+    "check_pair",
+    "classes_in",
+    "in_pieces",
+    "number_type",
+    "one_hot",
+    "whole_number",
+]
 
 Array = NDArray[Any]
 
@@ -23,6 +32,17 @@ def whole_number(value: Any, what: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ArgumentError(f"{what}: expected a whole number of at least {least}, received {value!r}.")
     return int(value)
+
+
+def number_type(value: Any, what: str) -> np.dtype[Any]:
+    """Return `value` as a type of real numbers, or say what is wrong with it."""
+    try:
+        dtype = np.dtype(value)
+    except (TypeError, ValueError, SyntaxError):
+        dtype = None
+    if dtype is None or dtype.kind not in "fiub":
+        raise ArgumentTypeError(f"{what}: expected a type of numbers such as 'float32', received {value!r}.")
+    return dtype
 
 
 def in_pieces(array: Array) -> Iterator[tuple[int, Array]]:

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from miniDLF.datasets.batches import seeded
-from miniDLF.datasets.checking import as_numbers, check_labels, check_pair, classes_in, one_hot, whole_number
+from miniDLF.datasets.checking import (
+    as_numbers,
+    check_labels,
+    check_pair,
+    classes_in,
+    number_type,
+    one_hot,
+    whole_number,
+)
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 
 __all__ = ["Dataset", "Split"]
@@ -88,6 +96,8 @@ class Dataset:
         seed: int = 0,
         dtype: DTypeLike | None = None,
     ) -> None:
+        if dtype is not None:
+            dtype = number_type(dtype, "dtype")
         self.train = _split(x, y, "", dtype)
         self.test = None if test is None else _split(*_pair(test, "test"), "test: ", dtype)
         self.validation = (

@@ -39,7 +39,10 @@ class LimitedReader:
         """Return a line of up to 256 bytes; longer ones are no part of the formats read here."""
         data = self._stream.readline(257)
         if len(data) > 256:
-            raise FileFormatError(f"{self.path}: holds a line of more than 256 bytes where a name was expected.")
+            raise FileFormatError(
+                f"{self.path}: holds a line of more than 256 bytes where a name was expected. Of pickles, those of "
+                "protocol 1 and later are read: pickle.dump(..., protocol=4)."
+            )
         self.position += len(data)
         return data
 
@@ -108,6 +111,6 @@ def opened(path: Path, limit: int | None = None) -> Iterator[LimitedReader]:
 
 def as_path(value: Any, where: str) -> Path:
     """Return `value` as a path, with ``~`` expanded."""
-    if not isinstance(value, str | os.PathLike) or not str(value):
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
         raise ArgumentTypeError(f"{where}: path must be a file or folder name, received {value!r}.")
-    return Path(cast("str | os.PathLike[str]", value)).expanduser()
+    return Path(os.path.expanduser(cast("str | os.PathLike[str]", value)))  # Path's own raises for an unknown user

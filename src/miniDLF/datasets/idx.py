@@ -52,10 +52,11 @@ def read_idx(path: Path, axes: int | None = None) -> NDArray[Any]:
         if len(header) < 4 * count:
             raise FileFormatError(f"{path}: is cut short: it ends within the header.")
         shape = tuple(int(length) for length in np.frombuffer(header, ">u4"))
-        size = math.prod(shape) * kind.itemsize
-        if size > LARGEST:
-            raise FileFormatError(f"{path}: says it holds {shape} numbers, {size:,} bytes; no more than "
+        extent = math.prod(max(length, 1) for length in shape) * kind.itemsize  # NumPy counts it for no numbers, too
+        if extent > LARGEST:
+            raise FileFormatError(f"{path}: says it holds {shape} numbers, {extent:,} bytes; no more than "
                                   f"{LARGEST:,} are read.")  # fmt: skip
+        size = math.prod(shape) * kind.itemsize
         stored = path.stat().st_size
         if size > stored * HIGHEST_RATIO:
             raise FileFormatError(f"{path}: says it holds {shape} numbers, but has only {stored:,} bytes.")

@@ -80,9 +80,10 @@ def check_image_shape(value: Any, size: int, where: str) -> tuple[int, ...]:
     shape = tuple(whole_number(length, f"{where}: input_shape", 1) for length in value)
     if math.prod(shape) != size:
         side = math.isqrt(size)
+        square = f", or (1, {side}, {side}) for Conv2D" if side * side == size else ""
         raise ArgumentError(
             f"{where}: input_shape={shape} has room for {math.prod(shape)} pixels, an image has {size}; "
-            f"use ({size},) for Dense, or (1, {side}, {side}) for Conv2D."
+            f"use ({size},) for Dense{square}."
         )
     return shape
 

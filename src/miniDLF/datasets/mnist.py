@@ -91,7 +91,7 @@ def _cached(download: bool) -> Path:
 
 
 def _read(path: Path) -> dict[str, Pair]:
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise FileFormatError(
             f"MNIST: {path}: there is no such file or folder (looked in {Path.cwd()}). Give the path of mnist.pkl.gz "
             "or of a folder with the four IDX files; MNIST() without a path downloads them."
@@ -146,8 +146,8 @@ def _is_pair(part: Any) -> bool:
 
 def _finish(pair: Pair, n_classes: int, input_shape: Any, as_rows: bool) -> Split:
     x, y = pair
-    if not len(x):
-        raise DataError("MNIST: the file holds no images.")
+    if not x.size:
+        raise DataError(f"MNIST: the file holds no images, or images without pixels: {x.shape}.")
     shape = check_image_shape(input_shape, int(np.prod(x.shape[1:])), "MNIST")
     if x.dtype == np.uint8:
         images = scaled(x, shape)

@@ -36,6 +36,10 @@ COUNTED = {
 }
 
 
+#: How pickles of arrays, tuples and lists begin; those of protocol 0 and 1 have no PROTO.
+FIRST = ("PROTO", "MARK", "GLOBAL", "EMPTY_TUPLE", "EMPTY_LIST")
+
+
 class LargeBytes:
     """Bytes, or a text of characters up to U+00FF as bytes, in memory that one array may have for itself."""
 
@@ -67,6 +71,8 @@ def instructions(stream: LimitedReader) -> Iterator[tuple[str, Any]]:
         if code not in INSTRUCTIONS:
             raise ValueError(f"at {stream.tell()}: unknown instruction {code!r}" if code else "it ends before its STOP")
         opcode = INSTRUCTIONS[code]
+        if not name and opcode.name not in FIRST:  # a text, whose letters would ask for gigabytes
+            raise ValueError(f"it begins with {code!r}")
         name = opcode.name
         if name in COUNTED:
             yield name, _counted(stream, *COUNTED[name])

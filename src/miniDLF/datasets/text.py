@@ -136,6 +136,8 @@ class Text:
 
 
 def _read(path: Path, encoding: str) -> str:
+    if not isinstance(encoding, str) or "\0" in encoding:
+        raise ArgumentTypeError(f"Text: encoding: expected a name such as 'utf-8', received {encoding!r}.")
     try:
         return path.read_text(encoding).removeprefix("\ufeff")  # some editors put a byte-order mark before the text
     except FileNotFoundError:

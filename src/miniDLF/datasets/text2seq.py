@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 from miniDLF.datasets.batches import seeded
-from miniDLF.datasets.checking import whole_number
+from miniDLF.datasets.checking import number_type, whole_number
 from miniDLF.datasets.dataset import Dataset, Split, choose_test
 from miniDLF.datasets.text import Text
 from miniDLF.errors import DataError, ShapeError
@@ -71,6 +71,7 @@ class TEXT2SEQ(Dataset):
     ) -> None:
         self.timesteps = whole_number(timesteps, "TEXT2SEQ: timesteps", 1)
         self.stride = whole_number(stride, "TEXT2SEQ: stride", 1)
+        kind = number_type(dtype, "TEXT2SEQ: dtype")
         self.text = path if isinstance(path, Text) else Text(path, encoding=encoding)
         self.seed = seed
         if len(self.text) <= self.timesteps:
@@ -82,8 +83,8 @@ class TEXT2SEQ(Dataset):
         windows = sliding_window_view(codes, self.timesteps)[:: self.stride]
         starts = np.arange(0, len(codes) - self.timesteps, self.stride)  # each has a character after its window
         windows, following = windows[: len(starts)], sliding_window_view(codes[1:], self.timesteps)[:: self.stride]
-        self._check_memory(windows, np.dtype(dtype))
-        rows = np.eye(len(self.text.alphabet), dtype=dtype)
+        self._check_memory(windows, kind)
+        rows = np.eye(len(self.text.alphabet), dtype=kind)
         tested = choose_test(len(starts), test_fraction, seed)
         train, test = (Split(rows.take(windows[part], axis=0), following[part]) for part in (~tested, tested))
         self._set(train, test if len(test) else None, None, len(self.text.alphabet))
