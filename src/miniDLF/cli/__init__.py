@@ -6,9 +6,11 @@ Progress goes to standard error and results to standard output; ``--json`` makes
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from miniDLF import __version__
 from miniDLF.cli import commands
@@ -20,19 +22,48 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 refused with a message, 2 wrong usage, 130 interrupted."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by whoever started the command and does not want to hear of it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+    try:
+        try:
+            return _status(arguments)
+        finally:
+            sys.stdout.flush()  # at its own end the interpreter would not say what is wrong in a sentence
+    except OSError as error:
+        unread = [_forget(stream) for stream in (sys.stderr, sys.stdout)]
+        if isinstance(error, BrokenPipeError):
+            return int(unread[0])  # who reads results and stops has seen enough; who reads progress may wait for more
+        where = "the results cannot be written: " if unread[1] else ""
+        sys.stderr.write(f"minidlf: {where}{error if error.filename else error.strerror or error}\n")
+        return 1
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except MiniDLFError as error:
         sys.stderr.write(f"minidlf: {error}\n")
         return 1
+    except MemoryError as error:
+        sys.stderr.write(f"minidlf: the memory does not suffice: {error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("minidlf: interrupted\n")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     return 0
+
+
+def _forget(stream: TextIO) -> bool:
+    """Say whether a stream cannot be written to; if so, drop what it holds, which would fail again at the end."""
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
+        return True
+    return False
 
 
 def _parser() -> argparse.ArgumentParser:
