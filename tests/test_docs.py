@@ -35,7 +35,7 @@ def test_the_commands_of_their_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("miniDLF.cli.reading.Digits", FewDigits)
-    monkeypatch.setattr("miniDLF.cli.commands._pictures", lambda *run: {})  # seconds, and drawn in tests/cli
+    monkeypatch.setattr("miniDLF.cli.commands.pictures", lambda *run: {})  # seconds, and drawn in tests/cli
     page = ROOT / "docs" / "command_line.md"
     (configuration,) = blocks(page, "toml")
     commands, (mistake, *answer) = (block.splitlines() for block in blocks(page, "console"))

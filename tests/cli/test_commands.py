@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import miniDLF
 from miniDLF.cli import main
+from miniDLF.cli.config import Run
 from miniDLF.datasets import Digits
+from miniDLF.errors import FileFormatError
 from miniDLF.layers import Activation, Dense
 from miniDLF.models import Sequential
 from miniDLF.training.engine import Engine
@@ -113,30 +121,90 @@ def test_text_networks(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (out / "predictions.png").stat().st_size > 1000
 
 
-def test_a_run_that_is_interrupted_is_resumed(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
-    whole = folder / "whole"
-    run(capsys, "train", folder / "run.toml", "--out", whole)
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt training once, at its tenth step."""
     train, seen = Engine.train, [0]
 
-    def interrupted(self: Engine, batch: Any) -> float:
+    def step(self: Engine, batch: Any) -> float:
         seen[0] += 1
         if seen[0] == 10:
             signal.raise_signal(signal.SIGINT)
         return train(self, batch)
 
-    out = folder / "out"
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "train", interrupted)
-        printed, progress = run(capsys, "train", folder / "run.toml", "--out", out, status=130)
+    monkeypatch.setattr(Engine, "train", step)
+
+
+def test_a_run_that_is_interrupted_is_resumed(
+    folder: Path, capsys: pytest.CaptureFixture[str], interrupted: None
+) -> None:
+    out, whole = folder / "out", folder / "whole"
+    printed, progress = run(capsys, "train", folder / "run.toml", "--out", out, status=130)
     assert printed == ""
     assert f"minidlf resume {out}" in progress
     assert "unfinished run" in run(capsys, "train", folder / "run.toml", "--out", out, status=1)[1]
     run(capsys, "resume", out)
+    run(capsys, "train", folder / "run.toml", "--out", whole)
     assert "has ended as planned; there is nothing to resume" in run(capsys, "resume", out, status=1)[1]
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+def test_a_run_finds_its_data_from_any_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, interrupted: None
+) -> None:
+    (folder / "run.toml").write_text(CONFIG.format(folder="."))
+    monkeypatch.chdir(folder)
+    run(capsys, "train", "run.toml", "--out", "out", status=130)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    run(capsys, "resume", folder / "out")
+    assert f"{folder}/x.npy, test split" in run(capsys, "evaluate", folder / "out" / "model.safetensors")[0]
+
+
+def test_a_run_survives_what_cannot_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, interrupted: None
+) -> None:
+    out = folder / "out"
+    run(capsys, "train", folder / "run.toml", "--out", out, status=130)
+    before = (out / "run.json").read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(FileFormatError, match=r"run.json: the file cannot be written \(No space left"):
+            Run({}, {"network": "mlp"}, {}).write(out / "run.json")
+    limited = f"ulimit -f 0; {sys.executable} -m miniDLF resume {out}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(miniDLF.__file__).parents[1])}
+    done = subprocess.run(["bash", "-c", limited], env=environment, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert (out / "run.json").read_bytes() == before
+    run(capsys, "resume", out)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if matplotlib were not installed."""
+    for name in ["matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_matplotlib_there_are_results_and_no_pictures(
+    folder: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
+) -> None:
+    (folder / "text.txt").write_text("the sea is calm tonight, the tide is full. " * 3)
+    for what, options, left in [
+        (folder / "run.toml", [], set()),
+        ("rnn", ["--data", folder / "text.txt", "--epochs", 1], {"predictions"}),
+    ]:
+        printed, said = run(capsys, "train", what, *options, "--out", folder / "out", "--json")
+        results = json.loads(printed)
+        assert results["loss"] > 0
+        assert set(results["files"]) == {"model", "history", *left}
+        assert all(Path(path).exists() for path in results["files"].values())
+        assert re.search(r"There are no pictures: .*'matplotlib'.*pip install 'miniDLF\[plots\]'", said)
 
 
 class FewDigits(Digits):
@@ -207,3 +275,22 @@ def test_folders_of_results_are_made(folder: Path, capsys: pytest.CaptureFixture
     assert np.load(folder / "new" / "p.npy").shape == (120, 3)
     run(capsys, "summary", model, "--svg", folder / "newer" / "m.svg")
     assert (folder / "newer" / "m.svg").exists()
+
+
+def test_numbers_that_json_does_not_know_are_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Sequential([Dense(1, input_shape=(5,)), Activation("sigmoid")], seed=0)
+    model.compile("binary_crossentropy", metrics=["auc"])
+    model.save(folder / "m.safetensors")
+    np.save(folder / "ones.npy", np.ones((120, 1)))
+    words = ("evaluate", folder / "m.safetensors", "--x", folder / "x.npy", "--y", folder / "ones.npy")
+    assert re.search(r"^auc +nan$", run(capsys, *words)[0], re.MULTILINE)
+    printed, _ = run(capsys, *words, "--json")
+    assert json.loads(printed, parse_constant=lambda name: pytest.fail(name))["auc"] is None
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "run.toml").write_text("\ufeff" + CONFIG.lstrip().format(folder=folder), encoding="utf-8")
+    run(capsys, "train", folder / "run.toml", "--out", folder / "out")
+    (folder / "x.csv").write_text("\ufeff1,2,3,4,5\n", encoding="utf-8")
+    printed, _ = run(capsys, "predict", folder / "out" / "model.safetensors", folder / "x.csv")
+    assert len(printed.splitlines()) == 1

@@ -29,6 +29,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "bad.csv").write_text("1,2,3,4,five\n")
     (path / "bad.png").write_text("no picture")
     (path / "file").write_text("")
+    (path / "text.txt").write_text("The sea is calm tonight. " * 100)
+    np.save(path / "0d.npy", np.array(1.0))
+    np.save(path / "names.npy", np.array(["a", "b"]))
+    np.save(path / "objects.npy", np.array([1, None]))
+    with (path / "zip.npy").open("wb") as file:
+        np.savez(file, np.zeros((2, 5)))
+    (path / "empty.npy").touch()
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000000000000, 5), }\n"
+    for name, text in (("huge", header), ("broken", header.replace(b"(", b"((("))):
+        (path / f"{name}.npy").write_bytes(b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text)
+    (path / "empty.csv").touch()
+    (path / "comment.csv").write_text("# x, y\n")
     (path / "run.toml").write_text(CONFIG.format(folder=path))
     Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0).save(path / "m.safetensors")
     Sequential([Activation("tanh", input_shape=(1, 28, 28))], seed=0).save(path / "picture.safetensors")
@@ -38,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run = {"data": {"source": "csv"}, "model": {"network": "mlp"}, "training": {}}
     (path / "edited" / "run.json").write_text(json.dumps(run))
     (path / "other").mkdir()
-    run = {"data": {"x": str(path / "x.npy"), "y": str(path / "y.npy")}, "model": {"layers": []}, "training": {}}
+    run = {"data": {"x": str(path / "x.npy"), "y": str(path / "y.npy")}, "model": {"network": "mlp"}, "training": {}}
     (path / "other" / "run.json").write_text(json.dumps(run))
     Sequential([Dense(3, input_shape=(4,))], seed=0).save(path / "other" / "m.safetensors")
     from matplotlib.image import imsave
@@ -80,7 +92,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "optimizer": ('"Adam"', '"Adamm"', "line 28: class = 'Adamm': .*Did you mean 'Adam'"),
     "rate": ("lr = 0.05", "lr = -1", r"line 29: Adam: lr must lie in \[0, inf\); received -1"),
     "rate in words": ("lr = 0.05", 'lr = "fast"', r"line 29: Adam: lr must be a number in .* received 'fast'"),
-    "one callback": ("[[callbacks]]", "[callbacks]", r"line 35: callbacks are a list: write \[\[callbacks\]\]"),
+    "one callback": (
+        "[[callbacks]]",
+        "[callbacks]",
+        r"line 35: callbacks are a list of sections: write \[\[callbacks\]\]",
+    ),
     "callback": (
         "ReduceLR",
         "ReduceRL",
@@ -91,6 +107,21 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         'patience = "two"',
         "line 38: ReduceLROnPlateau: patience is a whole number, received",
     ),
+    "no layers": (
+        CONFIG[CONFIG.index("[[model.layers]]") : CONFIG.index("[optimizer]")],
+        "layers = []\n",
+        r"line 11: layers is empty: write a \[\[model.layers\]\] for each layer",
+    ),
+    "a date": ("lr = 0.05", "lr = 1979-05-27", "line 29: lr is a number, a text, true or false; received 1979-05-27"),
+    "dates": ("seed = 3", "metrics = [1979-05-27]", "line 9: metrics is a number, a text, .* received 1979"),
+    "a date of a layer": ("size = 8", "size = 1979-05-27", "line 13: size is a number, .* received 1979-05-27"),
+    "a number for a name": ("size = 8", "size = 8\nname = 3", "line 14: Dense: name is a text in quotes, received 3"),
+    "a large layer": ("size = 8", f"size = {10**14}", "line 11: the model has .* which do not fit into memory"),
+    "a larger layer": ("size = 8", f"size = {10**18}", "line 11: the model has .* which do not fit into memory"),
+    "more than 64 bits": ("size = 8", f"size = {10**26}", "line 13: size is a whole number of more than 64 bits"),
+    "very long": ("size = 8", f"size = 0x{'f' * 5000}", "line 13: size is a whole number of more than 64 bits"),
+    "longer": ("size = 8", f"size = {'1' * 5001}", "not valid TOML: a number is too long, or"),
+    "deep": ("size = 8", f"size = {'[' * 5000}{']' * 5000}", "not valid TOML: "),
     "argument": ("patience = 2", "waiting = 2", "line 38: ReduceLROnPlateau has no argument 'waiting'"),
     "mode": (
         "patience = 2",
@@ -124,6 +155,9 @@ def test_a_mistake_in_the_file_is_named_with_its_line(
         ),
         ("training = 3\n", "line 1: training is a section: write [training]"),
         ("", "line 1: give either network = 'mlp'"),
+        ("[model]\nlayers = [1]\n", "line 2: layers are a list of sections: write [[model.layers]]."),
+        ('[model]\nlayers = ["Dense"]\n', "line 2: layers are a list of sections: write [[model.layers]]."),
+        ('callbacks = [1]\n[model]\nnetwork = "mlp"', "line 1: callbacks are a list of sections: write [[callbacks]]."),
     ],
 )
 def test_short_files(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +165,38 @@ def test_short_files(text: str, message: str, tmp_path: Path, capsys: pytest.Cap
     path.write_text(text)
     assert main(["train", str(path)]) == 1
     assert f"minidlf: {path}, {message}" in capsys.readouterr().err
+
+
+# What is changed in the file of a run, and what is said of it.
+DAMAGES: dict[str, tuple[dict[str, Any] | str, str]] = {
+    "no JSON": ("{", " it describes no run"),
+    "no text": ("", " it describes no run"),
+    "deep": ("[" * 100_000, " it describes no run"),
+    "no object": ("[1]", " it describes no run"),
+    "other keys": ({"x": 1}, " it describes no run"),
+    "an own file": ({"file": 3}, " finished, file, lines are not what train writes"),
+    "no data": ({"data": None}, " data is a section"),
+    "no model": ({"model": None}, " model is a section"),
+    "counted layers": ({"model": {"layers": 3}}, " layers is a list, received 3"),
+    "no layers": ({"model": {"layers": []}}, " layers is empty"),
+    "optimizer": ({"optimizer": "adam"}, " optimizer is a section"),
+    "callbacks": ({"callbacks": [1]}, " callbacks are a list of sections"),
+    "callback": ({"callbacks": [{"class": "Stop"}]}, " class = 'Stop': choose from .*"),
+    "networks": ({"model": {"network": ["mlp"]}}, r" network is a text in quotes, received \['mlp'\]"),
+    "data in a number": ({"data": {"x": 1}}, " x is a text in quotes, received 1"),
+    "a number": ({"data": {"timesteps": 10**30}}, " timesteps is a whole number of more than 64 bits"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_edited_run_is_checked_as_a_configuration_is(damage: str, tmp_path: Path, capsys: Any) -> None:
+    changes, message = DAMAGES[damage]
+    run = {"data": {}, "model": {"network": "mlp"}, "training": {}}
+    (tmp_path / "run.json").write_text(changes if isinstance(changes, str) else json.dumps({**run, **changes}))
+    assert main(["resume", str(tmp_path)]) == 1
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert re.match(rf"minidlf: {re.escape(str(tmp_path))}/run.json is damaged:{message}[^\n]*\n$", said), said
 
 
 WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
@@ -160,7 +226,7 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
         lambda f: ["predict", f / "two.safetensors", f / "x.npy"],
         "predict: expected a model with one output, this one has dense_1, dense_2",
     ),
-    "edited by hand": (lambda f: ["resume", f / "edited"], "the source of the data is 'mnist', .* received 'csv'"),
+    "edited by hand": (lambda f: ["resume", f / "edited"], "run.json is damaged: unknown source 'csv'"),
     "no picture": (
         lambda f: ["predict", f / "picture.safetensors", f / "bad.png"],
         "bad.png: not a readable .png file",
@@ -202,6 +268,34 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "nothing to resume": (
         lambda f: ["resume", f],
         "run.json: no run to resume here .*Name the folder that train wrote",
+    ),
+    "no axis": (
+        lambda f: ["predict", f / "m.safetensors", f / "0d.npy"],
+        r"0d.npy: expected a .npy file of numbers, an entry a sample, .* received an array \(\) of float64",
+    ),
+    "no array": (lambda f: ["predict", f / "m.safetensors", f / "zip.npy"], "expected a .npy file of numbers.* it.$"),
+    "nothing": (lambda f: ["predict", f / "m.safetensors", f / "empty.npy"], "expected a .npy file of numbers.* it.$"),
+    "objects": (lambda f: ["predict", f / "m.safetensors", f / "objects.npy"], "expected a .npy file of numb.* it.$"),
+    "names": (lambda f: ["predict", f / "m.safetensors", f / "names.npy"], "of numbers.* received an array .* of <U1"),
+    "more than there is": (lambda f: ["predict", f / "m.safetensors", f / "huge.npy"], "a .npy file of numbers.* it.$"),
+    "no header": (lambda f: ["predict", f / "m.safetensors", f / "broken.npy"], "a .npy file of numbers.* it.$"),
+    "no row": (lambda f: ["predict", f / "m.safetensors", f / "empty.csv"], "separated by commas, found no row"),
+    "comments": (lambda f: ["predict", f / "m.safetensors", f / "comment.csv"], "separated by commas, found no row"),
+    "a long name": (
+        lambda f: ["predict", f / "m.safetensors", "x" * 300 + ".csv"],
+        "there is no such file .looked in /",
+    ),
+    "seed": (lambda f: ["train", "mlp", "--seed", -1], "--seed: seed is at least 0, received -1"),
+    "no epochs": (lambda f: ["train", "mlp", "--epochs", 0], "--epochs: epochs is at least 1, received 0"),
+    "no demo": (lambda f: ["demo", "--epochs", 0], "--epochs: epochs is at least 1, received 0"),
+    "no batch": (lambda f: ["train", "mlp", "--batch-size", 0], "--batch-size: batch_size is at least 1, received 0"),
+    "a text as images": (
+        lambda f: ["train", "mlp", "--data", f / "text.txt", "--out", f / "out"],
+        "text.txt: is cut short or no pickle .it begins with b'T'",
+    ),
+    "other drawing": (
+        lambda f: ["summary", f / "m.safetensors", "--svg", f / "m.png"],
+        "--svg: a .svg file, received .*m.png",
     ),
     "no summary": (lambda f: ["summary", f / "none"], "none: there is no such file. Check the path, or save the model"),
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from miniDLF.callbacks import BackupAndRestore, CSVLogger, ProgressBar
-from miniDLF.cli.config import Run, make, read_config
+from miniDLF.cli.config import Run, make, problem_of, read_config, read_run
 from miniDLF.cli.networks import NETWORKS
 from miniDLF.cli.reading import array_of, called, data_of, samples_of
-from miniDLF.datasets import TEXT2SEQ, Dataset
-from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.cli.results import pictures, samples, say, write_json
+from miniDLF.datasets import Dataset
+from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
 from miniDLF.models import Sequential, load, plot_model
 from miniDLF.optimizers import get_optimizer
 
@@ -36,11 +38,11 @@ def train(options: Any) -> None:
         raise ArgumentError(f"train: {what!r} is neither one of {', '.join(NETWORKS)} nor a .toml file.")
     if options.data is not None:
         run.data["path"] = options.data
-    if options.seed is not None:
-        run.model["seed"] = options.seed
-    for name, value in (("epochs", options.epochs), ("batch_size", options.batch_size)):
-        if value is not None:
-            run.training[name] = value
+    for name in ("path", "x", "y"):
+        if run.data.get(name):  # so that resume and evaluate find them from any folder
+            run.data[name] = os.path.abspath(os.path.expanduser(run.data[name]))
+    run.model.update(_given(options, "model", "seed"))
+    run.training.update(_given(options, "training", "epochs", "batch_size"))
     out = options.out or Path(run.training.get("out", Path("out") / Path(what).stem))
     if (out / _RUN).exists() and (out / "backup").exists() and any((out / "backup").iterdir()):
         raise ArgumentError(
@@ -49,47 +51,46 @@ def train(options: Any) -> None:
     _run(run, out, options.json)
 
 
+def _given(options: Any, section: str, *names: str) -> dict[str, Any]:
+    """Return those of the options that are given, with the limits that they have in a file."""
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    for name, value in given.items():
+        if problem := problem_of(section, name, value):
+            raise ArgumentError(f"--{name.replace('_', '-')}: {problem}.")
+    return given
+
+
 def resume(options: Any) -> None:
     """``minidlf resume``."""
-    run = _run_in(options.directory)
+    run = read_run(options.directory / _RUN)
     if run.finished:
         raise ArgumentError(f"{options.directory}: this run has ended as planned; there is nothing to resume.")
-    _run(run, options.directory, options.json)
-
-
-def _run_in(folder: Path) -> Run:
-    """Return the run whose results are in `folder`."""
-    path = folder / _RUN
-    try:
-        return Run(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FileFormatError(
-            f"{path}: no run to resume here ({error}). Name the folder that train wrote to."
-        ) from None
+    _run(run, options.directory, options.json, resumed=True)
 
 
 def demo(options: Any) -> None:
     """``minidlf demo``: the convolutional network on embedded digits."""
-    training = {"epochs": options.epochs, "batch_size": 128}
+    training = {**_given(options, "training", "epochs"), "batch_size": 128}
     out: Path = options.out
     for old in (out / "backup").glob("*"):
         old.unlink()
-    _say("Training the specification's convolutional network on drawn digits (no download needed).")
+    say("Training the specification's convolutional network on drawn digits (no download needed).")
     _run(Run({"source": "digits"}, {"network": "cnn", "seed": 1}, training), out, options.json)
 
 
-def _run(run: Run, out: Path, as_json: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / _RUN).write_text(json.dumps(run.as_dict(), indent=2), encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"--out {out}: the folder cannot be written to ({error}).") from None
+def _run(run: Run, out: Path, as_json: bool, resumed: bool = False) -> None:
+    if not resumed:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileFormatError(f"--out {out}: the folder cannot be written to ({error}).") from None
+        run.write(out / _RUN)
     model, data, settings = _build(run)
-    _say(
+    say(
         f"{len(data.train)} samples to train on, {0 if data.test is None else len(data.test)} to test on; "
         f"results in {out}"
     )
-    model.summary(print_fn=_say)
+    model.summary(print_fn=say)
     callbacks = [make("callbacks", config) for config in run.callbacks]
     callbacks += [
         CSVLogger(out / _HISTORY),
@@ -98,17 +99,21 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
     ]
     history = model.fit(data, callbacks=callbacks, **settings)
     if model.interrupted:
-        _say(f"To go on: minidlf resume {out}")
+        say(f"To go on: minidlf resume {out}")
         raise KeyboardInterrupt  # the status tells a script that there is no result yet
     model.save(out / _MODEL)
     run.finished = True
-    (out / _RUN).write_text(json.dumps(run.as_dict(), indent=2), encoding="utf-8")
-    files = {"model": out / _MODEL, "history": out / _HISTORY, **_pictures(model, data, history, out)}
+    run.write(out / _RUN)
+    files = {"model": out / _MODEL, "history": out / _HISTORY, **samples(model, data, out)}
+    try:
+        files.update(pictures(model, data, history, out))
+    except (MiniDLFError, OSError) as error:  # matplotlib is an extra; results do not depend on it
+        say(f"There are no pictures: {error}")
     results = {name: values[-1] for name, values in history.history.items() if values}
     results["epochs"] = len(history.epoch)
     results["files"] = {name: str(path) for name, path in files.items()}
     if as_json:
-        _write_json(results)
+        write_json(results)
         return
     for name, value in results.items():
         if isinstance(value, float):
@@ -116,10 +121,6 @@ def _run(run: Run, out: Path, as_json: bool) -> None:
             sys.stdout.write(f"{name:<13} {shown}\n")
     for name, path in files.items():
         sys.stdout.write(f"{name:<13} {path}\n")
-
-
-def _write_json(results: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(results, default=lambda value: value.tolist()) + "\n")  # arrays and NumPy's numbers
 
 
 def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
@@ -149,7 +150,16 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
         with run.blamed(f"model.layers.{number}"):
             model.add(layer)
     optimizer = {key: value for key, value in run.optimizer.items() if value is not None}
-    model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
+    try:
+        model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
+    except MiniDLFError:
+        raise
+    except (MemoryError, ValueError):  # what NumPy says of arrays that are larger than memory, or than any could be
+        sizes = [sum(math.prod(weight.shape) for weight in layer.parameters) for layer in layers]
+        with run.blamed(f"model.layers.{sizes.index(max(sizes))}"):
+            raise ArgumentError(
+                f"the model has {sum(sizes):,} weights, which do not fit into memory. Make it smaller."
+            ) from None
     return model, data, training
 
 
@@ -157,38 +167,6 @@ def _data_of(run: Run) -> Dataset:
     network = NETWORKS.get(run.model.get("network", ""))
     with run.blamed("data.path", "data.x", "data.0"):
         return data_of(run.data, network.kind if network else None)
-
-
-def _pictures(model: Sequential, data: Dataset, history: Any, out: Path) -> dict[str, Path]:
-    """Draw the learning curves and some predictions."""
-    paths = {"curves": out / "curves.png", "predictions": out / "predictions.png"}
-    history.plot(paths["curves"])
-    split = data.test if data.test is not None else data.train
-    if isinstance(data, TEXT2SEQ):
-        paths["predictions"] = out / "predictions.txt"
-        with paths["predictions"].open("w", encoding="utf-8") as file:
-            data.print_samples(model, n=5, file=file)
-        _say("")
-        data.print_samples(model, n=3, file=sys.stderr)
-        _text_picture(paths["predictions"], out / "predictions.png")
-        paths["picture"] = out / "predictions.png"
-        return paths
-    try:
-        model.plot.predictions(split.x, split.y, count=30, path=paths["predictions"])
-    except ArgumentError:  # samples that are not pictures
-        del paths["predictions"]
-    else:
-        paths["confusion"] = out / "confusion.png"
-        model.plot.confusion(split.x, split.y, path=paths["confusion"])
-    return paths
-
-
-def _text_picture(text: Path, path: Path) -> None:
-    from miniDLF.training.plots import figure
-
-    drawing = figure(10, 4)
-    drawing.text(0.02, 0.97, text.read_text(encoding="utf-8"), family="monospace", fontsize=9, va="top")
-    drawing.savefig(path, dpi=120)
 
 
 def predict(options: Any) -> None:
@@ -211,7 +189,7 @@ def predict(options: Any) -> None:
                 np.savetxt(options.out, outputs.reshape(len(outputs), -1), delimiter=",")
     classes = np.argmax(outputs, axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else None
     if options.json:
-        _write_json({"outputs": outputs, "classes": classes})
+        write_json({"outputs": outputs, "classes": classes})
         return
     for number, output in enumerate(outputs):
         if outputs.ndim == 2 and classes is not None:
@@ -242,7 +220,7 @@ def evaluate(options: Any) -> None:
     logs = model.evaluate(x, y, return_dict=True)
     results = {**logs, "data": data, "samples": len(x)}
     if options.json:
-        _write_json(results)
+        write_json(results)
         return
     for name, value in results.items():
         if isinstance(value, float):
@@ -268,7 +246,7 @@ def _measured(options: Any, shape: Any) -> tuple[Any, Any, str]:
     run = None
     if options.data is None:
         with suppress(FileFormatError):
-            run = _run_in(options.model.parent)
+            run = read_run(options.model.parent / _RUN)
     if run is not None:
         data, config = _data_of(run), run.data
         if tuple(data.input_shape) != shape:
@@ -293,15 +271,13 @@ def summary(options: Any) -> None:
     """``minidlf summary``."""
     model = load(options.model)
     if options.svg is not None:
+        if options.svg.suffix.lower() != ".svg":
+            raise ArgumentError(f"--svg: a .svg file, received {options.svg}.")
         with _writing("--svg", options.svg):
             plot_model(model, options.svg)
     if options.json:
         from miniDLF.models.structure import describe
 
-        _write_json({**describe(model), "parameters": model.count_params()})
+        write_json({**describe(model), "parameters": model.count_params()})
         return
     model.summary(style=options.style)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")

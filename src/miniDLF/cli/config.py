@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from miniDLF.cli.lines import Lines
 from miniDLF.cli.networks import NETWORKS
 from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError, import_extra, nearest
 from miniDLF.losses import get_loss
 from miniDLF.metrics import get_metric
+from miniDLF.storage.atomic import atomic_file
 
-__all__ = ["Run", "read_config"]
+__all__ = ["Run", "make", "problem_of", "read_config", "read_run"]
 
 _KEYS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "data": {"source": str, "path": str, "x": str, "y": str, "test_fraction": float, "timesteps": int},
@@ -46,6 +48,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "seed": (0, float("inf")),
     "shards": (1, float("inf")),
 }
+#: The kinds of what the file of a run holds beside its sections.
+_REST: Mapping[str, type] = {"finished": bool, "file": str, "lines": dict}
 #: Classes that only mean something with code of one's own.
 _BASES = (
     *("Callback", "DerivedLayer", "History", "LambdaCallback", "Layer"),
@@ -83,9 +87,10 @@ class Run:
             where = f"{self.file}, line {known[0]}: " if known else ""
             raise type(error)(f"{where}{error}") from None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for the file that `resume` reads."""
-        return asdict(self)
+    def write(self, path: Path) -> None:
+        """Write the file that `resume` reads; where that fails, the one that was there is still whole."""
+        with atomic_file(path) as file:
+            file.write(json.dumps(asdict(self), indent=2).encode())
 
 
 def read_config(path: Path) -> Run:
@@ -99,7 +104,7 @@ def read_config(path: Path) -> Run:
         If a section, a key or a value is wrong; the message names the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark before the text
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path}: the configuration cannot be read ({error}).") from None
     toml = _toml()
@@ -107,19 +112,58 @@ def read_config(path: Path) -> Run:
         values = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise FileFormatError(f"{path}: not valid TOML: {error}.") from None
-    lines = _Lines(path, text)
+    except (ValueError, RecursionError):
+        raise FileFormatError(f"{path}: not valid TOML: a number is too long, or brackets are too deep.") from None
+    lines = Lines(path, text)
+    return replace(_checked(values, lines), file=str(path), lines=lines.table())
+
+
+def read_run(path: Path) -> Run:
+    """Read and check the file that `Run.write` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing or describes no run.
+    ArgumentError
+        If a section, a key or a value is wrong, as `read_config`.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileFormatError(
+            f"{path}: no run to resume here ({reason}). Name the folder that train wrote to."
+        ) from None
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not {"data", "model", "training"} <= set(values) <= {*_KEYS, *_REST}:
+        raise FileFormatError(f"{path} is damaged: it describes no run. Train again.")
+    rest = {key: values.pop(key) for key in _REST if key in values}
+    if not all(isinstance(value, _REST[key]) for key, value in rest.items()):
+        raise FileFormatError(f"{path} is damaged: {', '.join(_REST)} are not what train writes. Train again.")
+    return replace(_checked(values, Lines(path)), **rest)
+
+
+def _checked(values: dict[str, Any], lines: Lines) -> Run:
+    """Return the run that the sections of a file describe."""
+    _check_plain(lines, values, "", "")
     for section, content in values.items():
         if section not in _KEYS:
             raise lines.error(section, None, f"unknown section [{section}]; there are {', '.join(_KEYS)}", _KEYS)
         if section == "callbacks":
-            if not isinstance(content, list):
-                raise lines.error(section, None, "callbacks are a list: write [[callbacks]]")
+            _check_tables(lines, section, None, content)
             continue
         if not isinstance(content, dict):
-            raise lines.error(None, section, f"{section} is a section: write [{section}]")
+            raise lines.error(None, section, f"{section} is a section{lines.advice(f'[{section}]')}")
         for key, value in content.items():
-            _check(lines, section, key, value)
+            if problem := problem_of(section, key, value):
+                raise lines.error(section, key, problem, () if key in _KEYS[section] else _KEYS[section])
     model = values.get("model", {})
+    if "layers" in model:
+        _check_tables(lines, "model", "layers", model["layers"])
+        if not model["layers"]:
+            raise lines.error("model", "layers", f"layers is empty{lines.advice('a [[model.layers]] for each layer')}")
     _check_names(lines, values)
     if ("network" in model) == ("layers" in model):
         raise lines.error("model", None, "give either network = 'mlp' (or another one) or [[model.layers]]")
@@ -144,12 +188,10 @@ def read_config(path: Path) -> Run:
         values.get("training", {}),
         optimizer,
         values.get("callbacks", []),
-        file=str(path),
-        lines=lines.table(),
     )
 
 
-def _check_names(lines: _Lines, values: Mapping[str, Any]) -> None:
+def _check_names(lines: Lines, values: Mapping[str, Any]) -> None:
     """Check what stands for something else: the source of the data, the loss, the metrics, the type of numbers."""
     data, model = values.get("data", {}), values.get("model", {})
     source = data.get("source")
@@ -197,15 +239,16 @@ def make(kind: str, config: Mapping[str, Any]) -> Any:
 def _check_kinds(made: type, arguments: Mapping[str, Any]) -> None:
     """Refuse a text where the class says number, and the like; the parser gives any value for any key."""
     for key, parameter in inspect.signature(made).parameters.items():
-        wanted = _KINDS.get(str(parameter.annotation))
-        if wanted is None or key not in arguments:
+        annotation, optional, _ = str(parameter.annotation).partition(" | None")
+        wanted = _KINDS.get(annotation)
+        if wanted is None or key not in arguments or (optional and arguments[key] is None):
             continue
         value, (kind, called) = arguments[key], wanted
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ArgumentError(f"{made.__name__}: {key} is {called}, received {value!r}")
 
 
-def _try(lines: _Lines, section: str, config: Mapping[str, Any], number: int = 0) -> None:
+def _try(lines: Lines, section: str, config: Mapping[str, Any], number: int = 0) -> None:
     try:
         make(section, config)
     except MiniDLFError as error:
@@ -213,53 +256,43 @@ def _try(lines: _Lines, section: str, config: Mapping[str, Any], number: int = 0
         raise lines.error(section, guilty, str(error).rstrip("."), number=number) from None
 
 
-def _check(lines: _Lines, section: str, key: str, value: Any) -> None:
+def problem_of(section: str, key: str, value: Any) -> str:
+    """Return what is wrong with a key of a section, or an empty text."""
     known = _KEYS[section]
     if not known:
-        return
+        return ""
     if key not in known:
-        raise lines.error(section, key, f"unknown key {key!r}; [{section}] has {', '.join(known)}", known)
+        return f"unknown key {key!r}; [{section}] has {', '.join(known)}"
     wanted: Any = (int, float) if known[key] is float else known[key]
     if not isinstance(value, wanted) or isinstance(value, bool):
         expected = {str: "a text in quotes", int: "a whole number", list: "a list"}.get(wanted, "a number")
-        raise lines.error(section, key, f"{key} is {expected}, received {value!r}")
+        return f"{key} is {expected}, received {value!r}"
     least, most = _LIMITS.get(key, (float("-inf"), float("inf")))
     if isinstance(value, int | float) and not least <= value <= most:
         limits = f"at least {least:g}" if most == float("inf") else f"between {least:g} and {most:g}"
-        raise lines.error(section, key, f"{key} is {limits}, received {value!r}")
+        return f"{key} is {limits}, received {value!r}"
+    return ""
 
 
-class _Lines:
-    """Finds the line of a section or of a key in it, which the TOML parser does not tell."""
+def _check_tables(lines: Lines, section: str, key: str | None, content: Any) -> None:
+    """Check that a list holds sections, each of which has a class."""
+    name = f"{section}.{key}" if key else section
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise lines.error(section, key, f"{key or section} are a list of sections{lines.advice(f'[[{name}]]')}")
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self._sections: dict[tuple[str, int], int] = {}
-        self._keys: dict[tuple[str, int, str], int] = {}
-        section, counts = "", {"": 1}
-        for number, line in enumerate(text.splitlines(), 1):
-            if header := re.match(r"\s*\[\[?\s*([\w.\-]+)\s*\]\]?", line):
-                section = header[1]
-                counts[section] = counts.get(section, 0) + 1
-                self._sections[section, counts[section] - 1] = number
-            elif pair := re.match(r"\s*([\w\-]+)\s*=", line):
-                self._keys[section, counts[section] - 1, pair[1]] = number
 
-    def error(
-        self, section: str | None, key: str | None, problem: str, choices: Any = (), given: Any = None, number: int = 0
-    ) -> ArgumentError:
-        """Return the error that names file, line and problem."""
-        line = self._keys.get((section or "", number, key or ""), self._sections.get((section or "", number), 1))
-        stop = "" if problem.endswith("?") else "."
-        return ArgumentError(
-            f"{self.path}, line {line}: {problem}{stop}{nearest(given or key or section or '', choices)}"
-        )
-
-    def table(self) -> dict[str, int]:
-        """Return the lines of keys and of the entries of lists, for messages of a later time."""
-        result = {f"{section}.{key}": line for (section, number, key), line in self._keys.items() if number == 0}
-        result.update({f"{section}.{number}": line for (section, number), line in self._sections.items()})
-        return result
+def _check_plain(lines: Lines, value: Any, section: str, key: str, number: int = 0) -> None:
+    """Refuse dates, and whole numbers that have no place in 64 bits; TOML allows the first and not the second."""
+    if isinstance(value, dict):
+        for name, content in value.items():
+            _check_plain(lines, content, f"{section}.{key}" if section else key, name, number)
+    elif isinstance(value, list):
+        for place, content in enumerate(value):
+            _check_plain(lines, content, section, key, place if isinstance(content, dict) else number)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise lines.error(section, key, f"{key} is a whole number of more than 64 bits", number=number)
+    elif not isinstance(value, str | int | float | None):
+        raise lines.error(section, key, f"{key} is a number, a text, true or false; received {value}", number=number)
 
 
 def _toml() -> Any:

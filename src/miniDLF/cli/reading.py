@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -52,17 +56,26 @@ def called(data: Dataset, config: Mapping[str, Any]) -> str:
 
 
 def _there(path: Path) -> None:
-    if not path.is_file():
-        raise FileFormatError(f"{path}: there is no such file. Check the path.")
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+        raise FileFormatError(f"{path}: there is no such file{where}. Check the path.")
 
 
 def array_of(path: Path) -> Any:
     """Return the array of a .npy file, left on the disk."""
     _there(path)
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path}: expected a .npy file of numbers ({error}).") from None
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise FileFormatError(f"{path}: the file cannot be read ({error.strerror or error}).") from None
+    except (ValueError, TypeError, OverflowError, SyntaxError, TokenError, MemoryError):
+        array = None
+    if array is None or array.dtype.kind not in "fiub" or not array.ndim:
+        what = "" if array is None else f", received an array {array.shape} of {array.dtype}"
+        raise FileFormatError(
+            f"{path}: expected a .npy file of numbers, an entry a sample, as np.save writes it{what}."
+        )
+    return array
 
 
 def samples_of(path: Path, shape: Any) -> Any:
@@ -70,21 +83,25 @@ def samples_of(path: Path, shape: Any) -> Any:
     if path.suffix not in (".npy", ".csv", ".png"):
         raise ArgumentError(f"{path}: samples are a .npy, .csv or .png file.")
     _there(path)
-    if path.suffix == ".npy":
-        x = array_of(path)
-    elif path.suffix == ".csv":
-        try:
-            x = np.loadtxt(path, delimiter=",", ndmin=2)
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({error}).") from None
-    else:
-        x = _image(path, shape)
-    size = int(np.prod(shape))
+    x = array_of(path) if path.suffix == ".npy" else _table(path) if path.suffix == ".csv" else _image(path, shape)
     if x.shape == tuple(shape):
         x = x[np.newaxis]
-    if x.shape[1:] != tuple(shape) and x[0].size == size:
+    if x.shape[1:] != tuple(shape) and math.prod(x.shape[1:]) == math.prod(shape):
         x = x.reshape(len(x), *shape)
     return x
+
+
+def _table(path: Path) -> Any:
+    """Read rows of numbers separated by commas."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a file without a row only warns
+            # some editors put a byte-order mark before the text
+            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+    except UserWarning:
+        raise FileFormatError(f"{path}: expected rows of numbers separated by commas, found no row.") from None
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({error}).") from None
 
 
 def _image(path: Path, shape: Any) -> Any:
