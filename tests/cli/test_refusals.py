@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, text in (("huge", header), ("broken", header.replace(b"(", b"((("))):
         (path / f"{name}.npy").write_bytes(b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text)
     (path / "empty.csv").touch()
+    (path / "ragged.csv").write_text("1,2,3,4,5\n1,2\n")
     (path / "comment.csv").write_text("# x, y\n")
     (path / "run.toml").write_text(CONFIG.format(folder=path))
     Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0).save(path / "m.safetensors")
@@ -287,6 +288,11 @@ WORDS: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     ),
     "seed": (lambda f: ["train", "mlp", "--seed", -1], "--seed: seed is at least 0, received -1"),
     "no epochs": (lambda f: ["train", "mlp", "--epochs", 0], "--epochs: epochs is at least 1, received 0"),
+    "a long seed": (lambda f: ["train", "mlp", "--seed", 2**64], "--seed: seed is a whole number of more than 64 bits"),
+    "rows of two lengths": (
+        lambda f: ["predict", f / "m.safetensors", f / "ragged.csv"],
+        r"commas \(the number of columns changed from 5 to 2 at row 2\)",
+    ),
     "no demo": (lambda f: ["demo", "--epochs", 0], "--epochs: epochs is at least 1, received 0"),
     "no batch": (lambda f: ["train", "mlp", "--batch-size", 0], "--batch-size: batch_size is at least 1, received 0"),
     "a text as images": (

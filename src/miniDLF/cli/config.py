@@ -267,11 +267,17 @@ def problem_of(section: str, key: str, value: Any) -> str:
     if not isinstance(value, wanted) or isinstance(value, bool):
         expected = {str: "a text in quotes", int: "a whole number", list: "a list"}.get(wanted, "a number")
         return f"{key} is {expected}, received {value!r}"
+    if _is_long(value):
+        return f"{key} is a whole number of more than 64 bits"
     least, most = _LIMITS.get(key, (float("-inf"), float("inf")))
     if isinstance(value, int | float) and not least <= value <= most:
         limits = f"at least {least:g}" if most == float("inf") else f"between {least:g} and {most:g}"
         return f"{key} is {limits}, received {value!r}"
     return ""
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _check_tables(lines: Lines, section: str, key: str | None, content: Any) -> None:
@@ -289,7 +295,7 @@ def _check_plain(lines: Lines, value: Any, section: str, key: str, number: int =
     elif isinstance(value, list):
         for place, content in enumerate(value):
             _check_plain(lines, content, section, key, place if isinstance(content, dict) else number)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+    elif _is_long(value):
         raise lines.error(section, key, f"{key} is a whole number of more than 64 bits", number=number)
     elif not isinstance(value, str | int | float | None):
         raise lines.error(section, key, f"{key} is a number, a text, true or false; received {value}", number=number)

@@ -101,7 +101,8 @@ def _table(path: Path) -> Any:
     except UserWarning:
         raise FileFormatError(f"{path}: expected rows of numbers separated by commas, found no row.") from None
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({error}).") from None
+        reason = str(error).partition(";")[0]  # what follows is advice on NumPy's arguments
+        raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({reason}).") from None
 
 
 def _image(path: Path, shape: Any) -> Any:
