@@ -32,8 +32,8 @@ def test_quiet_arithmetic(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.geterr() == before
 
 
-def test_the_kept_setting_is_found_in_numpy_2() -> None:
-    assert (threads._quiet_setting() is not None) == (int(np.__version__.split(".")[0]) >= 2)
+def test_the_kept_setting_is_found() -> None:
+    assert threads._quiet_setting() is not None  # in NumPy 1 and 2
 
 
 def test_blas_is_held_to_one_thread_and_given_back() -> None:
