@@ -32,6 +32,16 @@ def test_quiet_arithmetic(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.geterr() == before
 
 
+def test_who_changes_the_warnings_within_changes_no_later_setting() -> None:
+    huge = np.full(3, 1e38, np.float32)
+    before = np.geterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet_arithmetic(np.seterr)(over="warn")
+        assert np.geterr() == before
+        assert np.isinf(quiet_arithmetic(np.multiply)(huge, huge)).all()
+
+
 def test_the_kept_setting_is_found() -> None:
     assert threads._quiet_setting() is not None  # in NumPy 1 and 2
 

@@ -199,7 +199,7 @@ def quiet_arithmetic(function: Callable[P, R]) -> Callable[P, R]:
         read, write, setting = known
         before = read()
         try:
-            write(setting)
+            write([*setting] if type(setting) is list else setting)  # NumPy 1 changes the list that is in force
             return function(*arguments, **keywords)
         finally:
             write(before)
