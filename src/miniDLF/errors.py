@@ -28,6 +28,7 @@ __all__ = [
     "import_extra",
     "names_of_keras",
     "nearest",
+    "no_argument",
 ]
 
 P = ParamSpec("P")
@@ -95,6 +96,14 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f" Did you mean {folded[found[0]]!r}?" if found else ""
 
 
+def no_argument(who: str, key: str, names: Iterable[str], instead: str = "") -> ArgumentTypeError:
+    """Return the error about a keyword that `who` does not take, with `instead` or else the nearest right one."""
+    names = list(names)
+    return ArgumentTypeError(
+        f"{who} has no argument {key!r}; it takes {', '.join(names)}.{instead or nearest(key, names)}"
+    )
+
+
 def answering(function: Callable[P, R]) -> Callable[P, R]:
     """Let `function` answer a keyword that it does not take with those it takes, and the nearest of them."""
     parameters = inspect.signature(function).parameters
@@ -108,9 +117,7 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     def answered(*values: P.args, **keywords: P.kwargs) -> R:
         for key in keywords:
             if key not in names:
-                raise ArgumentTypeError(
-                    f"{who} has no argument {key!r}; it takes {', '.join(names)}.{nearest(key, names)}"
-                )
+                raise no_argument(who, key, names)
         return function(*values, **keywords)
 
     return answered

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import os
-import subprocess
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
@@ -38,6 +36,7 @@ from miniDLF.layers import (
 )
 from miniDLF.models import Input, Model, Sequential
 from miniDLF.optimizers import Adam
+from tests.programs import said
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype(np.float32)
@@ -654,14 +653,7 @@ def test_weights_are_read_anew_wherever_they_lie(between: str, dtype: str) -> No
 @pytest.mark.parametrize(("value", "outcome"), [("0", "False"), ("1", "True"), ("yes", "MINIDLF_NOTES: expected 0 or")])
 def test_the_environment_may_ask_for_no_notes(value: str, outcome: str) -> None:
     code = "from miniDLF.core.capture import Watched; print(Watched.noted)"
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MINIDLF_NOTES": value},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome in ran.stdout + ran.stderr
+    assert outcome in said(code, MINIDLF_NOTES=value)
 
 
 def test_the_data_of_a_run_are_let_go() -> None:

@@ -45,6 +45,7 @@ from miniDLF.layers import (
 )
 from miniDLF.models import Sequential
 from tests.core.test_free_threading import blas_threads, same
+from tests.programs import said
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can fork processes safely")
 
@@ -572,14 +573,7 @@ def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_is_read_at_the_import() -> None:
     program = "import miniDLF; from miniDLF.kernels.sharing import MEMORY; print(MEMORY.shared)"
     for value, expected in (("1", "True"), ("0", "False"), ("", "False"), ("yes", "expected 0 or 1, received 'yes'")):
-        result = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "MINIDLF_PROCESSES": value},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert expected in result.stdout + result.stderr
+        assert expected in said(program, MINIDLF_PROCESSES=value)
 
 
 def test_proof_comes_before_use() -> None:

@@ -14,14 +14,13 @@ lent, whatever the numbers are.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.core.tracing import Notes, in_place, plain
-from miniDLF.errors import ArgumentError
+from miniDLF.kernels.sharing import switched_on
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["FIRST_RUNS", "Capture", "Watched", "use_notes"]
@@ -36,19 +35,12 @@ PROOFS = 2
 FIRST_RUNS = WARM + TRACES + PROOFS
 
 
-def _wanted() -> bool:
-    setting = os.environ.get("MINIDLF_NOTES", "")
-    if setting not in ("", "0", "1"):
-        raise ArgumentError(f"MINIDLF_NOTES: expected 0 or 1, received {setting!r}.")
-    return setting != "0"
-
-
 class Watched:
     """Base of objects whose fields go into what is noted: whoever sets one makes all notes void."""
 
     changes: ClassVar[int] = 0
     #: Whether anything is to be noted at all (see `use_notes`).
-    noted: ClassVar[bool] = _wanted()
+    noted: ClassVar[bool] = switched_on("MINIDLF_NOTES", True)
 
     def __setattr__(self, name: str, value: Any) -> None:
         Watched.changes += 1

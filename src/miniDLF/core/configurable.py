@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 import numpy as np
 
 from miniDLF.core.kinds import check_kinds, kinds_of
-from miniDLF.errors import ArgumentTypeError, MiniDLFError, UnknownNameError, nearest
+from miniDLF.errors import ArgumentTypeError, MiniDLFError, UnknownNameError, nearest, no_argument
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -83,8 +83,7 @@ def _translated(cls: type) -> Callable[..., None]:
         for key in keywords:
             if key not in names:
                 instead = cls.instead.get(key, "").format(name=cls.__name__)  # type: ignore[attr-defined]
-                hint = f" Write {instead}." if instead else nearest(key, names)
-                raise ArgumentTypeError(f"{cls.__name__} has no argument {key!r}; it takes {', '.join(names)}.{hint}")
+                raise no_argument(cls.__name__, key, names, instead and f" Write {instead}.")
         given = dict(zip(names, values, strict=False)) | keywords
         try:
             plain_init(self, *values, **keywords)

@@ -12,7 +12,7 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError
 
-__all__ = ["MEMORY", "Memory", "is_shared", "use_processes"]
+__all__ = ["MEMORY", "Memory", "is_shared", "switched_on", "use_processes"]
 
 #: Small arrays lie in blocks of this size, in bytes; a larger one has a block of its own.
 BLOCK = 1 << 20
@@ -53,14 +53,15 @@ def is_shared(array: Any) -> bool:
     return array is not None
 
 
-def _wanted() -> bool:
-    setting = os.environ.get("MINIDLF_PROCESSES", "")
+def switched_on(variable: str, default: bool) -> bool:
+    """Return what a variable of the environment says, 0 or 1; `default` where it is not set."""
+    setting = os.environ.get(variable, "")
     if setting not in ("", "0", "1"):
-        raise ArgumentError(f"MINIDLF_PROCESSES: expected 0 or 1, received {setting!r}.")
-    return setting == "1" and sys.platform == "linux"
+        raise ArgumentError(f"{variable}: expected 0 or 1, received {setting!r}.")
+    return setting == "1" if setting else default
 
 
-MEMORY = Memory(_wanted())
+MEMORY = Memory(switched_on("MINIDLF_PROCESSES", False) and sys.platform == "linux")
 
 
 def use_processes(wanted: bool = True) -> None:

@@ -250,7 +250,9 @@ class Engine:
         Raises
         ------
         ArgumentError
-            If it is of another optimizer or model, or damaged.
+            If it is of another optimizer, or of other trained parameters.
+        DataError
+            If it lacks something, or something has another shape or type.
         """
         saved = {key.partition("/")[2]: value for key, value in state.items() if key.startswith("optimizer/")}
         if set(saved) != set(self.updater.state):
