@@ -76,7 +76,7 @@ class Layer(Watched, Configurable):
     rectifies = None  # type: float | None
     #: Whether forward and backward can rectify their input themselves on the way, given ``call.rectifies``.
     absorbs_rectifier = False  # type: bool
-    #: What becomes of every window (a `kernels.tiles.Pooling`) if the layer is a pooling whose windows tile its images.
+    #: What becomes of every window (a `kernels.tiles.Pooling`) if the layer is a pooling; it `joins` where they tile.
     pools = None  # type: Any
     #: Whether forward and backward can pool their output themselves on the way, given ``call.pools``.
     absorbs_pooling = False  # type: bool
@@ -170,6 +170,13 @@ class Layer(Watched, Configurable):
     def row_matrix(self) -> Parameter | None:
         """Return the matrix whose gradient backward leaves to `Call.product_over_rows`, if there is one."""
         return None
+
+    def joins(self, input_shape: Any) -> bool:
+        """Say whether, on inputs of this shape, it may do work of its neighbours or leave its own to one.
+
+        What work that is, `absorbs_rectifier`, `pools` and their like say.
+        """
+        return True
 
     def folded(self, before: Layer) -> Layer | None:
         """Return a layer that does in inference what `before` and then this one do, if their weights can become one.

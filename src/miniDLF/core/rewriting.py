@@ -39,7 +39,7 @@ def work_joined(steps: list[Step], readers: Counter[int]) -> list[Step]:
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        work = {} if before is None or before.before else _taken_over(before.layer, step.layer)
+        work = {} if before is None or before.before or not _joins(step) else _taken_over(before.layer, step.layer)
         if before is not None and work and _alone(before, step, readers):
             joined = replace(step, sources=before.sources, needs_dx=before.needs_dx, before=(before.layer,))
             result[-1] = replace(joined, **work)
@@ -53,7 +53,7 @@ def pooled_at_once(steps: list[Step], readers: Counter[int]) -> list[Step]:
     result: list[Step] = []
     for step in steps:
         before = result[-1] if result else None
-        pools = step.layer.says("pools")
+        pools = step.layer.says("pools") if _joins(step) else None
         if before is not None and pools is not None and _can_pool(before) and _alone(before, step, readers):
             work = pools._replace(rectifies=step.rectifies)
             result[-1] = replace(before, target=step.target, pools=work, after=step.layers)
@@ -82,6 +82,10 @@ def folded(steps: list[Step], readers: Counter[int]) -> list[Step]:
         else:
             result.append(step)
     return result
+
+
+def _joins(step: Step) -> bool:
+    return step.layer.joins(step.node.inputs[0].shape)
 
 
 def _can_pool(step: Step) -> bool:

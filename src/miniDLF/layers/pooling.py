@@ -49,15 +49,14 @@ class Pooling2D(Layer):
 
     label: ClassVar = "Pooling"
     captures = True
-    chooses = absorbs_rectifier = False  # until the arguments and the input's shape are known
-    pools = None
+    chooses = absorbs_rectifier = False  # until the arguments are known
+    pools = None  # type: Any
     aliases: ClassVar = {"pool_size": "size", "strides": "stride"}
 
     def __post_init__(self) -> None:
         self._window = window = Window(pair(self.size, "Pooling2D: size"), pair(self.stride, "Pooling2D: stride"))
-        self._tiled = True  # whether the windows tile the images of every use so far
-        self.chooses = self.mode == "max"
-        self._pooling = Pooling(window, self.chooses, 1.0 if self.chooses else 1 / math.prod(window.kernel))
+        self.chooses, self.absorbs_rectifier = self.mode == "max", self.mode == "avg"
+        self.pools = Pooling(window, self.chooses, 1.0 if self.chooses else 1 / math.prod(window.kernel))
         if self.mode not in ("max", "avg"):
             hint = nearest(self.mode, ("max", "avg")) if isinstance(self.mode, str) else ""
             hint = " Did you mean 'avg'?" if self.mode in ("mean", "average") else hint
@@ -74,12 +73,11 @@ class Pooling2D(Layer):
                 f"before it.{channels_first(input_shape)}"
             )
         warn_of_channels_last(self)
-        (kh, kw), (rows, columns) = self._window.kernel, output
-        tiled = self._window.kernel == self._window.stride and (height, width) == (rows * kh, columns * kw)
-        self._tiled = self._tiled and tiled
-        self.absorbs_rectifier = self.mode == "avg" and self._tiled
-        self.pools = self._pooling if self._tiled else None
         return (channels, *output)
+
+    def joins(self, input_shape: Shape) -> bool:
+        (kh, kw), (_, height, width) = self._window.kernel, input_shape
+        return self._window.kernel == self._window.stride and height % kh == width % kw == 0  # the windows tile it
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         call.pool = call.once(x, self._pool)
@@ -93,7 +91,7 @@ class Pooling2D(Layer):
         return dx
 
     def _pool(self, x: Array, call: Call) -> Pool:
-        return Pool(x, self._pooling._replace(rectifies=call.rectifies), call.keeps, call.empty, call.scratch)
+        return Pool(x, self.pools._replace(rectifies=call.rectifies), call.keeps, call.empty, call.scratch)
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape)) * self._window.kernel[0] * self._window.kernel[1]
