@@ -93,7 +93,7 @@ class Dense(Layer):
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
         y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)
-        return y if self.bias is None else np.add(y, self.bias.value, y)
+        return y if self.bias is None else np.add(y, self.bias.value[np.newaxis], y)  # as a row: 0.5 us less for N = 1
 
     def backward(self, dy: Array, call: Call) -> Array | None:  # dy (N, U)
         call.product_over_rows(call.x, dy, self.weight)  # (D, N) @ (N, U) -> (D, U)
@@ -130,4 +130,4 @@ class _NormalisedDense(Layer):
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         y = x.dot(call.shared.weight, call.empty("y", (len(x), self._dense.size)))  # (N, D) @ (D, U) -> (N, U)
-        return np.add(y, call.shared.bias, out=y)
+        return np.add(y, call.shared.bias[np.newaxis], out=y)
