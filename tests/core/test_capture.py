@@ -19,7 +19,7 @@ from miniDLF.core.call import Call
 from miniDLF.core.capture import FIRST_RUNS, Capture
 from miniDLF.core.layer import Layer
 from miniDLF.core.noted import _Part
-from miniDLF.core.tracing import MOST, Notes
+from miniDLF.core.tracing import MOST, NoteTaker
 from miniDLF.errors import DivergedError
 from miniDLF.layers import (
     RNN,
@@ -528,7 +528,7 @@ def test_data_of_another_kind_are_noted_anew() -> None:
 
 
 def test_an_error_is_raised_as_without() -> None:
-    def work(notes: Sequence[Notes] | None) -> Any:
+    def work(takers: Sequence[NoteTaker] | None) -> Any:
         raise ValueError("always")
 
     capture = Capture(1)
@@ -614,7 +614,9 @@ def stepped(counts: bool, where: Any, method: str, after: int, shards: int) -> A
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-@pytest.mark.parametrize(("where", "method"), [(_Part, "results"), (Call, "trace"), (Notes, "make"), (Notes, "traced")])
+@pytest.mark.parametrize(
+    ("where", "method"), [(_Part, "results"), (Call, "trace"), (NoteTaker, "make"), (NoteTaker, "traced")]
+)
 def test_an_interrupt_while_notes_are_taken_leaves_nothing_behind(where: Any, method: str, shards: int) -> None:
     model, losses, total = stepped(False, where, method, 0, shards)
     assert all(step.ready for step in captures_of(model))

@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.joint import JointProduct
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.streams import Stream
-from miniDLF.core.tracing import Notes, TracingWorkspace, plain
+from miniDLF.core.tracing import NoteTaker, TracingWorkspace, plain
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Once, Workspace
 
@@ -128,8 +128,8 @@ class Call:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def trace(self, notes: Notes | None) -> None:
-        """From now on, lend arrays that note what is done with them; or, without notes, plain ones again.
+    def trace(self, taker: NoteTaker | None) -> None:
+        """From now on, lend arrays that note what is done with them; or, without a taker, plain ones again.
 
         What forward and backward have left is forgotten, except for `total`, which `Layer.update_state` reads later.
         """
@@ -137,14 +137,14 @@ class Call:
             delattr(self, name)
         if "total" in vars(self):
             self.total = plain(self.total)
-        self._lend(notes)
+        self._lend(taker)
 
-    def _lend(self, notes: Notes | None) -> None:
+    def _lend(self, taker: NoteTaker | None) -> None:
         own = self._own_gradients
-        self._notes = notes
-        self._gradients = {key: notes.traced(array) for key, array in own.items()} if notes else own
-        workspace = TracingWorkspace(self.workspace, notes) if notes else self.workspace
-        scratch = TracingWorkspace(self._scratch, notes) if notes else self._scratch
+        self._taker = taker
+        self._gradients = {key: taker.traced(array) for key, array in own.items()} if taker else own
+        workspace = TracingWorkspace(self.workspace, taker) if taker else self.workspace
+        scratch = TracingWorkspace(self._scratch, taker) if taker else self._scratch
         self.empty, self.empty_like, self.zeros = workspace.empty, workspace.empty_like, workspace.zeros
         self.scratch = scratch.empty
         self._once = Once()
@@ -193,7 +193,7 @@ class Call:
         self.joint.multiply(self._place[1], self._lent)
 
     def _lent(self, array: Array) -> Array:
-        return self._notes.traced(array) if self._notes else array
+        return self._taker.traced(array) if self._taker else array
 
     def later(self, work: Callable[..., None], *arguments: Any) -> None:
         """Do some work of backward that nobody waits for before the step is over: whoever is idle may do it then.
@@ -201,10 +201,10 @@ class Call:
         Nothing else in this step may write to what it reads, and nothing else may use what it writes to. So neither can
         be `scratch`, nor a gradient that is handed on.
         """
-        if self._notes is None:
+        if self._taker is None:
             work(*arguments)
         else:
-            self._notes.offer(work, *arguments)
+            self._taker.offer(work, *arguments)
 
     def begin(self, training: bool, seed: int, step: int, node: int, shard: int) -> None:
         """Give the call a clock of its own (a layer run without an executor)."""

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from miniDLF.core.tracing import Notes, in_place, plain
+from miniDLF.core.tracing import Notes, NoteTaker, in_place, plain
 from miniDLF.kernels.sharing import switched_on
 from miniDLF.kernels.workspace import Array
 
@@ -84,7 +84,7 @@ class Capture:
         return self._changes == Watched.changes
 
     def perform(
-        self, work: Callable[[Sequence[Notes] | None], Sequence[Any]], replay: Callable[[Sequence[Notes]], None]
+        self, work: Callable[[Sequence[NoteTaker] | None], Sequence[Any]], replay: Callable[[Sequence[Notes]], None]
     ) -> Sequence[Any]:
         """Do the work; return its results: arrays, and numbers as arrays without axes.
 
@@ -103,19 +103,18 @@ class Capture:
             return self._noted(work)
         return work(None) if self._notes is None else self._proved(self._notes, work, replay)
 
-    def _noted(self, work: Callable[[Sequence[Notes] | None], Sequence[Any]]) -> Sequence[Any]:
+    def _noted(self, work: Callable[[Sequence[NoteTaker] | None], Sequence[Any]]) -> Sequence[Any]:
         earlier, runs = self._notes, self._runs
         self._notes, self._runs = None, 0  # an interrupt leaves it at that: then all begins anew
-        notes = [Notes(offers=self._count > 1) for _ in range(self._count)]
+        takers = [NoteTaker(offers=self._count > 1) for _ in range(self._count)]
         try:
-            self._results = list(map(plain, work(notes)))
+            self._results = list(map(plain, work(takers)))
         except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again
             failed = True
         else:
             failed = False
         finally:
-            for own in notes:
-                own.complete = True
+            notes = [taker.finish() for taker in takers]
         self._runs = runs
         if failed:
             return work(None)
@@ -127,7 +126,7 @@ class Capture:
     def _proved(
         self,
         notes: list[Notes],
-        work: Callable[[Sequence[Notes] | None], Sequence[Any]],
+        work: Callable[[Sequence[NoteTaker] | None], Sequence[Any]],
         replay: Callable[[Sequence[Notes]], None],
     ) -> Sequence[Any]:
         replay(notes)

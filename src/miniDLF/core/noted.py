@@ -15,7 +15,7 @@ from miniDLF.core.capture import Capture, Watched
 from miniDLF.core.helpers import Team, can_help
 from miniDLF.core.meetings import Meeting, drive_all
 from miniDLF.core.shard import Shard
-from miniDLF.core.tracing import Notes, plain, repeat
+from miniDLF.core.tracing import Notes, NoteTaker, plain, repeat
 from miniDLF.kernels.sharing import MEMORY
 from miniDLF.kernels.threads import POOL, single_threaded_blas
 from miniDLF.kernels.workspace import Array
@@ -83,10 +83,10 @@ class NotedStep(Capture):
         if self._team is not None and self._notes is None:  # they did not prove right
             self._team = None
 
-    def _work(self, batch: Batch, notes: Sequence[Notes] | None) -> list[Any]:
+    def _work(self, batch: Batch, takers: Sequence[NoteTaker] | None) -> list[Any]:
         drive_all(
             self._small,
-            [part.as_written(batch, notes[number] if notes else None) for number, part in enumerate(self._parts)],
+            [part.as_written(batch, takers[number] if takers else None) for number, part in enumerate(self._parts)],
         )
         return [result for part in self._parts for result in part.results()]
 
@@ -133,14 +133,14 @@ class _Part:
         shard = self._shard
         return [*shard.losses, *shard.predictions, *([shard.gradients] if self._backward else [])]
 
-    def as_written(self, batch: Batch, notes: Notes | None) -> Run:
-        """Do what the layers say; with `notes`, note it."""
+    def as_written(self, batch: Batch, taker: NoteTaker | None) -> Run:
+        """Do what the layers say; with a `taker`, note it."""
         shard = self._shard
         shard.untrace()
         shard.gather(batch, self._start, self._stop, True)
         for call in shard.calls:
             call.draw_again()  # also behind a run from notes in the same step, which has drawn these numbers
-        if notes is None:
+        if taker is None:
             yield from shard.run_gathered(self._tail, self._backward)
             return
         targets, weights, inputs = shard.targets, shard.weights, shard.values[: self._inputs]
@@ -150,10 +150,10 @@ class _Part:
             array.dtype == place.dtype for array, place in zip(arrays, self._places, strict=True)
         )
         try:
-            shard.trace(notes)
-            shard.values[: self._inputs], shard.targets = _traced(inputs, notes), _traced(targets, notes)
-            shard.weights = _traced(weights, notes)
-            yield from _noted(shard.run_gathered(self._tail, self._backward), notes)
+            shard.trace(taker)
+            shard.values[: self._inputs], shard.targets = _traced(inputs, taker), _traced(targets, taker)
+            shard.weights = _traced(weights, taker)
+            yield from _noted(shard.run_gathered(self._tail, self._backward), taker)
         finally:
             shard.untrace()
         self._left = list(shard.values), targets, weights, list(shard.losses), list(shard.predictions)
@@ -234,14 +234,14 @@ class _Prediction(Capture):
             _copied(array, place)
         return self.perform(self._work, _repeated)
 
-    def _work(self, notes: Sequence[Notes] | None) -> Sequence[Array]:
+    def _work(self, takers: Sequence[NoteTaker] | None) -> Sequence[Array]:
         shard = self._shard
         shard.untrace()
-        if notes is None:
+        if takers is None:
             return shard.forward(self._places)
         try:
-            shard.trace(notes[0])
-            return shard.forward(_traced(self._places, notes[0]))
+            shard.trace(takers[0])
+            return shard.forward(_traced(self._places, takers[0]))
         finally:
             shard.untrace()
 
@@ -275,8 +275,8 @@ def _repeated(notes: Sequence[Notes]) -> None:
         own.repeat()
 
 
-def _noted(run: Run, notes: Notes) -> Run:
-    """Go on with `run`, whose arrays are traced; give the notes what it brings to meetings and receives there."""
+def _noted(run: Run, taker: NoteTaker) -> Run:
+    """Go on with `run`, whose arrays are traced; give the taker what it brings to meetings and receives there."""
     received = None
     while True:
         try:
@@ -284,8 +284,8 @@ def _noted(run: Run, notes: Notes) -> Run:
         except StopIteration:
             return
         meeting = meeting._replace(statistics=plain(meeting.statistics))
-        received = notes.meet(meeting, (yield meeting))
+        received = taker.meet(meeting, (yield meeting))
 
 
-def _traced(arrays: Sequence[Array], notes: Notes) -> list[Array]:
-    return list(map(notes.traced, arrays))
+def _traced(arrays: Sequence[Array], taker: NoteTaker) -> list[Array]:
+    return list(map(taker.traced, arrays))

@@ -19,7 +19,7 @@ from miniDLF.core.meetings import Meeting
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Program, Step
 from miniDLF.core.returns import first_backward, first_forward
-from miniDLF.core.tracing import Notes, TracingWorkspace, plain
+from miniDLF.core.tracing import NoteTaker, TracingWorkspace, plain
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Shard"]
@@ -117,12 +117,12 @@ class Shard:
         Watched.changes += 1  # what is noted would pass them by
         self._line_up()
 
-    def trace(self, notes: Notes) -> None:
+    def trace(self, taker: NoteTaker) -> None:
         """Let all that the shard lends note what is done with it, until `untrace`."""
         self._traces = True
-        self.lender = TracingWorkspace(self.workspace, notes)
+        self.lender = TracingWorkspace(self.workspace, taker)
         for call in self.calls:
-            call.trace(notes)
+            call.trace(taker)
 
     def untrace(self) -> None:
         """Lend plain arrays again, and hold no others; also where an interrupt once came between."""

@@ -12,7 +12,18 @@ from miniDLF.core.meetings import Offer
 from miniDLF.kernels.sharing import MEMORY
 from miniDLF.kernels.workspace import Array, Workspace, lasting
 
-__all__ = ["MOST", "Calls", "Notes", "TracingWorkspace", "arrays_in", "fill", "in_place", "plain", "repeat"]
+__all__ = [
+    "MOST",
+    "Calls",
+    "NoteTaker",
+    "Notes",
+    "TracingWorkspace",
+    "arrays_in",
+    "fill",
+    "in_place",
+    "plain",
+    "repeat",
+]
 
 #: More calls than these are not noted. The notes of long sequences are long, and on threads they gain nothing.
 MOST = 4096
@@ -30,58 +41,16 @@ class NotCapturableError(Exception):
 
 
 class Notes:
-    """The list of calls, cut where others are met; once it is `complete`, calls are made as before, and not noted.
+    """The calls of a step, cut where others are met."""
 
-    Parameters
-    ----------
-    offers
-        Whether there are others who may do what can wait.
-    """
-
-    def __init__(self, offers: bool = False) -> None:
+    def __init__(self) -> None:
         self.calls: Calls = []
-        self._offers = offers
-        self._most = MOST_FOR_PROCESSES if offers and MEMORY.shared else MOST
-        self.complete = False
         self.others: list[Array] = []  # arrays that calls read, and that were not lent
-        self._count = 0
         self._before: list[Any] = []  # calls, the meeting or offer behind them, and where goes what is received there
 
-    def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
-        """Make a call, and note it."""
-        if not self.complete:
-            self.others += [value for value in arrays_in((arguments, *keywords.values())) if type(value) is np.ndarray]
-        arguments = tuple(map(plain, arguments))
-        if keywords:
-            function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
-        function(*arguments)
-        if not self.complete:
-            self.calls.append((function, arguments))
-            self._count += 1
-            if self._count > self._most:
-                raise NotCapturableError("so many calls")
-
-    def traced(self, array: Array) -> _Traced:
-        """Return a view of `array` that notes what is done with it."""
-        result = array.view(_Traced)
-        result.notes = self
-        return result
-
-    def meet(self, meeting: Any, received: Any) -> Any:
-        """Note that others are met; return what was `received`, traced, in a place of its own."""
-        places = _each(_copy, received)
-        self._before.append((self.calls, meeting, places))
-        self.calls = []
-        return _each(self.traced, places)
-
-    def offer(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Do what need not be done before the step is over, and note it as an offer to whoever is idle."""
-        if not self._offers:
-            work(*arguments)
-            return
-        before, self.calls = self.calls, []
-        work(*arguments)
-        self._before.append((before, Offer(repeat, self.calls), None))
+    def cut(self, calls: Calls, brought: Any, places: Any) -> None:
+        """End a part with these calls: what is brought to others there, and where goes what is received."""
+        self._before.append((calls, brought, places))
         self.calls = []
 
     @property
@@ -103,6 +72,68 @@ class Notes:
             repeat(calls)
             fill(places, (yield brought))
         self.repeat()
+
+
+class NoteTaker:
+    """Makes calls, and notes them until it gives its notes away.
+
+    Traced arrays refer to it for as long as they live, and calls to arrays. Python's garbage collector cannot see what
+    a plain array refers to, so a taker that kept its notes would close a circle that is never freed.
+
+    Parameters
+    ----------
+    offers
+        Whether there are others who may do what can wait.
+    """
+
+    def __init__(self, offers: bool = False) -> None:
+        self._notes: Notes | None = Notes()
+        self._offers = offers
+        self._most = MOST_FOR_PROCESSES if offers and MEMORY.shared else MOST
+        self._count = 0
+
+    def finish(self) -> Notes:
+        """Return the notes; from now on calls are made, and not noted."""
+        notes, self._notes = self._notes, None
+        return Notes() if notes is None else notes
+
+    def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+        """Make a call, and note it."""
+        notes = self._notes
+        if notes is not None:
+            notes.others += [value for value in arrays_in((arguments, *keywords.values())) if type(value) is np.ndarray]
+        arguments = tuple(map(plain, arguments))
+        if keywords:
+            function = functools.partial(function, **{name: plain(value) for name, value in keywords.items()})
+        function(*arguments)
+        if notes is not None:
+            notes.calls.append((function, arguments))
+            self._count += 1
+            if self._count > self._most:
+                raise NotCapturableError("so many calls")
+
+    def traced(self, array: Array) -> _Traced:
+        """Return a view of `array` that notes what is done with it."""
+        result = array.view(_Traced)
+        result.taker = self
+        return result
+
+    def meet(self, meeting: Any, received: Any) -> Any:
+        """Note that others are met; return what was `received`, traced, in a place of its own."""
+        places = _each(_copy, received)
+        if self._notes is not None:
+            self._notes.cut(self._notes.calls, meeting, places)
+        return _each(self.traced, places)
+
+    def offer(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do what need not be done before the step is over, and note it as an offer to whoever is idle."""
+        notes = self._notes
+        if notes is None or not self._offers:
+            work(*arguments)
+            return
+        before, notes.calls = notes.calls, []
+        work(*arguments)
+        notes.cut(before, Offer(repeat, notes.calls), None)
 
 
 def repeat(calls: Calls) -> None:
@@ -160,16 +191,16 @@ def fill(places: Any, value: Any) -> None:
 class _Traced(np.ndarray[Any, Any]):
     """An array that notes every call that reads or writes it."""
 
-    notes: Any = None
+    taker: Any = None
 
     def __array_finalize__(self, parent: Any) -> None:
-        self.notes = getattr(parent, "notes", None)
+        self.taker = getattr(parent, "taker", None)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        notes: Notes = next(a.notes for a in (*inputs, *options.get("out", ())) if isinstance(a, _Traced))
+        taker: NoteTaker = next(a.taker for a in (*inputs, *options.get("out", ())) if isinstance(a, _Traced))
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
-            notes.make(function, *inputs)
+            taker.make(function, *inputs)
             return None
         if ufunc.nout > 1:
             raise NotCapturableError(ufunc.__name__)
@@ -177,19 +208,19 @@ class _Traced(np.ndarray[Any, Any]):
         given = options.pop("out", None)
         if given is None:  # the result gets a place of its own
             result = np.asarray(function(*map(plain, inputs), **options))
-            given = (notes.traced(lasting(result.shape, result.dtype)),)
+            given = (taker.traced(lasting(result.shape, result.dtype)),)
         if method != "__call__" or options or ufunc in (np.maximum, np.minimum):  # those two want their output by name
-            notes.make(function, *inputs, out=given[0], **options)
+            taker.make(function, *inputs, out=given[0], **options)
         else:
-            notes.make(function, *inputs, given[0])
-        return notes.traced(plain(given[0]))
+            taker.make(function, *inputs, given[0])
+        return taker.traced(plain(given[0]))
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         if function is np.copyto:
-            notes = next(a.notes for a in arguments if isinstance(a, _Traced))
-            return notes.make(np.copyto, *arguments, **keywords)
+            taker = next(a.taker for a in arguments if isinstance(a, _Traced))
+            return taker.make(np.copyto, *arguments, **keywords)
         if function is np.concatenate and isinstance(keywords.get("out"), _Traced):
-            keywords["out"].notes.make(np.concatenate, *arguments, **keywords)
+            keywords["out"].taker.make(np.concatenate, *arguments, **keywords)
             return keywords["out"]
         if function in (np.sum, np.max, np.min, np.clip):  # they work through ufuncs
             return super().__array_function__(function, types, arguments, keywords)
@@ -209,17 +240,17 @@ class _Traced(np.ndarray[Any, Any]):
     def _made(self, method: str, before: Any, out: Any, *after: Any) -> Any:
         """Note a method that takes its output by position; without one the result gets a place of its own."""
         function = getattr(plain(self), method)
-        notes: Notes = self.notes
-        target = notes.traced(_copy(function(*map(plain, before), None, *after))) if out is None else out
-        notes.make(function, *before, target, *after)
-        return notes.traced(plain(target))
+        taker: NoteTaker = self.taker
+        target = taker.traced(_copy(function(*map(plain, before), None, *after))) if out is None else out
+        taker.make(function, *before, target, *after)
+        return taker.traced(plain(target))
 
     def fill(self, value: Any) -> None:
-        self.notes.make(plain(self).fill, value)
+        self.taker.make(plain(self).fill, value)
 
     def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
-        target = self.notes.traced(lasting(self.shape, dtype))
-        self.notes.make(np.copyto, target, self, "unsafe")
+        target = self.taker.traced(lasting(self.shape, dtype))
+        self.taker.make(np.copyto, target, self, "unsafe")
         return target
 
     def copy(self, order: Any = "C") -> Any:
@@ -240,7 +271,7 @@ class _Traced(np.ndarray[Any, Any]):
         return self._view(super().__getitem__(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.notes.make(plain(self).__setitem__, plain(key), value)
+        self.taker.make(plain(self).__setitem__, plain(key), value)
 
 
 def _as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -275,6 +306,6 @@ def plain(value: Any) -> Any:
 class TracingWorkspace(Workspace):
     """Lends what another workspace lends, traced."""
 
-    def __init__(self, workspace: Workspace, notes: Notes) -> None:
+    def __init__(self, workspace: Workspace, taker: NoteTaker) -> None:
         self.dtype, self._memory = workspace.dtype, workspace._memory
-        self.empty = lambda *arguments, **keywords: notes.traced(workspace.empty(*arguments, **keywords))
+        self.empty = lambda *arguments, **keywords: taker.traced(workspace.empty(*arguments, **keywords))

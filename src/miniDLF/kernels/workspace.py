@@ -78,11 +78,11 @@ def as_one_call(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def call(out: Array, *arguments: Any) -> None:
-        notes = getattr(out, "notes", None)
-        if notes is None:
+        taker = getattr(out, "taker", None)
+        if taker is None:
             function(out, *arguments)
         else:
-            notes.make(function, out, *arguments)
+            taker.make(function, out, *arguments)
 
     return call
 
