@@ -427,3 +427,18 @@ def test_refusals(case: str) -> None:
     run, kind, message = REFUSED[case]
     with pytest.raises(kind, match=message):
         run(model())
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_program_that_lets_numpy_raise_trains_and_predicts(shards: int) -> None:
+    """Scores far below the largest become 0 in a softmax, which NumPy may have been told to call an error."""
+    made = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0, shards=shards)
+    made.compile("cce", "adam", metrics=["accuracy"])
+    with np.errstate(all="raise"):
+        made.fit(X * 1e3, Y, epochs=8, batch_size=25, verbose=0, validation_data=(X, Y))
+        for _ in range(8):
+            made.predict(X[:1] * 1e4)
+        assert np.isfinite(made.evaluate(X * 1e4, Y)[0])
+        assert np.isfinite(made.gradients(X * 1e4, Y)[0])
+        with pytest.raises(FloatingPointError):
+            np.exp(np.float32(-500.0))

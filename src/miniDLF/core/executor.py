@@ -22,7 +22,7 @@ from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
 from miniDLF.core.tracing import arrays_in, in_place
-from miniDLF.kernels.threads import POOL, single_threaded_blas
+from miniDLF.kernels.threads import POOL, quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array, Workspace, aligned_empty, comparison
 
 __all__ = ["Batch", "Executor", "bounds"]
@@ -225,6 +225,7 @@ class Executor:
     # Inference ------------------------------------------------------------------------------------------------------
 
     @single_threaded_blas  # always: the bits must not depend on whether another model trains meanwhile
+    @quiet_arithmetic
     def infer(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads."""
         if not self.buffers.current:

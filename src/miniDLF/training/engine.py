@@ -134,6 +134,7 @@ class Engine:
         return float(found.loss)
 
     @single_threaded_blas
+    @quiet_arithmetic
     def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
         """Return the loss and a copy of the gradients by path; no weight changes."""
         losses = self.executor.step(batch, self.steps, training=training)
@@ -142,6 +143,7 @@ class Engine:
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
     @single_threaded_blas
+    @quiet_arithmetic
     def loss(self, batch: Batch, *, training: bool = True) -> float:
         """Return the loss of a batch as `train` would see it, changing nothing."""
         return sum(self.executor.step(batch, self.steps, training=training, backward=False))
@@ -165,6 +167,7 @@ class Engine:
             self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
 
     @single_threaded_blas
+    @quiet_arithmetic
     def _test_block(self, batch: Batch, start: int, stop: int) -> None:
         def block(array: Array) -> Array:
             return array[start:stop] if batch.rows is None else array[batch.rows[start:stop]]
