@@ -10,13 +10,10 @@ import numpy as np
 from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
+from miniDLF.kernels.blas import RUN
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["CHOICES", "L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get_regularizer"]
-
-#: Elements that are worked on at a time: what is borrowed for them stays small, and their sum the same on any machine
-#: (OpenBLAS sums up to 10 000 products on one thread).
-RUN = 8192
 
 
 class Regularizer(Configurable):

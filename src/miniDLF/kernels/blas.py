@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["PackingKernels", "blas_libraries", "multiplies_in_place", "packing_kernels", "thread_functions"]
+__all__ = ["RUN", "PackingKernels", "blas_libraries", "multiplies_in_place", "packing_kernels", "thread_functions"]
 
+#: Elements of a vector that is summed up at a time: OpenBLAS adds up to 10 000 products on one thread, and above, the
+#: last bit of the sum would depend on its threads.
+RUN = 8192
 #: How OpenBLAS calls its kernels with a path for small matrices.
 AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
 #: The names under which OpenBLAS knows the processors whose kernels are used one by one: all with AVX2.

@@ -33,6 +33,7 @@ __all__ = [
     "comparison",
     "constant_array",
     "lasting",
+    "lend_like",
     "strided",
 ]
 
@@ -98,6 +99,17 @@ def strided(array: Array, shape: Shape, strides: Shape, dtype: DTypeLike | None 
     return view
 
 
+def lend_like(empty: Callable[..., Array], name: str, array: Array, dtype: DTypeLike | None = None) -> Array:
+    """Borrow from `empty` what `Workspace.empty_like` lends."""
+    shape = array.shape
+    if array.ndim < 3 or array.flags.c_contiguous:
+        return empty(name, shape, dtype)
+    strides = array.strides
+    order = sorted(range(array.ndim), key=lambda axis: -strides[axis])
+    inverse = sorted(range(array.ndim), key=order.__getitem__)
+    return empty(name, tuple(shape[axis] for axis in order), dtype).transpose(inverse)
+
+
 class Once:
     """Remembers what was made for an array, as long as the next one lies in the same place.
 
@@ -158,13 +170,7 @@ class Workspace:
         Images may be channels-last in memory under their channels-first shape; whoever works element by element
         keeps that order this way, and no copy is needed between two layers.
         """
-        shape = array.shape
-        if array.ndim < 3 or array.flags.c_contiguous:
-            return self.empty(name, shape, dtype)
-        strides = array.strides
-        order = sorted(range(array.ndim), key=lambda axis: -strides[axis])
-        inverse = sorted(range(array.ndim), key=order.__getitem__)
-        return self.empty(name, tuple(shape[axis] for axis in order), dtype).transpose(inverse)
+        return lend_like(self.empty, name, array, dtype)
 
     @property
     def nbytes(self) -> int:

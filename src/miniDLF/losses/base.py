@@ -9,10 +9,10 @@ import numpy as np
 
 from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
-from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.kernels.workspace import Array, Shape, lend_like
 from miniDLF.losses.targets import check_numbers, check_range, check_shape
 
-__all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "lend_like", "per_row", "weighted_sum"]
+__all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "per_row", "weighted_sum"]
 
 Empty = Callable[..., Array]
 
@@ -144,12 +144,3 @@ def as_float(target: Array, prediction: Array, empty: Empty) -> Array:
     converted = empty("loss target", target.shape)
     np.copyto(converted, target, casting="unsafe")
     return converted
-
-
-def lend_like(empty: Empty, name: str, array: Array, dtype: Any = None) -> Array:
-    """Borrow an array of the shape and the order of axes in memory of `array` (images may be channels-last there)."""
-    if array.flags.c_contiguous:
-        return empty(name, array.shape, dtype)
-    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    inverse = sorted(range(array.ndim), key=order.__getitem__)
-    return empty(name, tuple(array.shape[axis] for axis in order), dtype).transpose(inverse)

@@ -6,8 +6,8 @@ import numpy as np
 
 from miniDLF.core.ranges import require
 from miniDLF.kernels.elementwise import sigmoid
-from miniDLF.kernels.workspace import Array
-from miniDLF.losses.base import ElementwiseLoss, Empty, as_float, fresh, lend_like
+from miniDLF.kernels.workspace import Array, lend_like
+from miniDLF.losses.base import ElementwiseLoss, Empty, as_float, fresh
 
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy"]
 

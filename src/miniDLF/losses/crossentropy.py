@@ -9,8 +9,8 @@ import numpy as np
 from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.rows import exp_rows, label_index, row_sums, shift_rows
-from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.losses.base import Empty, Loss, as_float, fresh, lend_like, per_row
+from miniDLF.kernels.workspace import Array, Shape, lend_like
+from miniDLF.losses.base import Empty, Loss, as_float, fresh, per_row
 from miniDLF.losses.targets import check_numbers, encode_classes
 
 __all__ = ["CategoricalCrossentropy", "ClassLoss", "KLDivergence", "SparseCategoricalCrossentropy", "total_of"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from miniDLF.errors import DataError
 from miniDLF.kernels.rows import label_index
-from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, fresh, lend_like, weighted_sum
+from miniDLF.kernels.workspace import Array, Shape, lend_like
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, fresh, weighted_sum
 from miniDLF.losses.targets import blocks, check_numbers, check_range, encode_classes
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from miniDLF.core.ranges import require
 from miniDLF.errors import DataError
-from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, as_float, fresh, lend_like, per_row, weighted_sum
+from miniDLF.kernels.workspace import Array, Shape, lend_like
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, as_float, fresh, per_row, weighted_sum
 
 __all__ = [
     "CosineSimilarity",

@@ -9,15 +9,13 @@ import numpy as np
 
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.ranges import require
+from miniDLF.kernels.blas import RUN
 from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.kernels.workspace import Array
 from miniDLF.optimizers.base import Scratch, State
 from miniDLF.optimizers.wrappers import Wrapper
 
 __all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue"]
-
-#: OpenBLAS sums up to 10 000 products on one thread; above, the last bit of the sum would depend on its threads.
-RUN = 8192
 
 
 class ClipValue(Wrapper):

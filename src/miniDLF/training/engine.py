@@ -142,12 +142,6 @@ class Engine:
         total = sum(losses) + self.updater.penalties()
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
-    @single_threaded_blas
-    @quiet_arithmetic
-    def loss(self, batch: Batch, *, training: bool = True) -> float:
-        """Return the loss of a batch as `train` would see it, changing nothing."""
-        return sum(self.executor.step(batch, self.steps, training=training, backward=False))
-
     def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
         self.loss_mean.count(total * rows, rows)
         for number, head in enumerate(self.heads):
