@@ -14,6 +14,7 @@ from miniDLF.core.batch import Batch
 from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.joint import FEW_ROWS, MANY_WEIGHTS, pays_jointly
 from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentError
 from miniDLF.layers import Activation, Add, Dense
 from miniDLF.models import Input, Model, Sequential
 from miniDLF.optimizers import Adam, ClipGlobalNorm
@@ -129,6 +130,45 @@ def test_a_layer_that_makes_its_gradient_itself_is_right_as_well() -> None:
         found.append(gradients(ours, np.arange(30)))
     for ours, theirs in zip(*(each.values() for each in found), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_promise_that_is_not_kept_is_an_error() -> None:
+    class Forgetful(Dense):
+        def backward(self, dy: Any, call: Any) -> Any:
+            call.grad(self.weight)[:] = call.x.T @ dy
+            call.grad(self.bias)[:] = dy.sum(0)
+
+        def row_matrix(self) -> Any:
+            return self.weight
+
+    ours = Sequential([Forgetful(WIDE, input_shape=(64,), name="wide"), Dense(3), Activation("softmax")], shards=2)
+    ours.compile("cce", "sgd")
+    with pytest.raises(ArgumentError, match=r"'wide'.*row_matrix\(\) names a matrix.*product_over_rows"):
+        gradients(ours, np.arange(30))
+    assert np.isfinite(ours.evaluate(X, Y))
+
+
+@pytest.mark.parametrize("optimizer", [lambda: "adam", lambda: ClipGlobalNorm(Adam(), 1.0)], ids=["adam", "clipped"])
+def test_what_is_added_to_zeros_is_not_added(optimizer: Any) -> None:
+    """Updates leave the others' parts out where these are zeros, and give the weights that one shard gives."""
+    found = []
+    for shards in (1, 2, 3):
+        ours = model(shards)
+        ours.compile("cce", optimizer())
+        ours.fit(X[:80], Y[:80], batch_size=40, epochs=FIRST_RUNS, verbose=0)
+        if shards > 1:
+            parts, alone = ours.engine().executor.gradient_parts()
+            assert [s.stop - s.start for s in alone] == [64 * WIDE, WIDE * 96]
+            for part in parts[1:]:
+                assert not any(part[s].any() for s in alone)
+                part[ours.engine().updater._cuts[0]] = np.nan  # which lies within the first, so nobody reads it
+            assert np.isfinite(ours.train_on_batch(X[:40], Y[:40]))
+        else:
+            ours.train_on_batch(X[:40], Y[:40])
+        found.append(ours.get_weights())
+    for weights in found[1:]:
+        for ours, whole in zip(weights, found[0], strict=True):
+            np.testing.assert_allclose(ours, whole, rtol=1e-6, atol=1e-9)
 
 
 def test_an_error_in_the_midst_leaves_nothing_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:

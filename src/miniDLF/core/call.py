@@ -181,11 +181,11 @@ class Call:
         Large matrices, given few rows, get theirs when all shards are through: then they make it together (see
         `core.joint`). `Layer.row_matrix` has to name the parameter for that.
         """
-        self.handed_in = self.joint is not None
         if self.joint is None:
             x.T.dot(dy, self.grad(parameter))
         else:
             self.joint.hand_in(self._place[1], x, dy, self._lent)
+            self.handed_in = True
 
     def finish(self) -> None:
         """Make this shard's part of what all have handed in."""

@@ -99,6 +99,7 @@ class Executor:
         self._gradients: list[Array] = []  # of each
         self._cuts: tuple[tuple[int, int], ...] = ()  # the rows of each
         self._joint: dict[Any, dict[int, tuple[Parameter, JointProduct]]] = {}
+        self._alone: tuple[slice, ...] = ()  # of the gradients
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
@@ -195,6 +196,8 @@ class Executor:
                 call.joint = product
                 if number:
                     call.grad(matrix).fill(0)
+        made = [matrix for matrix, _ in joint.values()]
+        self._alone = tuple(slot.slice for slot in self.buffers.slots if slot.parameter in made)
         self._cuts = cuts
 
     def reseed(self, seed: int) -> None:
@@ -206,9 +209,12 @@ class Executor:
             for call in shard.calls:
                 call.forget_stream()
 
-    def gradient_parts(self) -> list[Array]:
-        """The flat gradients of the shards of the last step; the first is ``buffers.gradients``."""
-        return self._gradients
+    def gradient_parts(self) -> tuple[list[Array], tuple[slice, ...]]:
+        """Return the flat gradients of the shards of the last step, and where all but the first are zeros.
+
+        The first is ``buffers.gradients``.
+        """
+        return self._gradients, self._alone
 
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""

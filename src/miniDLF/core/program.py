@@ -157,7 +157,8 @@ class Program:
         """Return the matrices whose gradients shards with these rows make together, by the number of the step."""
         found = {}
         for position, step in enumerate(self.steps if len(cuts) > 1 else ()):
-            matrix = step.layer.row_matrix()
+            names = step.layer.says("row_matrix")
+            matrix = names and names()
             if matrix is None or matrix not in gradients or step.layer in self.shared_layers:
                 continue
             if pays_jointly(matrix.shape, cuts[-1][1], len(cuts)):

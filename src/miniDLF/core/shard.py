@@ -20,6 +20,7 @@ from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Program, Step
 from miniDLF.core.returns import first_backward, first_forward
 from miniDLF.core.tracing import NoteTaker, TracingWorkspace, plain
+from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array, Workspace
 
 __all__ = ["Shard"]
@@ -192,7 +193,13 @@ class Shard:
             if meets is not None and call.training:
                 call.backward_total = yield Meeting(_add, meets.backward_partial(dy, call))
             dx = backward_of(dy, call)
-            if call.handed_in:
+            if call.joint is not None:
+                if not call.handed_in:
+                    raise ArgumentError(
+                        f"{step.layer.described}: row_matrix() names a matrix whose gradient backward has to leave to "
+                        "call.product_over_rows(x, dy, matrix), and it did not call that. Call it, or let row_matrix() "
+                        "return None."
+                    )
                 joint.append(call)
             if step.layer.takes_many:
                 self._hand_back(step, dx, pending)

@@ -107,7 +107,7 @@ class Engine:
         if not math.isfinite(sum(losses)):
             raise self._diverged(losses, parts)
         total = sum(losses) + updater.penalties()
-        if not updater.apply(self.steps + 1, parts):
+        if not updater.apply(self.steps + 1, *parts):
             raise self._diverged(losses, parts)
         self.steps += 1
         executor.update_states()
@@ -122,7 +122,7 @@ class Engine:
         def function(point: Array) -> tuple[float, Array]:
             np.copyto(values, point)
             losses = executor.step(batch, self.steps)
-            updater.join(executor.gradient_parts())
+            updater.join(*executor.gradient_parts())
             return sum(losses) + updater.penalties(), self.buffers.gradients.copy()
 
         found = self.optimizer.minimize(function, values.copy())
@@ -138,7 +138,7 @@ class Engine:
     def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
         """Return the loss and a copy of the gradients by path; no weight changes."""
         losses = self.executor.step(batch, self.steps, training=training)
-        self.updater.join(self.executor.gradient_parts())
+        self.updater.join(*self.executor.gradient_parts())
         total = sum(losses) + self.updater.penalties()
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
@@ -191,9 +191,9 @@ class Engine:
                 )
         self.loss_mean.count(total * (stop - start), stop - start)
 
-    def _diverged(self, losses: Sequence[float], parts: Sequence[Array]) -> DivergedError:
+    def _diverged(self, losses: Sequence[float], parts: Any) -> DivergedError:
         """Find where the trouble began, and put good weights back."""
-        self.updater.join(parts)
+        self.updater.join(*parts)
         where = self._first_not_finite()
         what = "a gradient is not finite" if math.isfinite(sum(losses)) else f"the loss is {sum(losses)}"
         good = self.updater.restore()
