@@ -115,3 +115,41 @@ def test_layers_of_the_package_are_not_checked() -> None:
     assert _is_ours(Dense(3).forward)
     assert _is_ours(Add().backward)
     assert not _is_ours(Answering().forward)
+
+
+class Short(Dense):
+    def forward(self, x: np.ndarray) -> Any:  # type: ignore[override]
+        return x
+
+
+class Long(Dense):
+    def backward(self, dy: np.ndarray, call: Any, more: Any) -> Any:  # type: ignore[override]
+        return dy
+
+
+class Free(Dense):
+    def forward(self, *arguments: Any) -> Any:
+        return super().forward(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            Short,
+            r"'own'.*: forward\(x.*\).* cannot be called with \(x, call\)\. Write it as forward\(self, x, call\)\.",
+        ),
+        (Long, r"'own'.*: backward\(dy.*more.*\).* with \(dy, call\)\. Write it as backward\(self, dy, call\)\."),
+    ],
+)
+def test_methods_that_take_something_else_are_named(layer: Any, message: str) -> None:
+    model = Sequential([Dense(3), layer(2, name="own"), Dense(1)], seed=0)
+    model.compile("mse", "sgd")
+    with pytest.raises(MiniDLFError, match=message):
+        model.fit(X, X[:, :1], verbose=0)
+
+
+def test_methods_that_take_anything_are_called() -> None:
+    model = Sequential([Dense(3), Free(2), Dense(1)], seed=0)
+    model.compile("mse", "sgd")
+    assert np.isfinite(model.fit(X, X[:, :1], verbose=0).history["loss"][0])

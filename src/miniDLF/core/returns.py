@@ -1,7 +1,8 @@
-"""What layers of one's own return, checked the first time: so a mistake is named where it was made."""
+"""What layers of one's own take and return, checked the first time: so a mistake is named where it was made."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ def first_forward(step: Step, checked: Callable[[], None]) -> Method:
     method: Method = step.layer.forward
     if _is_ours(method):
         return method
+    _check_arguments(step, method, "forward", "x")
 
     def forward(x: Any, call: Any) -> Any:
         y = method(x, call)
@@ -39,6 +41,7 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
     method: Method = step.layer.backward
     if _is_ours(method):
         return method
+    _check_arguments(step, method, "backward", "dy")
     shapes, many = [source.shape for source in step.node.inputs], step.layer.takes_many
 
     def backward(dy: Any, call: Any) -> Any:
@@ -59,6 +62,20 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
 
 def _is_ours(method: Method) -> bool:
     return getattr(method, "__module__", "").partition(".")[0] == "miniDLF"
+
+
+def _check_arguments(step: Step, method: Method, name: str, first: str) -> None:
+    try:
+        arguments = inspect.signature(method)
+    except ValueError:  # written in C
+        return
+    try:
+        arguments.bind(None, None)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"{step.layer.described}: {name}{arguments} cannot be called with ({first}, call). Write it as "
+            f"{name}(self, {first}, call)."
+        ) from None
 
 
 def _check(step: Step, method: str, result: Any, shape: Shape, dtype: np.dtype[Any], what: str) -> None:
