@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import miniDLF
+from miniDLF.core import executor
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.capture import FIRST_RUNS
 from miniDLF.core.executor import Executor
+from miniDLF.core.helpers import Team
 from miniDLF.core.tracing import Notes, NoteTaker
 from miniDLF.layers import (
     GRU,
@@ -32,6 +34,7 @@ from miniDLF.layers import (
     Softmax,
 )
 from miniDLF.models import Input, Model, Sequential
+from tests.core.test_helpers import team
 
 RNG = np.random.default_rng(0)
 STEPS = FIRST_RUNS + 1
@@ -101,26 +104,15 @@ def a_failure(model: Any) -> None:
         real(self, *arguments, **keywords)
         raise RuntimeError("cannot be noted")
 
-    NoteTaker.make = make  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NoteTaker, "make", make)
         for _ in range(STEPS):
             model.train_on_batch(x, y)
-    finally:
-        NoteTaker.make = real  # type: ignore[method-assign]
-
-
-def in_processes(model: Any) -> None:
-    threads = miniDLF.get_threads()
-    miniDLF.set_threads(2)
-    try:
-        fit(model)
-    finally:
-        miniDLF.set_threads(threads)
 
 
 @pytest.fixture
 def nothing_stays() -> Iterator[None]:
-    kinds = Buffers, Executor, Layer, Model, NoteTaker, Notes, np.ndarray
+    kinds = Buffers, Executor, Layer, Model, NoteTaker, Notes, Team, np.ndarray
 
     def known() -> dict[int, str]:
         for _ in range(3):  # what is freed may free more
@@ -150,11 +142,16 @@ def test_nothing_stays(make: Callable[..., Any], use: Callable[[Any], None], sha
 @pytest.mark.usefixtures("nothing_stays")
 @pytest.mark.skipif(sys.platform != "linux", reason="shards run in processes on Linux alone")
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda f: f.__name__)
-def test_nothing_stays_of_processes(make: Callable[..., Any]) -> None:
+def test_nothing_stays_of_processes(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "SMALL_STEP", 0)
+    threads = miniDLF.get_threads()
+    miniDLF.set_threads(2)
     miniDLF.use_processes()
     try:
         model = make(shards=2)
         model.compile("cce", "adam")
-        in_processes(model)
+        fit(model)
+        assert team(model) is not None
     finally:
         miniDLF.use_processes(False)
+        miniDLF.set_threads(threads)

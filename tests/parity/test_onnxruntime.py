@@ -44,6 +44,7 @@ from miniDLF.layers import (
     Tanh,
     UpSampling2D,
 )
+from miniDLF.layers.convolution import pair
 from miniDLF.models import Input, Model, Sequential
 
 runtime = pytest.importorskip("onnxruntime")
@@ -99,13 +100,13 @@ class Chain:
             case Dense():
                 return do("Gemm", x, p["weight"], p["bias"])
             case Conv2D():
-                pads = both(layer.padding)
-                return do("Conv", x, p["weight"], p["bias"], strides=both(layer.stride), pads=[*pads, *pads])
+                pads = pair(layer.padding, "padding", least=0)
+                return do("Conv", x, p["weight"], p["bias"], strides=pair(layer.stride, "stride"), pads=[*pads, *pads])
             case Pooling2D():
                 operator = "MaxPool" if layer.mode == "max" else "AveragePool"
-                return do(operator, x, kernel_shape=both(layer.size), strides=both(layer.stride))
+                return do(operator, x, kernel_shape=pair(layer.size, "size"), strides=pair(layer.stride, "stride"))
             case UpSampling2D():
-                scales = np.array([1, 1, *both(layer.size)], np.float32)
+                scales = np.array([1, 1, *pair(layer.size, "size")], np.float32)
                 how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 return do("Resize", x, "", scales, **how)
             case GlobalAveragePooling2D():
@@ -146,9 +147,9 @@ class Chain:
             return np.concatenate([parts[gate] for gate in GATES[kind]], axis=-1).T[np.newaxis]
 
         bias = rows(p["bias"])
-        both_biases = np.concatenate([bias, np.zeros_like(bias)], axis=1)
+        biases = np.concatenate([bias, np.zeros_like(bias)], axis=1)
         steps_first = do("Transpose", x, perm=[1, 0, 2])
-        weights = rows(p["input_weight"]), rows(p["recurrent_weight"]), both_biases
+        weights = rows(p["input_weight"]), rows(p["recurrent_weight"]), biases
         h = do("Squeeze", do(kind, steps_first, *weights, hidden_size=units), np.array([1]))  # of the one direction
         return do("Add", do("MatMul", do("Transpose", h, perm=[1, 0, 2]), p["output_weight"]), p["output_bias"])
 
@@ -163,10 +164,6 @@ class Chain:
 
 def _value(name: str, shape: Any) -> Any:
     return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-
-def both(number: Any) -> list[int]:
-    return list(number) if isinstance(number, tuple | list) else [number, number]
 
 
 def agree(model: Any, layers: Sequence[Any], shapes: Sequence[tuple[int, ...]], rows: Sequence[int]) -> None:

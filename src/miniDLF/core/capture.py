@@ -106,7 +106,8 @@ class Capture:
     def _noted(self, work: Callable[[Sequence[NoteTaker] | None], Sequence[Any]]) -> Sequence[Any]:
         earlier, runs = self._notes, self._runs
         self._notes, self._runs = None, 0  # an interrupt leaves it at that: then all begins anew
-        takers = [NoteTaker(offers=self._count > 1) for _ in range(self._count)]
+        notes = [Notes() for _ in range(self._count)]
+        takers = [NoteTaker(own, offers=self._count > 1) for own in notes]
         try:
             self._results = list(map(plain, work(takers)))
         except Exception:  # noqa: BLE001 - whatever it was: if it is an error, the ordinary way raises it again
@@ -114,7 +115,8 @@ class Capture:
         else:
             failed = False
         finally:
-            notes = [taker.finish() for taker in takers]
+            for taker in takers:
+                taker.finish()
         self._runs = runs
         if failed:
             return work(None)

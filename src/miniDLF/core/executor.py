@@ -99,7 +99,7 @@ class Executor:
         self._gradients: list[Array] = []  # of each
         self._cuts: tuple[tuple[int, int], ...] = ()  # the rows of each
         self._joint: dict[Any, dict[int, tuple[Parameter, JointProduct]]] = {}
-        self._alone: tuple[slice, ...] = ()  # of the gradients
+        self._alone: tuple[slice, ...] = ()  # where the gradients of all shards but the first are zeros
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)

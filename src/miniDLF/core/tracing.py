@@ -48,9 +48,9 @@ class Notes:
         self.others: list[Array] = []  # arrays that calls read, and that were not lent
         self._before: list[Any] = []  # calls, the meeting or offer behind them, and where goes what is received there
 
-    def cut(self, calls: Calls, brought: Any, places: Any) -> None:
-        """End a part with these calls: what is brought to others there, and where goes what is received."""
-        self._before.append((calls, brought, places))
+    def cut(self, brought: Any, places: Any) -> None:
+        """End a part: what is brought to others there, and where goes what is received."""
+        self._before.append((self.calls, brought, places))
         self.calls = []
 
     @property
@@ -75,27 +75,28 @@ class Notes:
 
 
 class NoteTaker:
-    """Makes calls, and notes them until it gives its notes away.
+    """Makes calls, and notes them until it has finished.
 
     Traced arrays refer to it for as long as they live, and calls to arrays. Python's garbage collector cannot see what
     a plain array refers to, so a taker that kept its notes would close a circle that is never freed.
 
     Parameters
     ----------
+    notes
+        What it fills.
     offers
         Whether there are others who may do what can wait.
     """
 
-    def __init__(self, offers: bool = False) -> None:
-        self._notes: Notes | None = Notes()
+    def __init__(self, notes: Notes, offers: bool) -> None:
+        self._notes: Notes | None = notes
         self._offers = offers
         self._most = MOST_FOR_PROCESSES if offers and MEMORY.shared else MOST
         self._count = 0
 
-    def finish(self) -> Notes:
-        """Return the notes; from now on calls are made, and not noted."""
-        notes, self._notes = self._notes, None
-        return Notes() if notes is None else notes
+    def finish(self) -> None:
+        """From now on, make calls and note them no longer."""
+        self._notes = None
 
     def make(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Make a call, and note it."""
@@ -122,7 +123,7 @@ class NoteTaker:
         """Note that others are met; return what was `received`, traced, in a place of its own."""
         places = _each(_copy, received)
         if self._notes is not None:
-            self._notes.cut(self._notes.calls, meeting, places)
+            self._notes.cut(meeting, places)
         return _each(self.traced, places)
 
     def offer(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -131,9 +132,11 @@ class NoteTaker:
         if notes is None or not self._offers:
             work(*arguments)
             return
-        before, notes.calls = notes.calls, []
+        offered: Calls = []
+        notes.cut(Offer(repeat, offered), None)
+        notes.calls = offered
         work(*arguments)
-        notes.cut(before, Offer(repeat, notes.calls), None)
+        notes.calls = []
 
 
 def repeat(calls: Calls) -> None:
