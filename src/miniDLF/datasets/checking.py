@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from miniDLF.arrays import in_pieces, plain_array, refuse_not_finite
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 
 __all__ = [
@@ -15,16 +15,12 @@ __all__ = [
     "check_labels",
     "check_pair",
     "classes_in",
-    "in_pieces",
     "number_type",
     "one_hot",
     "whole_number",
 ]
 
 Array = NDArray[Any]
-
-#: Bytes that are looked at in one go, so that an array larger than memory is never held whole.
-PIECE = 1 << 24
 
 
 def whole_number(value: Any, what: str, least: int) -> int:
@@ -45,30 +41,15 @@ def number_type(value: Any, what: str) -> np.dtype[Any]:
     return dtype
 
 
-def in_pieces(array: Array) -> Iterator[tuple[int, Array]]:
-    """Yield (first row, rows) for consecutive pieces of an array, each of about 16 MB."""
-    rows = max(1, PIECE * len(array) // max(1, array.nbytes))
-    for start in range(0, len(array), rows):
-        yield start, array[start : start + rows]
-
-
 def as_numbers(value: Any, what: str) -> Array:
     """Return `value` as an array of finite numbers with one entry a sample; an array is not copied.
 
     Raises
     ------
     DataError
-        If it is empty, forms no array, or holds anything but finite numbers.
+        If it is empty, masked, forms no array, or holds anything but finite numbers.
     """
-    if isinstance(value, np.ndarray):
-        array: Array = value
-    else:
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            raise DataError(
-                f"{what}: the samples have different shapes, so they form no array. Pad or cut them to one shape."
-            ) from None
+    array = plain_array(value, what, DataError)
     if array.ndim == 0:
         raise DataError(f"{what}: expected an array with one entry a sample, received {_shown(value)}.")
     if not len(array):
@@ -77,8 +58,7 @@ def as_numbers(value: Any, what: str) -> Array:
         raise DataError(f"{what}: expected numbers, received {_kind(array)}.{_advice(array, what)}")
     if array.dtype.kind not in "fiub":
         raise DataError(f"{what}: expected real numbers, received an array of {array.dtype}.")
-    if array.dtype.kind == "f":
-        _refuse_not_finite(array, what)
+    refuse_not_finite(array, array.dtype, what)
     return array
 
 
@@ -143,13 +123,13 @@ def one_hot(labels: Any, n_classes: int, dtype: DTypeLike = np.float32) -> Array
     DataError
         If a label is not one of 0 to ``n_classes - 1``.
     """
-    array = np.asarray(labels)
+    array = plain_array(labels, "one_hot")
     if array.dtype.kind not in "iub":
         raise DataError(f"one_hot: expected integer labels, received an array of {array.dtype}.")
     if array.size:
         check_labels(np.atleast_1d(array), n_classes, "one_hot")
     result = np.zeros((*array.shape, n_classes), dtype)
-    np.put_along_axis(result, array.astype(np.int64)[..., np.newaxis], 1, axis=-1)
+    np.put_along_axis(result, array.astype(np.intp)[..., np.newaxis], 1, axis=-1)
     return result
 
 
@@ -162,16 +142,6 @@ def _is_one_hot(y: Array) -> bool:
     return all(
         bool(((piece == 0) | (piece == 1)).all()) and bool((piece.sum(axis=1) == 1).all()) for _, piece in in_pieces(y)
     )
-
-
-def _refuse_not_finite(array: Array, what: str) -> None:
-    for start, piece in in_pieces(array):
-        finite = np.isfinite(piece)
-        if not finite.all():
-            row = start + int(np.argwhere(~finite)[0][0])
-            raise DataError(
-                f"{what}: sample {row} holds NaN or infinity. Clean the data first: np.nan_to_num, or drop the sample."
-            )
 
 
 def _kind(array: Array) -> str:

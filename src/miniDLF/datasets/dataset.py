@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from miniDLF.arrays import refuse_beyond
 from miniDLF.datasets.batches import seeded
 from miniDLF.datasets.checking import (
     as_numbers,
@@ -197,6 +198,7 @@ def _split(x: Any, y: Any, where: str, dtype: DTypeLike | None) -> Split:
                 f"{where}dtype={np.dtype(dtype)} would copy the memory-mapped {samples.dtype} data into memory. Leave "
                 "dtype out: the model converts each batch."
             )
+        refuse_beyond(samples, dtype, f"{where}x")
         samples = samples.astype(dtype)
     targets = samples if y is x else as_numbers(y, f"{where}y")
     check_pair(samples, targets, where)

@@ -13,7 +13,6 @@ from miniDLF.core.program import Step
 from miniDLF.core.returns import first_backward, first_forward
 from miniDLF.errors import ArgumentError, DivergedError, MiniDLFError
 from miniDLF.kernels.workspace import Array
-from miniDLF.training.feeds import Converter
 
 __all__ = ["GradientCheck", "GradientError", "GradientReport", "check_gradients"]
 
@@ -92,7 +91,7 @@ def check_gradients(
     if directions < 1:
         raise ArgumentError(f"check_gradients: directions is at least 1, received {directions}.")
     engine = model.engine()
-    batch = Converter(engine.graph, engine.heads).batch(x, y)
+    batch = model.converter().batch(x, y)
     batch = Batch([np.array(a, np.float64) for a in batch.inputs], [_double(a) for a in batch.targets], batch.weights)
     buffers = Buffers(model._entries(), np.float64)
     values, state = buffers.values.copy(), buffers.state.copy()

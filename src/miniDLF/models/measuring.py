@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.datasets import Dataset, batch_bounds
 from miniDLF.datasets.batches import in_order, numbered
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, answering
@@ -105,7 +106,7 @@ class Measuring:
         if isinstance(x, Dataset):
             x = (x.test or x.train).x
         if hasattr(x, "__array__"):  # a tensor or a table of another library
-            x = np.asarray(x)
+            x = plain_array(x, "x")
         if isinstance(x, np.ndarray | list | tuple | Mapping):
             inputs = convert.inputs(x, finite=False)
             whole("predict", 1, batch_size=batch_size, steps=steps)

@@ -250,7 +250,7 @@ class Model(Fitting, Measuring):
 
     def converter(self) -> Converter:
         """Return what checks and arranges arrays for this model."""
-        return Converter(self.graph, self._engine.heads if self._engine else [])
+        return Converter(self.graph, self._engine.heads if self._engine else [], self.dtype)
 
     def executor(self) -> Executor:
         """Return what runs the graph; without `compile` it only predicts."""

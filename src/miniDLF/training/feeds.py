@@ -8,7 +8,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from miniDLF.arrays import plain_array, refuse_beyond, refuse_masked, refuse_not_finite
 from miniDLF.core.executor import Batch
 from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head
@@ -20,15 +22,20 @@ from miniDLF.training.class_weights import class_weights
 
 __all__ = ["ArrayFeed", "Converter", "IterableFeed"]
 
-#: Rows that are checked for NaN at a time, so that arrays larger than memory are never held whole.
-CHECKED_ROWS = 8192
-
 
 class Converter:
-    """Brings what users pass into the form the executor takes, and refuses what does not fit."""
+    """Brings what users pass into the form the executor takes, and refuses what does not fit.
 
-    def __init__(self, graph: Graph, heads: Sequence[Head]) -> None:
-        self.graph, self.heads = graph, list(heads)
+    Parameters
+    ----------
+    graph, heads
+        Which inputs and targets there are.
+    dtype
+        The model's type, in which all numbers have to be finite.
+    """
+
+    def __init__(self, graph: Graph, heads: Sequence[Head], dtype: DTypeLike = np.float32) -> None:
+        self.graph, self.heads, self.dtype = graph, list(heads), np.dtype(dtype)
         self.input_names = [node.name or f"input_{number}" for number, node in enumerate(graph.inputs, 1)]
         self.output_names = [head.name for head in self.heads]
 
@@ -43,8 +50,8 @@ class Converter:
                 raise ArgumentTypeError(f"x ({name}): expected numbers, received an array of {array.dtype}.")
             if array.shape[1:] != node.shape:
                 raise ShapeError(_shape_message(name, node.shape, array))
-            if finite and array.dtype.kind == "f":
-                _refuse_nan(array, f"x ({name})")
+            refuse = refuse_not_finite if finite else refuse_beyond
+            refuse(array, self.dtype, f"x ({name})")
         if len({len(array) for array in parts}) > 1:
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in parts]}.")
         return parts
@@ -263,13 +270,7 @@ def _listed(value: Any, names: Sequence[str], what: str) -> list[Any]:
 
 
 def _as_array(value: Any, what: str) -> Array:
-    if isinstance(value, np.ndarray):
-        array = value
-    else:
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(f"{what}: the rows have different lengths, so they form no array ({error}).") from None
+    array = plain_array(value, what, ShapeError)
     if array.dtype == object and array.ndim:
         raise ArgumentTypeError(f"{what}: received an array of objects; convert it to numbers: x.astype('float32').")
     if array.ndim == 0:
@@ -278,6 +279,7 @@ def _as_array(value: Any, what: str) -> Array:
 
 
 def _as_weight(part: Any) -> Array:
+    refuse_masked(part, "sample_weight")
     try:
         return np.asarray(part, dtype=np.float64)
     except (TypeError, ValueError):
@@ -299,13 +301,3 @@ def _shape_message(name: str, expected: tuple[int, ...], array: Array) -> str:
     if rows and array.size == rows * int(np.prod(expected)):
         return message + f" Reshape it: x.reshape(-1, {', '.join(map(str, expected))})."
     return message + " Change the model's input_shape, or the data."
-
-
-def _refuse_nan(array: Array, what: str) -> None:
-    for start in range(0, len(array), CHECKED_ROWS):
-        part = array[start : start + CHECKED_ROWS]
-        if not np.isfinite(part).all():
-            row = start + int(np.argwhere(~np.isfinite(part))[0][0])
-            raise DataError(
-                f"{what}: sample {row} holds NaN or infinity. Clean the data first (np.nan_to_num, or drop)."
-            )
