@@ -28,13 +28,16 @@ myst_heading_anchors = 3
 #: What the parts of the package ask of one another: it has docstrings for readers of
 #: the code, and is no promise to users. Of models, layers, losses, and all exceptions.
 MACHINERY = frozenset(
-    """
-    compose converter described engine executor graph ready resume_training
-    absorbable absorbs_enlarging absorbs_pooling absorbs_rectifier argument chooses
-    enlarges folded joins parts pools recurrence rectifies rises says
-    logit_terms mean_and_scale smoothed SHORTEST
-    add_note with_traceback
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        compose converter described engine executor graph ready resume_training
+        absorbable absorbs_enlarging absorbs_pooling absorbs_rectifier argument chooses
+        enlarges folded joins parts pools recurrence rectifies rises says
+        logit_terms mean_and_scale smoothed SHORTEST
+        add_note with_traceback
+        """,
+    )
 )
 
 
