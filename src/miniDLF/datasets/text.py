@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from miniDLF.arrays import plain_array
 from miniDLF.datasets.checking import one_hot
 from miniDLF.datasets.files import as_path
 from miniDLF.errors import ArgumentTypeError, DataError, FileFormatError, ShapeError
@@ -114,7 +115,7 @@ class Text:
         ShapeError
             If the array is of another form.
         """
-        codes = np.asarray(array)
+        codes = plain_array(array, "decode", ShapeError)
         size = len(self.alphabet)
         if codes.dtype.kind == "f" or (codes.ndim == 3 and codes.shape[-1] == size):
             if codes.ndim not in (2, 3) or codes.shape[-1] != size:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import refuse_beyond
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
 from miniDLF.core.graph import Graph, Node, apply
@@ -176,8 +177,10 @@ class Model(Fitting, Measuring):
                 for j, parameter in enumerate(layer.parameters):
                     if parameter.value is None:
                         rng = np.random.default_rng([self.seed, i, j])
-                        value = parameter.initializer(parameter.shape, rng, parameter.fans)
-                        parameter.value = np.asarray(value, self.dtype)
+                        where = f"{layer.described}: the initial {parameter.name}"
+                        value = parameter.checked(parameter.initializer(parameter.shape, rng, parameter.fans), where)
+                        refuse_beyond(np.atleast_1d(value), self.dtype, where, entry="row")
+                        parameter.value = value.astype(self.dtype, copy=False)
             self._buffers = Buffers(self._entries(), self.dtype)
         return self._buffers
 
@@ -296,7 +299,15 @@ class Model(Fitting, Measuring):
         return [p.value.copy() for layer in self.layers for p in layer.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all parameters from a list such as `get_weights` gives."""
+        """Set all parameters from a list such as `get_weights` gives, or none of them.
+
+        Raises
+        ------
+        ArgumentError
+            If the list is of another length, or an array of another shape.
+        DataError
+            If an array is masked, or holds a number that the model's type cannot hold.
+        """
         self.ready()
         parameters = [(f"{self.graph.names[layer]}/{p.name}", p) for layer in self.layers for p in layer.parameters]
         if len(weights) != len(parameters):
@@ -304,7 +315,10 @@ class Model(Fitting, Measuring):
         for (path, parameter), value in zip(parameters, weights, strict=True):
             if np.shape(value) != parameter.shape:
                 raise ArgumentError(f"set_weights: {path} has shape {parameter.shape}, received {np.shape(value)}.")
-        for (_, parameter), value in zip(parameters, weights, strict=True):
+        checked = [
+            p.checked(value, f"set_weights: {path}") for (path, p), value in zip(parameters, weights, strict=True)
+        ]
+        for (_, parameter), value in zip(parameters, checked, strict=True):
             parameter.value = value
 
     def named_weights(self) -> dict[str, Array]:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
@@ -18,6 +16,7 @@ from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
+from miniDLF.models.persistence import check_weight
 from miniDLF.models.sequential import Sequential
 from miniDLF.models.values import Classes, class_name, made, stored
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
@@ -180,7 +179,8 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     if not report.ok:  # before anything of the size that the structure asks for is made
         raise FileFormatError(f"{where}: the weights do not fit the model's structure.\n{report}")
     for name, parameter in parameters.items():
-        parameter.value = np.asarray(weights[name], model.dtype)
+        check_weight(parameter, weights[name], f"{where}: {name}", model.dtype)
+        parameter.value = weights[name].astype(model.dtype, copy=False)
     with explained(f"{where}: the model"):
         model.ready()
         model._restore_structure(structure, nodes)
