@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ __all__ = ["describe", "explained", "rebuild"]
 _KINDS: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential, "Autoencoder": Autoencoder}
 _METRICS = {**METRICS, "LossMetric": LossMetric}
 MAX_SHARDS = 65_536
+#: Numbers that a layer may make of one sample, 8 GiB in float32: a file of a few bytes can ask for any number of them.
+MAX_NUMBERS = 1 << 31
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -190,11 +193,20 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     return model
 
 
+def _check_size(who: str, makes: str, shape: tuple[int, ...]) -> None:
+    """Refuse what would take any amount of memory for one sample, on the word of a few bytes in a file."""
+    if math.prod(shape) > MAX_NUMBERS:
+        lengths = ", ".join(f"{length:.3g}" if length > MAX_NUMBERS else str(length) for length in shape)
+        raise ArgumentError(f"{who} {makes} more than {MAX_NUMBERS:,} numbers a sample: (N, {lengths}).")
+
+
 def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
     inputs = [
         Node(None, (), tuple(entry["shape"]), entry["name"])
         for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
     ]
+    for number, node in enumerate(inputs):
+        _check_size(f"input {node.name or number!r}", "takes", node.shape)
     layers = []
     for number, entry in enumerate(structure["layers"]):
         with explained(f"{where}: layers[{number}] of the model's structure"):
@@ -205,7 +217,9 @@ def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple
         if layer.takes_many != (len(sources) > 1):
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
-        nodes.append(Node(layer, sources, tuple(layer.build(received))))
+        shape = tuple(layer.build(received))
+        _check_size(layer.described, "makes", shape)
+        nodes.append(Node(layer, sources, shape))
     outputs = [_at(place, nodes) for place in structure["outputs"]]
     names = structure["output_names"]
     if names and len(names) != len(outputs):
