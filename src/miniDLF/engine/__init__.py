@@ -1,1 +1,0 @@
-"""Programs: recorded, differentiated, improved, planned, run."""
