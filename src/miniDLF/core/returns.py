@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miniDLF.core.own import check_call, is_own
 from miniDLF.errors import ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
 
@@ -24,7 +24,7 @@ def first_forward(step: Step, checked: Callable[[], None]) -> Method:
     method: Method = step.layer.forward
     if _is_ours(method):
         return method
-    _check_arguments(step, method, "forward", "x")
+    check_call(step.layer.described, "forward", method, ("x", "call"))
 
     def forward(x: Any, call: Any) -> Any:
         y = method(x, call)
@@ -41,7 +41,7 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
     method: Method = step.layer.backward
     if _is_ours(method):
         return method
-    _check_arguments(step, method, "backward", "dy")
+    check_call(step.layer.described, "backward", method, ("dy", "call"))
     shapes, many = [source.shape for source in step.node.inputs], step.layer.takes_many
 
     def backward(dy: Any, call: Any) -> Any:
@@ -60,24 +60,6 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
     return backward
 
 
-def _is_ours(method: Method) -> bool:
-    return getattr(method, "__module__", "").partition(".")[0] == "miniDLF"
-
-
-def _check_arguments(step: Step, method: Method, name: str, first: str) -> None:
-    try:
-        arguments = inspect.signature(method)
-    except ValueError:  # written in C
-        return
-    try:
-        arguments.bind(None, None)
-    except TypeError:
-        raise ArgumentTypeError(
-            f"{step.layer.described}: {name}{arguments} cannot be called with ({first}, call). Write it as "
-            f"{name}(self, {first}, call)."
-        ) from None
-
-
 def _check(step: Step, method: str, result: Any, shape: Shape, dtype: np.dtype[Any], what: str) -> None:
     layer = step.layer.described
     if not isinstance(result, np.ndarray):
@@ -93,5 +75,9 @@ def _check(step: Step, method: str, result: Any, shape: Shape, dtype: np.dtype[A
         )
 
 
+def _is_ours(method: Method) -> bool:
+    return not is_own(method)
+
+
 def _shown(result: Any) -> str:
-    return "None, as it does without a return" if result is None else f"{type(result).__name__}"
+    return "None, as it does without a return" if result is None else type(result).__name__

@@ -151,12 +151,18 @@ class MeanMetric(Mean):
                 f"Compile it again with the function {self.function!r}."
             )
         try:
-            values = np.asarray(self.function(target, prediction))
+            result = self.function(target, prediction)
+            values = np.asarray(result)
         except Exception as error:
             raise ArgumentError(
                 f"metric {self.name!r} failed on target {target.shape}, prediction {prediction.shape}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        if result is None:
+            raise ArgumentTypeError(
+                f"metric {self.name!r}: the function returned None, as it does without a return; return one value a "
+                f"sample, ({len(prediction)}, ...)."
+            )
         if values.ndim == 0 or len(values) != len(prediction):
             raise ShapeError(
                 f"metric {self.name!r}: the function must return one value a sample, ({len(prediction)}, ...); it "

@@ -13,6 +13,7 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
 from miniDLF.core.graph import Graph, Node, apply
 from miniDLF.core.layer import Layer
+from miniDLF.core.own import first_value
 from miniDLF.core.program import Head
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, answering
 from miniDLF.models import checking, persistence, summary
@@ -145,7 +146,8 @@ class Model(Fitting, Measuring, Inspecting):
                 for j, parameter in enumerate(layer.parameters):
                     if parameter.value is None:
                         rng = np.random.default_rng([self.seed, i, j])
-                        value = parameter.initializer(parameter.shape, rng, parameter.fans)
+                        path = f"{graph.names[layer]}/{parameter.name}"
+                        value = first_value(parameter.initializer, parameter.shape, rng, parameter.fans, path)
                         parameter.value = np.asarray(value, self.dtype)
             self._buffers = Buffers(self._entries(), self.dtype)
         return self._buffers

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from miniDLF.errors import ArgumentTypeError, answering
+from miniDLF.core.own import check_call, is_own
+from miniDLF.errors import ArgumentTypeError, answering, nearest
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "say"]
 
@@ -126,6 +130,9 @@ def say(line: str) -> None:
         tqdm.write(line)
 
 
+#: How much a name has to be like a hook's to be taken for it with a mistake in it.
+CLOSE = 0.85
+
 _BATCH_HOOKS = {
     "on_train_batch_begin": ("on_train_batch_begin", "on_batch_begin"),
     "on_train_batch_end": ("on_train_batch_end", "on_batch_end"),
@@ -148,6 +155,7 @@ class CallbackList:
                     f"callbacks: expected objects of miniDLF.callbacks.Callback, received {callback!r}."
                     + (" Create the object: add ()." if isinstance(callback, type) else "")
                 )
+            _check_hooks(callback)
             callback.peers = self.callbacks
             callback.set_model(model)
             callback.set_params(params)
@@ -171,6 +179,26 @@ class CallbackList:
         return any(answers)
 
 
+def _check_hooks(callback: Callback) -> None:
+    """Refuse hooks of one's own whose names nobody calls, or that take other arguments than they are called with."""
+    who, hooks = type(callback).__name__, [name for name in dir(Callback) if name.startswith("on_")]
+    own = dict.fromkeys(name for name in (*dir(type(callback)), *vars(callback)) if name.startswith("on_"))
+    for name in own:
+        method = getattr(callback, name)
+        if not callable(method) or not is_own(method):
+            continue
+        if name not in hooks:
+            close = get_close_matches(name, hooks, n=1, cutoff=CLOSE)
+            if close:
+                raise ArgumentTypeError(f"{who}: {name} is never called: there is no such hook. Call it {close[0]}.")
+            warnings.warn(f"{who}: {name} is never called. The hooks are {', '.join(hooks)}.", stacklevel=4)
+    for name in (*own, "set_model", "set_params", "get_state", "set_state"):
+        method = getattr(callback, name)
+        if is_own(method) and hasattr(Callback, name):
+            arguments = list(inspect.signature(getattr(Callback, name)).parameters)[1:]
+            check_call(who, name, method, arguments, bound=inspect.ismethod(method))
+
+
 def _overrides(callback: Callback, names: Iterable[str]) -> bool:
     """Say whether a callback has hooks of its own: methods, or functions that stand in its class or its attributes."""
     return any(getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name) for name in names)
@@ -183,5 +211,7 @@ class LambdaCallback(Callback):
         for name, function in hooks.items():
             if not name.startswith("on_") or not hasattr(Callback, name):
                 choices = [key for key in vars(Callback) if key.startswith("on_")]
-                raise ArgumentTypeError(f"LambdaCallback has no hook {name!r}; choose from {', '.join(choices)}.")
+                raise ArgumentTypeError(
+                    f"LambdaCallback has no hook {name!r}; choose from {', '.join(choices)}.{nearest(name, choices)}"
+                )
             setattr(self, name, function)

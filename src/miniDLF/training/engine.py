@@ -17,6 +17,8 @@ from miniDLF.errors import ArgumentError, DataError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 from miniDLF.metrics import MeanMetric
+from miniDLF.training.own_measures import check_heads, try_heads
+from miniDLF.training.own_rules import check_rules
 
 __all__ = ["Engine"]
 
@@ -39,6 +41,8 @@ class Engine:
         self, graph: Graph, buffers: Buffers, heads: Sequence[Head], optimizer: Any, *, seed: int, shards: int | None
     ) -> None:
         self.graph, self.buffers, self.heads, self.optimizer = graph, buffers, list(heads), optimizer
+        check_rules(optimizer, buffers.slots, buffers.dtype)
+        self._untried = check_heads(self.heads)
         self.executor = Executor(graph, buffers, heads=heads, seed=seed, shards=shards)
         self.updater = Updater(optimizer, buffers)
         _refuse_constraints(optimizer, buffers)
@@ -92,6 +96,8 @@ class Engine:
             If the loss or a gradient is not finite. The weights are then those of a step shortly before whose loss was
             finite; or as they were set, if they were set after it.
         """
+        if self._untried:
+            self._untried = try_heads(self.heads, batch, self.executor)
         if self.optimizer.full_batch:
             return self._minimize(batch)
         losses, total = self._train(batch)
@@ -156,6 +162,8 @@ class Engine:
 
     def test(self, batch: Batch) -> None:
         """Add a batch to the running loss and metrics, in inference mode."""
+        if self._untried:
+            self._untried = try_heads(self.heads, batch, self.executor)
         rows = len(batch)
         for start in range(0, rows, EVALUATION_ROWS):
             self._test_block(batch, start, min(start + EVALUATION_ROWS, rows))
