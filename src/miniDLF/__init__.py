@@ -13,9 +13,22 @@ from miniDLF.kernels.sharing import use_processes
 from miniDLF.kernels.threads import get_threads, set_threads
 
 if TYPE_CHECKING:  # at run time when it is asked for
+    from miniDLF import ops
     from miniDLF.core.capture import use_notes
+    from miniDLF.tensor import GradientTape, Tensor, Variable, gradient
 
-__all__ = ["__version__", "get_threads", "set_threads", "use_notes", "use_processes"]
+__all__ = [
+    "GradientTape",
+    "Tensor",
+    "Variable",
+    "__version__",
+    "get_threads",
+    "gradient",
+    "ops",
+    "set_threads",
+    "use_notes",
+    "use_processes",
+]
 
 __version__ = "0.1.0"
 
@@ -29,14 +42,19 @@ _SUBPACKAGES = (
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "regularizers",
 )
+_OF_TENSORS = ("GradientTape", "Tensor", "Variable", "gradient")
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _OF_TENSORS:
+        importlib.import_module(f"{__name__}.ops")  # what gives tensors their functions
+        return getattr(importlib.import_module(f"{__name__}.tensor"), name)
     if name == "use_notes":
         return importlib.import_module(f"{__name__}.core.capture").use_notes
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

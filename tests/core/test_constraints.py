@@ -71,6 +71,29 @@ def test_units_of_zeros_stay() -> None:
         assert not value[:, 1].any()
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e20, 3e38])
+@pytest.mark.parametrize("axis", [None, 1, [0, 1]])
+def test_norms_of_weights_of_any_size(size: float, axis: Any) -> None:
+    """3e38 has a norm that is no number of single precision, and 1e-30 one whose square is none."""
+    value = np.full((3, 3), size, np.float32)
+    axes = tuple(np.atleast_1d(0 if axis is None else axis))
+    for constraint, length in ((MaxNorm(2.0, axis), 2.0), (UnitNorm(axis), 1.0)):
+        array = value.copy()
+        constraint.apply(array)
+        norms = np.sqrt(np.sum(array.astype(np.float64) ** 2, axis=axes))
+        if size > 1 or length == 1.0:
+            np.testing.assert_allclose(norms, length, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(array, value)
+
+
+def test_only_units_that_are_too_long_change() -> None:
+    value = np.float32([[1e20, 1.0, 3.0], [1e20, 1.0, 4.0]])
+    MaxNorm(2.0).apply(value)
+    np.testing.assert_allclose(value, [[2**0.5, 1, 1.2], [2**0.5, 1, 1.6]], rtol=1e-6)
+    assert value[:, 1].tolist() == [1, 1]
+
+
 @every_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_in_place_and_idempotent(constraint: Constraint, dtype: Any) -> None:

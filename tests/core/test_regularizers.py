@@ -86,6 +86,25 @@ def test_orthogonal_by_hand() -> None:
     assert OrthogonalRegularizer().value_and_grad(np.ones((1, 4)), np.zeros((1, 4))) == 0.0
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e38])
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+def test_orthogonal_of_weights_of_any_size(size: float, mode: str) -> None:
+    """Angles do not depend on lengths, and the gradient is the smaller, the longer the vectors are."""
+    value = np.random.default_rng(3).normal(size=(3, 4))
+    regularizer = OrthogonalRegularizer(0.3, mode)
+    grad, scaled = np.zeros((3, 4)), np.zeros((3, 4), np.float32)
+    penalty = regularizer.value_and_grad(value, grad)
+    assert regularizer.value_and_grad(np.float32(value * size), scaled) == pytest.approx(penalty, rel=1e-5)
+    within = np.abs(grad / size) > 1e-36  # what single precision holds in full
+    np.testing.assert_allclose(scaled[within], (grad / size)[within], rtol=1e-3)
+
+
+def test_penalties_beyond_the_type_of_the_weights() -> None:
+    value = np.full((40, 5), 3e38, np.float32)
+    assert L1(0.5).value_and_grad(value, np.zeros_like(value)) == pytest.approx(0.5 * 200 * 3e38, rel=1e-6)
+    assert L2(0.5).value_and_grad(value * 1e-10, np.zeros_like(value)) == pytest.approx(0.5 * 200 * 9e56, rel=1e-6)
+
+
 def test_a_unit_of_zeros() -> None:
     value = np.array([[0.0, 0.0], [1.0, 2.0]])
     grad = np.zeros((2, 2))

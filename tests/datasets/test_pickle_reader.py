@@ -149,6 +149,17 @@ def test_a_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
         read_pickle(path)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_memory_is_taken_for_more_than_the_file_can_hold(tmp_path, packed):
+    content = b"X" + struct.pack("<I", 200_000_000) + b"abc"
+    (tmp_path / "a").write_bytes(gzip.compress(BYTES + content) if packed else BYTES + content)
+    tracemalloc.start()
+    with pytest.raises(FileFormatError, match=r"a: is cut short: it announces 200,000,0.. bytes and cannot hold more"):
+        read_pickle(tmp_path / "a")
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
 def encoded_many_times(length):
     text = b"X" + struct.pack("<I", length) + b"a" * length + b"q\x00X\x06\0\0\0latin1q\x01c_codecs\nencode\nq\x02"
     return BYTES + text + b"h\x02h\x00h\x01\x86R" * 100 + b"."

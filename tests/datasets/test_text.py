@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniDLF.datasets import TEXT2SEQ, Text
+from miniDLF.datasets import MNIST, TEXT2SEQ, Text
 from miniDLF.datasets import text2seq as module
+from miniDLF.datasets.idx import read_idx
+from miniDLF.datasets.pickle_reader import read_pickle
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, FileFormatError, ShapeError
 
 STORY = "the cat sat on the mat; the dog lay by the log, and all was well. " * 3
@@ -167,6 +171,15 @@ def test_files_that_are_no_text(tmp_path):
 def test_a_byte_order_mark_is_no_character(tmp_path):
     (tmp_path / "a.txt").write_text("\ufeff" + STORY, encoding="utf-8")
     assert Text(tmp_path / "a.txt").content == STORY
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_has_no_end_is_no_data(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
+        for read in (Text, TEXT2SEQ, MNIST, read_idx, read_pickle):
+            with pytest.raises(FileFormatError, match=f"{path}: expected a file, but this is {what}"):
+                read(path)
 
 
 @pytest.mark.parametrize("length", [1, 59, 60])

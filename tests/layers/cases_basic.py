@@ -73,6 +73,7 @@ CASES = [
     Case(lambda: Concatenate(), ((4,), (2,), (3,))),
     Case(lambda: Concatenate(axis=1), ((2, 3, 3), (1, 3, 3))),
     Case(lambda: Dot(), ((4,), (4,))),
+    Case(lambda: Dot(normalize=True), ((3, 4), (2, 4))),
     Case(lambda: Dot(normalize=True), ((4,), (4,))),
     Case(lambda: Dot(axes=-1), ((3, 4), (2, 4))),
     Case(lambda: Dot(axes=(2, 1), normalize=True), ((3, 4), (4,))),

@@ -67,6 +67,20 @@ def test_norms_whose_square_overflows(wrapper: Any) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [ClipNorm, ClipGlobalNorm])
+@pytest.mark.parametrize(("size", "dtype"), [(1e37, np.float32), (1e200, np.float64), (1e307, np.float64)])
+def test_no_gradient_is_too_large_to_be_clipped(wrapper: Any, size: float, dtype: Any) -> None:
+    quiet = quiet_arithmetic(arrived)
+    weight, _ = quiet(wrapper(plain(), 1.0), [GRADIENTS[0] * size, GRADIENTS[1]], dtype)
+    np.testing.assert_allclose(weight, [[0.6, -0.8], [0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrapper", [ClipNorm, ClipGlobalNorm])
+def test_no_gradient_is_too_small_to_be_clipped(wrapper: Any) -> None:
+    weight, _ = arrived(wrapper(plain(), 1e-30), [GRADIENTS[0] * 1e-25, GRADIENTS[1] * 0], np.float32)
+    np.testing.assert_allclose(weight, [[0.6e-30, -0.8e-30], [0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrapper", [ClipNorm, ClipGlobalNorm])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_is_left_alone(wrapper: Any, value: float) -> None:
     updater = make_updater(wrapper(plain(), 1.0), SHAPES)

@@ -9,6 +9,7 @@ import numpy as np
 from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError, ArgumentTypeError
+from miniDLF.kernels.norms import divide, norms
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["CHOICES", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get_constraint"]
@@ -49,9 +50,10 @@ class MaxNorm(Constraint):
         self.axis = _checked(self, self.axis)
 
     def apply(self, value: Array) -> None:
-        norms = _norms(value, self.axis)
-        if (norms > self.max_value).any():  # else there is nothing to write
-            np.multiply(value, self.max_value / np.maximum(norms, self.max_value), out=value)
+        scale, rest = _norms(value, self.axis)
+        too_long = rest > self.max_value / scale.astype(np.float64)
+        if too_long.any():  # else there is nothing to write
+            divide(value, np.where(too_long, scale, 1), np.where(too_long, rest / self.max_value, 1))
 
 
 class UnitNorm(Constraint):
@@ -69,9 +71,9 @@ class UnitNorm(Constraint):
         self.axis = _checked(self, self.axis)
 
     def apply(self, value: Array) -> None:
-        norms = _norms(value, self.axis)
-        norms[norms == 0.0] = 1.0
-        np.divide(value, norms, out=value)
+        scale, rest = _norms(value, self.axis)
+        rest[rest == 0.0] = 1.0  # a unit of zeros
+        divide(value, scale, rest)
 
 
 def _checked(owner: Constraint, axis: Any) -> Any:
@@ -84,8 +86,8 @@ def _checked(owner: Constraint, axis: Any) -> Any:
     raise ArgumentTypeError(f"{where}: axis is None, an integer or a list of integers; received {axis!r}.")
 
 
-def _norms(value: Array, axis: Any) -> Array:
-    """Return the L2 norms over the axes, which stay with length 1; nothing of the size of `value` is allocated."""
+def _norms(value: Array, axis: Any) -> tuple[Array, Array]:
+    """Return the L2 norms over the axes in two factors (see `kernels.norms`)."""
     rank = value.ndim
     if axis is None:
         axes = {0} if rank < 3 else set(range(1, rank))
@@ -97,11 +99,7 @@ def _norms(value: Array, axis: Any) -> Array:
                 f"{rank - 1}, or None for all inputs of a unit."
             )
         axes = {a % rank for a in wanted}
-    letters = list(range(rank))
-    kept = [a for a in letters if a not in axes]
-    squares = np.einsum(value, letters, value, letters, kept)
-    shape = tuple(1 if a in axes else value.shape[a] for a in letters)
-    return np.sqrt(squares).reshape(shape)
+    return norms(value, sorted(axes))
 
 
 CHOICES: dict[str, Any] = {"max_norm": MaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}

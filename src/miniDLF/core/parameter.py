@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array, refuse_beyond
 from miniDLF.core.initializers import Initializer
-from miniDLF.errors import ShapeError
+from miniDLF.errors import ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Parameter"]
@@ -69,13 +70,33 @@ class Parameter:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "value" and value is not None:
-            if np.shape(value) != self.shape:
-                raise ShapeError(f"{self.name} has the shape {self.shape}, received values of shape {np.shape(value)}.")
+            value = self.checked(value, self.name)
             if self.owner is not None:
                 self.value[...] = value
                 self.owner.written = True
                 return
         super().__setattr__(name, value)
+
+    def checked(self, value: Any, where: str) -> Array:
+        """Return what `value` may be set to as a plain array, or say what is wrong with it; `where` is its name there.
+
+        Raises
+        ------
+        ShapeError
+            If its shape is another one.
+        ArgumentTypeError
+            If it holds no real numbers.
+        DataError
+            If it is masked, or holds a number that becomes infinite in the model's type. NaN and infinity pass.
+        """
+        array = plain_array(value, where, ShapeError)
+        if array.shape != self.shape:
+            raise ShapeError(f"{where} has the shape {self.shape}, received values of shape {array.shape}.")
+        if array.dtype.kind not in "fiub":
+            raise ArgumentTypeError(f"{where}: expected real numbers, received an array of {array.dtype}.")
+        if self.value is not None:
+            refuse_beyond(np.atleast_1d(array), self.value.dtype, where, entry="row")
+        return array
 
     def move(self, owner: Any, value: Array, grad: Array | None) -> None:
         """Let the parameter live in the buffers of a model: `value` and `grad` are views of them."""
@@ -88,7 +109,7 @@ class Parameter:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name in ("owner", *state):
-            setattr(self, name, state[name])
+            super().__setattr__(name, state[name])
 
     @property
     def size(self) -> int:

@@ -81,13 +81,13 @@ class Program:
         self.heads = list(heads or [])
         skipped: set[Node] = set()
         self.fused: list[bool] = []
+        readers_of = Counter(source for node in graph.nodes for source in set(node.inputs)) + Counter(graph.outputs)
         for head, output in zip(self.heads, graph.outputs, strict=False):
             layer = output.layer
-            used = sum(output in node.inputs for node in graph.nodes) + graph.outputs.count(output)
             absorbs = (
                 layer is not None and head.loss.absorbs is not None and layer.says("absorbable") == head.loss.absorbs
             )
-            self.fused.append(absorbs and used == 1)
+            self.fused.append(absorbs and readers_of[output] == 1)
             if self.fused[-1]:
                 skipped.add(output)
         places: dict[Node, int] = {node: number for number, node in enumerate(graph.inputs)}
@@ -119,8 +119,8 @@ class Program:
             s.target for s in steps if in_place and s.layers[-1].says("gives_away") and readers[s.target] == 1
         }
         self.steps = [replace(step, overwrites=step.sources[0] in given_away) for step in steps]
-        uses = [step.layer for step in self.steps]
-        self.shared_layers = {layer for layer in uses if uses.count(layer) > 1}
+        uses = Counter(step.layer for step in self.steps)
+        self.shared_layers = {layer for layer, count in uses.items() if count > 1}
         self._tails: dict[int, int] = {}
         #: Whether the calls of its steps can be noted and made again.
         self.captures = (
@@ -128,7 +128,7 @@ class Program:
             and all(_captures(layer, "forward", "backward") for step in self.steps for layer in step.layers)
             and all(_captures(head.loss) for head in self.heads)
         )
-        self.prepared = [layer for layer in dict.fromkeys(uses) if type(layer).prepare is not Layer.prepare]
+        self.prepared = [layer for layer in uses if type(layer).prepare is not Layer.prepare]
 
     def tail(self, rows: int) -> int:
         """Return from which step on a batch of so many rows is little work, up to the loss and back.
@@ -174,7 +174,5 @@ class Program:
 
 
 def _captures(part: Any, *methods: str) -> bool:
-    """Say whether a layer or loss itself, or its class and not only its base, says that it can be captured."""
-    return bool(vars(part).get("captures", vars(type(part)).get("captures"))) and not any(
-        name in vars(part) for name in methods
-    )
+    """Say whether the class of a layer or loss, and not only its base, says that it can be captured."""
+    return bool(vars(type(part)).get("captures")) and not any(name in vars(part) for name in methods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.blas import RUN
+from miniDLF.kernels.norms import divide, norms
+from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["CHOICES", "L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get_regularizer"]
@@ -98,15 +101,16 @@ class OrthogonalRegularizer(Regularizer):
         units = len(matrix)
         if units < 2 or not self.factor:
             return 0.0
-        norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))[:, None]
-        norms[norms == 0.0] = 1.0  # a vector of zeros is orthogonal to all
-        unit = matrix / norms
+        scale, rest = norms(matrix, (1,))
+        rest[rest == 0.0] = 1.0  # a vector of zeros is orthogonal to all
+        unit = matrix.copy()
+        divide(unit, scale, rest)
         cosines = unit @ unit.T  # (units, inputs) @ (inputs, units) -> (units, units)
         np.fill_diagonal(cosines, 0.0)
         share = self.factor / (units * (units - 1))  # every pair stands twice in the matrix
         d_unit = (2.0 * share) * (np.sign(cosines) @ unit)
         d_unit -= unit * np.einsum("ij,ij->i", d_unit, unit)[:, None]
-        d_unit /= norms
+        divide(d_unit, scale, rest)
         grad += (d_unit if self.mode == "rows" else d_unit.T).reshape(grad.shape)
         return share * float(np.sum(np.abs(cosines)))
 
@@ -118,16 +122,29 @@ def _penalty(value: Array, grad: Array, l1: float, l2: float) -> float:
     for part, into in _runs(value, grad):
         work = memory[: part.size]
         if l2:
-            squares += float(np.dot(part, part))
+            squares += _squared(part)
             np.multiply(part, 2.0 * l2, out=work)
             np.add(into, work, out=into)
         if l1:
             np.absolute(part, out=work)
-            absolute += float(np.sum(work))
+            absolute += _summed(work)
             np.sign(part, out=work)
             np.multiply(work, l1, out=work)
             np.add(into, work, out=into)
     return l1 * absolute + l2 * squares
+
+
+@quiet_arithmetic
+def _squared(part: Array) -> float:
+    """Return the sum of squares; it may be beyond the type of the numbers, as 1e20 squared is in single precision."""
+    total = float(np.dot(part, part))
+    return total if math.isfinite(total) else float(np.sum(np.square(part, dtype=np.float64)))
+
+
+@quiet_arithmetic
+def _summed(part: Array) -> float:
+    total = float(np.sum(part))
+    return total if math.isfinite(total) else float(np.sum(part, dtype=np.float64))
 
 
 def _runs(value: Array, grad: Array) -> Iterator[tuple[Array, Array]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miniDLF.datasets.files import LimitedReader, opened
+from miniDLF.datasets.files import HIGHEST_RATIO, LimitedReader, opened
 from miniDLF.errors import FileFormatError
 
 __all__ = ["read_idx"]
@@ -21,8 +21,6 @@ __all__ = ["read_idx"]
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 #: The most bytes of numbers: ten times as many images as MNIST has come to 550 MB.
 LARGEST = 1 << 30
-#: No byte that deflate stores unpacks to more than this.
-HIGHEST_RATIO = 1032
 
 
 def read_idx(path: Path, axes: int | None = None) -> NDArray[Any]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from miniDLF.arrays import plain_array
 from miniDLF.datasets.checking import whole_number
 from miniDLF.datasets.dataset import Dataset
-from miniDLF.errors import ArgumentError, ArgumentTypeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 
 __all__ = ["ImageDataset", "check_image_shape", "contact_sheet", "scaled"]
 
@@ -58,7 +59,7 @@ def contact_sheet(images: Any, columns: int = 10) -> Array:
     sheet : (H, W)
         0 is paper, 1 is ink; ``matplotlib.pyplot.imshow(sheet, cmap='gray_r')`` shows it.
     """
-    array = np.asarray(images)
+    array = plain_array(images, "contact_sheet", DataError)
     columns = whole_number(columns, "columns", 1)
     side = math.isqrt(math.prod(array.shape[1:]))
     if array.ndim < 2 or side * side != math.prod(array.shape[1:]) or not len(array):

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from miniDLF.arrays import plain_array
 from miniDLF.datasets.checking import one_hot
 from miniDLF.datasets.files import as_path
 from miniDLF.errors import ArgumentTypeError, DataError, FileFormatError, ShapeError
+from miniDLF.files import read_text
 
 __all__ = ["Text"]
 
 Array = NDArray[Any]
 
 EMBEDDED = "small_networks.txt"
+#: The most bytes of a text: more of them have no place in memory as windows.
+LARGEST = 1 << 28
 
 
 class Text:
@@ -114,7 +118,7 @@ class Text:
         ShapeError
             If the array is of another form.
         """
-        codes = np.asarray(array)
+        codes = plain_array(array, "decode", ShapeError)
         size = len(self.alphabet)
         if codes.dtype.kind == "f" or (codes.ndim == 3 and codes.shape[-1] == size):
             if codes.ndim not in (2, 3) or codes.shape[-1] != size:
@@ -139,7 +143,10 @@ def _read(path: Path, encoding: str) -> str:
     if not isinstance(encoding, str) or "\0" in encoding:
         raise ArgumentTypeError(f"Text: encoding: expected a name such as 'utf-8', received {encoding!r}.")
     try:
-        return path.read_text(encoding).removeprefix("\ufeff")  # some editors put a byte-order mark before the text
+        text = read_text(path, encoding, LARGEST)
+        return text.removeprefix("\ufeff")  # some editors put a byte-order mark before the text
+    except FileFormatError:
+        raise
     except FileNotFoundError:
         raise FileFormatError(
             f"{path}: there is no such text file (looked in {Path.cwd()}). Without a path the embedded text is used."

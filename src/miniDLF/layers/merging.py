@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.kernels.norms import divide, norms
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Multiply", "Subtract"]
@@ -190,6 +191,9 @@ class Dot(Layer):
         Whether both inputs are divided by their lengths along the axis: the cosine of their angle.
     """
 
+    #: Shorter vectors are divided by this, as in Keras: one of zeros stays one.
+    SHORTEST: ClassVar = 1e-6
+
     axes: Any = -1
     normalize: bool = False
     takes_many = True
@@ -226,13 +230,20 @@ class Dot(Layer):
         return y.reshape(len(y), *((*kept, *other) or (1,)))
 
     def _side(self, x: Array, axis: int) -> tuple[Array, Any, Shape]:
-        """Return x as (N, P, D), D being what is summed over, its lengths and its other axes; `normalize` scales it."""
+        """Return x as (N, P, D), D being what is summed over, its lengths and its other axes; `normalize` scales it.
+
+        The lengths, of which none is shorter than `SHORTEST`, come in two factors (see `kernels.norms`).
+        """
         moved = np.moveaxis(x, axis, -1)
         flat, kept = moved.reshape(len(x), -1, moved.shape[-1]), moved.shape[1:-1]
         if not self.normalize:
-            return flat, 1.0, kept
-        length = np.sqrt(np.maximum(np.sum(flat * flat, axis=-1, keepdims=True), 1e-12))
-        return flat / length, length, kept
+            return flat, None, kept
+        scale, rest = norms(flat, (2,))
+        short = scale * rest < self.SHORTEST
+        length = np.where(short, 1, scale), np.where(short, rest.dtype.type(self.SHORTEST), rest)
+        unit = flat.copy()
+        divide(unit, *length)
+        return unit, length, kept
 
     def backward(self, dy: Array, call: Call) -> tuple[Array, ...]:
         (a, _, _), (b, _, _) = call.sides
@@ -241,8 +252,9 @@ class Dot(Layer):
         db = np.matmul(dy.transpose(0, 2, 1), a)  # (N, Q, P) @ (N, P, D) -> (N, Q, D)
         result = []
         for dx, (unit, length, kept), axis in zip((da, db), call.sides, self._both(), strict=True):
-            if self.normalize:
-                dx = (dx - unit * np.sum(dx * unit, axis=-1, keepdims=True)) / length
+            if length is not None:
+                dx -= unit * np.sum(dx * unit, axis=-1, keepdims=True)
+                divide(dx, *length)
             result.append(np.moveaxis(dx.reshape(len(dx), *kept, dx.shape[-1]), -1, axis))
         return tuple(result)
 

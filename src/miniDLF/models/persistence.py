@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import FileFormatError, answering
+from miniDLF.arrays import refuse_beyond, refuse_not_finite
+from miniDLF.core.parameter import Parameter
+from miniDLF.errors import DataError, FileFormatError, answering
 from miniDLF.kernels.workspace import Array
 from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
 
-__all__ = ["load", "load_weights", "save", "save_weights"]
+__all__ = ["check_weight", "load", "load_weights", "save", "save_weights"]
 
 _WEIGHTS, _STATE = "weights/", "training/"
 
@@ -65,21 +67,53 @@ def save_weights(model: Any, path: Any) -> None:
 
 
 def load_weights(model: Any, path: Any, strict: bool = True) -> MismatchReport:
-    """Fill a model's weights by name from a file of weights, or of a whole model."""
+    """Fill a model's weights by name from a file of weights, or of a whole model; all of them or none.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged or does not fit, or a weight in it is not a finite floating-point number.
+    """
     tensors, document = read_tensors(path)
     weights = part(tensors, _WEIGHTS) if document.get("kind") in ("model", "checkpoint") else tensors
     return _fill(model, weights, str(path), strict)
 
 
 def _fill(model: Any, weights: Mapping[str, Array], path: str, strict: bool) -> MismatchReport:
-    own = model.named_weights()
+    model.ready()
+    own = {f"{name}/{p.name}": p for layer, name in model.graph.names.items() for p in layer.parameters}
     report = report_mismatch(
-        {name: value.shape for name, value in own.items()}, {name: value.shape for name, value in weights.items()}
+        {name: parameter.shape for name, parameter in own.items()},
+        {name: value.shape for name, value in weights.items()},
     )
     if strict and not report.ok:
         raise FileFormatError(
             f"{path} does not fit the model; load_weights(path, strict=False) takes what fits.\n{report}"
         )
+    for name in report.matched:  # before anything changes
+        check_weight(own[name], weights[name], f"{path}: {name}", model.dtype)
     for name in report.matched:
-        own[name][...] = weights[name]
+        own[name].value = weights[name]
     return report
+
+
+def check_weight(parameter: Parameter, value: Array, where: str, dtype: np.dtype[Any]) -> None:
+    """Refuse what a file cannot mean as the values of a parameter.
+
+    State that is not trained may hold NaN or infinity (a largest value so far begins with -inf); trained weights never.
+
+    Raises
+    ------
+    FileFormatError
+        If the numbers are whole ones (quantised weights without their scale), or not finite in the model's type.
+    """
+    if value.dtype.kind != "f":
+        raise FileFormatError(
+            f"{where} holds {value.dtype}, expected floating-point numbers. Quantised weights need their scale: "
+            "convert them where the file is made."
+        )
+    refuse = refuse_not_finite if parameter.trainable else refuse_beyond
+    try:
+        refuse(np.atleast_1d(value), dtype, where, entry="row")
+    except DataError as error:
+        raise FileFormatError(str(error)) from None

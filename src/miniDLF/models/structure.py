@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from miniDLF.core.graph import Graph, Node, snake_case
+from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError, MiniDLFError
+from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
 from miniDLF.kernels.workspace import Array
 from miniDLF.layers import CHOICES
 from miniDLF.losses import CHOICES as LOSSES
@@ -19,16 +17,19 @@ from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
+from miniDLF.models.persistence import check_weight
 from miniDLF.models.sequential import Sequential
-from miniDLF.models.values import Classes, class_name, made, own_classes, stored
+from miniDLF.models.values import Classes, class_name, made, stored
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
 from miniDLF.storage import report_mismatch
 
-__all__ = ["describe", "explained", "model_from_json", "rebuild", "unbuilt"]
+__all__ = ["describe", "explained", "rebuild"]
 
 _KINDS: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential, "Autoencoder": Autoencoder}
 _METRICS = {**METRICS, "LossMetric": LossMetric}
 MAX_SHARDS = 65_536
+#: Numbers that a layer may make of one sample, 8 GiB in float32: a file of a few bytes can ask for any number of them.
+MAX_NUMBERS = 1 << 31
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -100,8 +101,8 @@ def explained(where: str) -> Iterator[None]:
         raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error}). Save the model anew.") from error
 
 
-def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
-    """Return the structure of a model, and what `compile` was given, as values that JSON can hold."""
+def describe(model: Model) -> dict[str, Any]:
+    """Return the structure of a model as values that JSON can hold."""
     graph = model.graph
     places: dict[Node, int] = {node: number for number, node in enumerate([*graph.inputs, *graph.nodes])}
     numbers = {layer: number for number, layer in enumerate(graph.layers)}
@@ -115,7 +116,7 @@ def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
         "layers": [
             {
                 "path": graph.names[layer],
-                "trainable": bool(layer.trainable if layer in graph.hosts else graph.trains(layer)),
+                "trainable": bool(layer.trainable),
                 "class": class_name(layer),
                 "config": _arguments(layer),
             }
@@ -130,7 +131,7 @@ def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
         "output_names": model._output_names,
     }
     result.update(model._extra_structure(places))
-    if model._compiled is not None and compiled_too:
+    if model._compiled is not None:
         compiled = model._compiled
         result["compile"] = {
             "loss": [_named(loss) for loss in compiled["loss"]],
@@ -172,7 +173,6 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     """
     with explained(f"{where}: the model's structure"):
         model, nodes = _uncompiled(_checked(structure, _MODEL), own, where)
-    model.graph.connect(model)
     names = model.graph.names
     parameters = {f"{name}/{p.name}": p for layer, name in names.items() for p in layer.parameters}
     report = report_mismatch(
@@ -182,7 +182,8 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     if not report.ok:  # before anything of the size that the structure asks for is made
         raise FileFormatError(f"{where}: the weights do not fit the model's structure.\n{report}")
     for name, parameter in parameters.items():
-        parameter.value = np.asarray(weights[name], model.dtype)
+        check_weight(parameter, weights[name], f"{where}: {name}", model.dtype)
+        parameter.value = weights[name].astype(model.dtype, copy=False)
     with explained(f"{where}: the model"):
         model.ready()
         model._restore_structure(structure, nodes)
@@ -192,50 +193,11 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     return model
 
 
-def unbuilt(config: Any, custom_objects: Any = None) -> Model:
-    """Make the model of a `Model.get_config`: with initial weights, not compiled.
-
-    Raises
-    ------
-    ArgumentTypeError
-        If `config` is no dictionary.
-    FileFormatError
-        If it does not make sense, or names a class that nobody knows.
-    """
-    if not isinstance(config, Mapping):
-        raise ArgumentTypeError(
-            f"from_config takes what get_config() returned, a dictionary; received {type(config).__name__}. For JSON "
-            "write model_from_json(text)."
-        )
-    with explained("the configuration"):
-        model, nodes = _uncompiled(_checked(config, _MODEL), own_classes(custom_objects), "the configuration")
-        model.graph.connect(model)
-        model._restore_structure(config, nodes)
-    return model
-
-
-def model_from_json(json_string: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
-    """Return the model that `Model.to_json` described, with new initial weights, not compiled.
-
-    Parameters
-    ----------
-    json_string
-        The text.
-    custom_objects
-        Your own classes by name, as for `load`.
-
-    Raises
-    ------
-    FileFormatError
-        If the text is no JSON, describes no model, or names a class that was not passed.
-    """
-    try:
-        config = json.loads(json_string)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise FileFormatError(
-            f"model_from_json: this is no JSON ({error}). Give what model.to_json() returned."
-        ) from None
-    return unbuilt(config, custom_objects)
+def _check_size(who: str, makes: str, shape: tuple[int, ...]) -> None:
+    """Refuse what would take any amount of memory for one sample, on the word of a few bytes in a file."""
+    if math.prod(shape) > MAX_NUMBERS:
+        lengths = ", ".join(f"{length:.3g}" if length > MAX_NUMBERS else str(length) for length in shape)
+        raise ArgumentError(f"{who} {makes} more than {MAX_NUMBERS:,} numbers a sample: (N, {lengths}).")
 
 
 def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
@@ -243,6 +205,8 @@ def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple
         Node(None, (), tuple(entry["shape"]), entry["name"])
         for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
     ]
+    for number, node in enumerate(inputs):
+        _check_size(f"input {node.name or number!r}", "takes", node.shape)
     layers = []
     for number, entry in enumerate(structure["layers"]):
         with explained(f"{where}: layers[{number}] of the model's structure"):
@@ -253,7 +217,9 @@ def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple
         if layer.takes_many != (len(sources) > 1):
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
-        nodes.append(Node(layer, sources, tuple(layer.build(received)), host=_host(layer, sources[0])))
+        shape = tuple(layer.build(received))
+        _check_size(layer.described, "makes", shape)
+        nodes.append(Node(layer, sources, shape))
     outputs = [_at(place, nodes) for place in structure["outputs"]]
     names = structure["output_names"]
     if names and len(names) != len(outputs):
@@ -271,31 +237,7 @@ def _layer(entry: Mapping[str, Any], own: Classes) -> Layer:
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{entry['class']!r} is not a layer.")
     layer.name, layer.trainable = entry["path"], entry["trainable"]
-    base, _, number = entry["path"].rpartition("/")[2].rpartition("_")
-    if number.isdecimal() and base == snake_case(type(layer).__name__):
-        vars(layer)["_numbered"] = layer.name  # by the model, so that another one may number it anew
     return layer
-
-
-def _host(layer: Layer, source: Node) -> Layer | None:
-    """Return the layer that brought this one along as its activation, which a file does not tell.
-
-    Whoever gives a layer an activation, by a name or as an object, has it behind that layer in every graph.
-    """
-    host = source.layer
-    wanted = getattr(host, "activation", None)
-    if host is None or wanted is None or source.host is not None:
-        return None
-    _, *brought = host.parts()
-    if len(brought) != 1 or type(brought[0]) is not type(layer) or _own_config(brought[0]) != _own_config(layer):
-        return None
-    if not isinstance(wanted, str):  # an object: this one has the weights
-        host.activation = layer
-    return host
-
-
-def _own_config(layer: Layer) -> dict[str, Any]:
-    return {key: value for key, value in layer.config().items() if key not in ("name", "trainable")}
 
 
 def _at(place: Any, nodes: list[Node]) -> Node:

@@ -24,7 +24,7 @@ def totals(graph: Graph) -> tuple[int, int, int]:
         for parameter in layer.parameters:
             if not parameter.trainable:
                 state += parameter.size
-            elif graph.trains(layer):
+            elif layer.trainable:
                 trained += parameter.size
             else:
                 frozen += parameter.size
@@ -35,18 +35,21 @@ def lines(graph: Graph, sequential: bool) -> list[str]:
     """Return the specification's lines: name, shapes, trainable parameters, and the total."""
     result = []
     seen: set[Layer] = set()
+    given = _given(graph)
     for node in graph.nodes:
         layer = node.layer
         if layer is None:
             continue
         received = [source.shape for source in node.inputs]
-        shown_in = _shape(received[0], _given(node.inputs[0])) if len(received) == 1 else " + ".join(map(str, received))
-        count = sum(p.size for p in layer.parameters if p.trainable and graph.trains(layer))
+        shown_in = (
+            _shape(received[0], node.inputs[0] in given) if len(received) == 1 else " + ".join(map(str, received))
+        )
+        count = sum(p.size for p in layer.parameters if p.trainable and layer.trainable)
         line = (
             f"{layer.label or type(layer).__name__:<11}:   input_shape =  {shown_in}  "
-            f"output_shape =  {_shape(node.shape, _given(node))}  trainable parameters =  {count}"
+            f"output_shape =  {_shape(node.shape, node in given)}  trainable parameters =  {count}"
         )
-        if layer.parameters and not graph.trains(layer):
+        if not layer.trainable and layer.parameters:
             line += f"  (frozen: {sum(p.size for p in layer.parameters if p.trainable)})"
         if layer in seen:
             line += "  (shared, counted above)"
@@ -62,13 +65,13 @@ def lines(graph: Graph, sequential: bool) -> list[str]:
     return result
 
 
-def _given(node: Node) -> bool:
-    """Say whether the node still has the shape that the user gave: the specification prints it as an array."""
-    while node.layer is not None:
-        if len(node.inputs) != 1 or node.inputs[0].shape != node.shape:
-            return False
-        node = node.inputs[0]
-    return True
+def _given(graph: Graph) -> set[Node]:
+    """Return the nodes that still have the shape that the user gave: the specification prints it as an array."""
+    given = set(graph.inputs)
+    for node in graph.nodes:
+        if len(node.inputs) == 1 and node.inputs[0] in given and node.inputs[0].shape == node.shape:
+            given.add(node)
+    return given
 
 
 def _shape(shape: tuple[int, ...], given: bool) -> str:
@@ -100,7 +103,7 @@ def table(graph: Graph, title: str, itemsize: int) -> Any:
             type(layer).__name__,
             f"(N, {', '.join(map(str, node.shape))})",
             f"{sum(p.size for p in layer.parameters):,}" if has else "",
-            ("yes" if graph.trains(layer) else "frozen") if has else "",
+            ("yes" if layer.trainable else "frozen") if has else "",
             f"{np.prod(node.shape) * itemsize / 1024:,.2f}",
             ", ".join(sources),
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.ranges import require
-from miniDLF.kernels.blas import RUN
+from miniDLF.kernels.norms import norm_of_all
 from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.kernels.workspace import Array
 from miniDLF.optimizers.base import Scratch, State
@@ -83,13 +83,8 @@ class ClipGlobalNorm(Wrapper):
 @quiet_arithmetic
 def _limit(gradient: Array, parts: Sequence[Array], limit: float) -> None:
     """Scale `gradient`, of which `parts` count, down to an L2 norm of at most `limit`; leave one that is not finite."""
-    total = sum(float(np.dot(run, run)) for part in parts for run in _runs(part))
-    if not math.isfinite(total):  # a square may overflow where the gradient does not
-        total = sum(float(np.sum(np.square(part, dtype=np.float64))) for part in parts)
-    norm = math.sqrt(total)
-    if limit < norm < math.inf:
-        np.multiply(gradient, limit / norm, out=gradient)
-
-
-def _runs(vector: Array) -> Iterator[Array]:
-    return (vector[start : start + RUN] for start in range(0, vector.size, RUN))
+    scale, rest = norm_of_all(parts)
+    if limit / scale < rest < math.inf:
+        if scale != 1.0:
+            np.divide(gradient, scale, out=gradient)
+        np.multiply(gradient, limit / rest, out=gradient)

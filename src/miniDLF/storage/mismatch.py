@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 __all__ = ["MismatchReport", "report_mismatch"]
 
 Shape = tuple[int, ...]
+
+#: Arrays of each kind that the text of a report names.
+MOST_LINES = 50
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,19 @@ class MismatchReport:
 
     def __str__(self) -> str:
         lines = [f"{len(self.matched)} arrays fit"]
-        lines += [f"  missing in the file:  {name} {shape}" for name, shape in self.missing.items()]
-        lines += [f"  only in the file:     {name} {shape}" for name, shape in self.extra.items()]
-        lines += [
-            f"  another shape:        {name} expected {a}, received {b}" for name, (a, b) in self.misshaped.items()
-        ]
+        lines += _listed("missing in the file:  ", {name: str(shape) for name, shape in self.missing.items()})
+        lines += _listed("only in the file:     ", {name: str(shape) for name, shape in self.extra.items()})
+        lines += _listed(
+            "another shape:        ", {name: f"expected {a}, received {b}" for name, (a, b) in self.misshaped.items()}
+        )
         return "\n".join(lines)
+
+
+def _listed(what: str, arrays: Mapping[str, str]) -> list[str]:
+    """Return a line for each array, up to as many as are read."""
+    lines = [f"  {what}{name[:200]} {shape}" for name, shape in islice(arrays.items(), MOST_LINES)]
+    more = len(arrays) - MOST_LINES
+    return lines if more <= 0 else [*lines, f"  {what}... and {more:,} more"]
 
 
 def report_mismatch(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> MismatchReport:

@@ -6,19 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from miniDLF.storage.atomic import as_path, atomic_file
-from miniDLF.storage.header import MAX_HEADER, Entry, read_header, read_json, refuse
+from miniDLF.storage.header import ITEM_SIZES, MAX_HEADER, Entry, Header, opened, read_json, refuse, shown
 
 __all__ = ["inspect", "part", "read_tensors", "write_tensors"]
 
 Array = NDArray[Any]
 
+#: NumPy's types by those of safetensors, whose bytes are little-endian.
+_TYPES = {name: "?" if name == "BOOL" else f"<{name[0].lower()}{size}" for name, size in ITEM_SIZES.items()}
 FORMAT, VERSION = "miniDLF", 2  # the digests of version 1 cover the tensors alone
 
 
@@ -84,19 +86,13 @@ def read_tensors(
     FileFormatError
         If the file is missing, truncated, altered, hostile or of a newer format.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = as_path(path)
-    header = read_header(path)
-    total = sum(entry.stop - entry.start for entry in header.entries.values())
-    if max_bytes is not None and total > max_bytes:
-        refuse(path, f"it holds {total} bytes, expected at most {max_bytes}")
-    document = _document(path, header.metadata)
-    try:
-        tensors = {name: np.array(value) for name, value in load_file(str(path)).items()}
-    except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
-        refuse(path, f"the tensors cannot be read ({error})")
+    with opened(path) as (file, header):
+        total = sum(entry.stop - entry.start for entry in header.entries.values())
+        if max_bytes is not None and total > max_bytes:
+            refuse(path, f"it holds {total} bytes, expected at most {max_bytes}")
+        document = _document(path, header.metadata)
+        tensors = _read(file, path, header)
     if "digest" in document:
         digest = document.pop("digest")
         if digest != _digest(tensors, _canonical(document) if document["version"] > 1 else ""):
@@ -112,8 +108,28 @@ def read_tensors(
 def inspect(path: Any) -> tuple[dict[str, Entry], dict[str, Any]]:
     """Return names, types and shapes of the tensors, and the document, reading only the header."""
     path = as_path(path)
-    header = read_header(path)
-    return header.entries, _document(path, header.metadata)
+    with opened(path) as (_, header):
+        return header.entries, _document(path, header.metadata)
+
+
+def _read(file: IO[bytes], path: Path, header: Header) -> dict[str, Array]:
+    """Return the arrays that follow the header.
+
+    They are read, not mapped: a mapped file that somebody cuts in the meantime ends the process (SIGBUS).
+    """
+    tensors = {}
+    for name, entry in sorted(header.entries.items(), key=lambda pair: pair[1].start):
+        try:
+            array = np.empty(entry.shape, _TYPES[entry.dtype])
+            whole = file.readinto(array.reshape(-1).view(np.uint8).data) == array.nbytes  # type: ignore[attr-defined]
+        except (OSError, MemoryError, ValueError) as error:
+            refuse(path, f"the tensors cannot be read ({error})")
+        if not whole:
+            refuse(path, f"the data end within the tensor {shown(name)}")
+        if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+            refuse(path, f"tensor {shown(name)} holds bytes that are neither true nor false")
+        tensors[name] = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return tensors
 
 
 def _document(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Programs: recorded, differentiated, improved, planned, run."""

@@ -1,0 +1,95 @@
+"""What is going on where an operation is applied: whether a program is being recorded, in which layer, under a tape.
+
+Context variables, so that every thread and every task has its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from miniDLF.tensor.tensor import Tensor
+    from miniDLF.tensor.variable import Variable
+
+__all__ = ["Recording", "current", "layer_scope", "line_of_user", "no_history", "recording", "remembers", "scope"]
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class Recording:
+    """A program while it is recorded: besides its results, what it does to variables.
+
+    Attributes
+    ----------
+    assignments : dict of Variable to Tensor
+        What every changed variable holds when the program is over.
+    draws : int
+        How many random operations there are so far; the number of each is a part of its key.
+    """
+
+    def __init__(self) -> None:
+        self.assignments: dict[Variable, Tensor] = {}
+        self.draws = 0
+
+    def draw(self) -> int:
+        """Return the number of the next random operation."""
+        self.draws += 1
+        return self.draws
+
+
+_RECORDING: ContextVar[Recording | None] = ContextVar("miniDLF.recording", default=None)
+_SCOPE: ContextVar[str] = ContextVar("miniDLF.scope", default="")
+_HISTORY: ContextVar[bool] = ContextVar("miniDLF.history", default=True)
+
+#: The program that is being recorded here, if any.
+current = _RECORDING.get
+#: The layer that is being called here, or an empty string.
+scope = _SCOPE.get
+#: Whether results remember what they were made of.
+remembers = _HISTORY.get
+
+
+@contextlib.contextmanager
+def recording(program: Recording | None) -> Iterator[Recording | None]:
+    """Record the operations on variables and symbolic tensors within; ``None`` goes back to computing at once."""
+    token = _RECORDING.set(program)
+    try:
+        yield program
+    finally:
+        _RECORDING.reset(token)
+
+
+@contextlib.contextmanager
+def layer_scope(name: str) -> Iterator[None]:
+    """Say in which layer the operations within are; scopes nest as ``outer/inner``."""
+    before = _SCOPE.get()
+    token = _SCOPE.set(f"{before}/{name}" if before else name)
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextlib.contextmanager
+def no_history(really: bool = True) -> Iterator[None]:
+    """Let results of eager operations within forget what they were made of: they then have no gradients."""
+    token = _HISTORY.set(not really)
+    try:
+        yield
+    finally:
+        _HISTORY.reset(token)
+
+
+def line_of_user() -> str:
+    """Return where, outside of this package, the call came from: ``"train.py, line 12 (call)"``."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return "an unknown line"
+    return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno} (in {frame.f_code.co_name})"
