@@ -21,6 +21,7 @@ __all__ = [
     "FileFormatError",
     "MiniDLFError",
     "MissingExtraError",
+    "NotConnectedError",
     "NotReadyError",
     "ShapeError",
     "UnknownNameError",
@@ -69,6 +70,10 @@ class DivergedError(MiniDLFError, ArithmeticError):
 
 class NotReadyError(MiniDLFError, RuntimeError):
     """A call that came too early, for example ``fit`` before ``compile``."""
+
+
+class NotConnectedError(NotReadyError, AttributeError):
+    """What a layer only has once a model uses it, for example ``layer.output``."""
 
 
 class MissingExtraError(MiniDLFError, ImportError):

@@ -107,7 +107,7 @@ def test_a_shape_that_does_not_fit_leaves_the_layers_waiting() -> None:
 
 def test_activation_as_an_argument() -> None:
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3, activation="softmax")], seed=0)
-    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Activation", "Dense", "Activation"]
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Dense"]
     np.testing.assert_allclose(model.predict(np.ones((2, 4))).sum(axis=1), 1, rtol=1e-6)
 
 
@@ -423,7 +423,7 @@ def test_weights_that_were_set_survive_a_run_that_diverges(tmp_path: Path) -> No
     wanted = trained.get_weights()
 
     def by_value(model: Sequential) -> None:
-        for layer, values in zip((model.layers[0], model.layers[2]), (wanted[:2], wanted[2:]), strict=True):
+        for layer, values in zip(model.layers, (wanted[:2], wanted[2:]), strict=True):
             layer.weight.value, layer.bias.value = values
 
     def in_place(model: Sequential) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
@@ -31,14 +32,23 @@ class Node:
         The name of an input.
     scope : tuple
         The blocks and nested models that the node is a part of, outermost first.
+    host : Layer or None
+        The layer that brought this one along: ``Dense(8, activation="relu")`` its activation.
     """
 
-    __slots__ = ("inputs", "layer", "name", "scope", "shape")
+    __slots__ = ("__weakref__", "host", "inputs", "layer", "name", "scope", "shape")
 
     def __init__(
-        self, layer: Layer | None, inputs: tuple[Node, ...], shape: Shape, name: str | None = None, scope: Any = ()
+        self,
+        layer: Layer | None,
+        inputs: tuple[Node, ...],
+        shape: Shape,
+        name: str | None = None,
+        scope: Any = (),
+        host: Layer | None = None,
     ) -> None:
         self.layer, self.inputs, self.shape, self.name, self.scope = layer, inputs, shape, name, tuple(scope)
+        self.host = host
 
     def flops(self) -> int:
         """Return the floating-point operations of the layer forward for one sample."""
@@ -81,6 +91,8 @@ def apply(layer: Layer, inputs: Any) -> Any:
     if compose is not None:
         result = compose(inputs)
         _mark(layer, nodes, result)
+        if hasattr(type(layer), "parts"):  # a model keeps its own inputs and outputs
+            _note_use(layer, nodes, result)
         return result
     if layer.takes_many and len(nodes) < 2:
         raise ShapeError(f"{layer.described} joins at least two inputs, received {len(nodes)}. Call it on a list.")
@@ -98,8 +110,19 @@ def apply(layer: Layer, inputs: Any) -> Any:
                 f"{part.described}: build returned {shape!r}; return the shape of the output, a tuple without the "
                 "batch axis."
             )
-        node = Node(part, nodes if part.takes_many else (node,), tuple(shape))
+        host = None if part is layer else layer
+        node = Node(part, nodes if part.takes_many else (node,), tuple(shape), host=host)
+    _note_use(layer, nodes, node)
     return node
+
+
+def _note_use(layer: Layer, inputs: Sequence[Node], output: Any) -> None:
+    """Remember on a layer where it is used, as long as somebody holds the nodes; `Layer.output` tells the first."""
+    uses = vars(layer).setdefault("_uses", [])
+    outputs = [output] if isinstance(output, Node) else list(output.values() if isinstance(output, dict) else output)
+    uses[:] = [use for use in uses if all(held() is not None for held in use[1])]
+    if not any(use[1][0]() is outputs[0] for use in uses):
+        uses.append(([ref(node) for node in inputs], [ref(node) for node in outputs]))
 
 
 def _mark(block: Any, sources: Sequence[Node], results: Any) -> None:
@@ -136,6 +159,13 @@ class Graph:
         self.outputs = list(outputs)
         self.nodes = self._sorted()
         self.layers: list[Layer] = list(dict.fromkeys(n.layer for n in self.nodes if n.layer is not None))
+        #: The layers as the user gave them: without those that others brought along.
+        self.given: list[Layer] = list(dict.fromkeys(n.host or n.layer for n in self.nodes if n.layer is not None))
+        #: Those that others brought along, and who did.
+        alone = set(self.given)
+        self.hosts: dict[Layer, Layer] = {
+            n.layer: n.host for n in self.nodes if n.layer is not None and n.host is not None and n.layer not in alone
+        }
         self.names = self._named()
 
     def _sorted(self) -> list[Node]:
@@ -158,6 +188,24 @@ class Graph:
                 pending.extend((source, False) for source in reversed(node.inputs))
         return list(order)
 
+    def connect(self, model: Any, first: int = 0) -> None:
+        """Tell the layers of the nodes from number `first` on in which model they are, and where."""
+        home = ref(model)
+        starts: dict[Node, Node] = {}
+        ends: dict[Node, Node] = {}
+        for node in self.nodes[first:]:
+            layer = node.layer
+            if layer is None:
+                continue
+            homes = vars(layer).setdefault("_homes", [])
+            homes[:] = [other for other in homes if other() is not None and other() is not model]
+            homes.append(home)
+            start = starts.get(node.inputs[0]) if node.host is not None else None
+            starts[node] = start = node if start is None or start.layer is not node.host else start
+            ends[start] = node
+        for start, end in ends.items():
+            _note_use(start.host or start.layer, start.inputs, end)  # type: ignore[arg-type]  # never an input
+
     def _named(self) -> dict[Layer, str]:
         counts: Counter[str] = Counter()
         prefixes = self._prefixes(counts)
@@ -171,7 +219,10 @@ class Graph:
                 name = prefix + _numbered(type(layer).__name__, prefix, counts)
                 while name in taken or name in kept:
                     name = prefix + _numbered(type(layer).__name__, prefix, counts)
-                layer.name = name.rpartition("/")[2]
+                layer.name = vars(layer)["_numbered"] = name.rpartition("/")[2]
+            elif name in taken and layer.name == vars(layer).get("_numbered"):  # by another model: here it gets another
+                while name in taken or name in kept:
+                    name = prefix + _numbered(type(layer).__name__, prefix, counts)
             if name in taken:
                 raise ArgumentError(
                     f"two layers of the model are called {name!r}: {taken[name].described} and {layer.described}; "
@@ -185,9 +236,12 @@ class Graph:
         """Return for each layer the names of the blocks that its first use is a part of, each with a slash."""
         scopes: dict[int, str] = {}
         prefixes: dict[Layer, str] = {}
+        self._blocks: dict[Layer, list[Any]] = {}
         for node in self.nodes:
             if node.layer is None or node.layer in prefixes:
                 continue
+            if node.scope:  # what a model's own `trainable` says, its layers say
+                self._blocks[node.layer] = [block for block in node.scope if hasattr(type(block), "parts")]
             prefix = ""
             for block in node.scope:
                 if id(block) not in scopes:
@@ -195,6 +249,12 @@ class Graph:
                 prefix += scopes[id(block)] + "/"
             prefixes[node.layer] = prefix
         return prefixes
+
+    def trains(self, layer: Layer) -> bool:
+        """Say whether a layer is trained: it, the layer that brought it along and the blocks that it is a part of."""
+        if not layer.trainable or (layer in self.hosts and not self.hosts[layer].trainable):
+            return False
+        return all(block.trainable for block in self._blocks.get(layer, ()))
 
     def flops(self) -> int:
         """Return the floating-point operations of one forward pass of one sample."""

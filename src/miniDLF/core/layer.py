@@ -13,6 +13,7 @@ from miniDLF.core.call import Call, Shared
 from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
 from miniDLF.core.constraints import get_constraint
+from miniDLF.core.contents import Contents, shown
 from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.kinds import check_kinds
@@ -34,7 +35,7 @@ COMMON: dict[str, tuple[str, Any]] = {
 COMMON_KINDS = {name: annotation.split(" | ") for name, (annotation, _) in COMMON.items()}
 
 
-class Layer(Watched, Configurable):
+class Layer(Watched, Contents, Configurable):
     """A differentiable function of arrays, with parameters.
 
     A layer declares its hyper-parameters as annotated fields and gives `build`, `forward` and `backward`. It keeps
@@ -95,6 +96,9 @@ class Layer(Watched, Configurable):
                 if name not in annotations and name not in inherited:
                     annotations[name] = annotation
                     setattr(cls, name, dataclasses.field(default=default, kw_only=True))
+            for name in annotations:  # a field called `weights` has no default, whatever a layer shows by that name
+                if name not in cls.__dict__ and isinstance(inspect.getattr_static(cls, name, None), shown):
+                    setattr(cls, name, dataclasses.field())
             cls.__annotations__ = annotations
         super().__init_subclass__(**keywords)
 

@@ -174,5 +174,7 @@ class Program:
 
 
 def _captures(part: Any, *methods: str) -> bool:
-    """Say whether the class of a layer or loss, and not only its base, says that it can be captured."""
-    return bool(vars(type(part)).get("captures")) and not any(name in vars(part) for name in methods)
+    """Say whether a layer or loss itself, or its class and not only its base, says that it can be captured."""
+    return bool(vars(part).get("captures", vars(type(part)).get("captures"))) and not any(
+        name in vars(part) for name in methods
+    )

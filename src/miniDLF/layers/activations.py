@@ -14,6 +14,7 @@ from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, n
 from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid
 from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.layers.functions import Elementwise, known_derivative, without_derivative
 
 __all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
 
@@ -222,13 +223,15 @@ _DEFAULT_MAX = 2.5
 
 
 class Activation(Layer):
-    """An activation by name.
+    """An activation by name, or a function of your own with its derivative.
 
     Parameters
     ----------
     activation
         'relu', 'leaky_relu' (slope `alpha`), 'clipped_relu' (at `max_value`), 'elu' (`alpha`, `scale`), 'selu',
-        'sigmoid', 'tanh', 'softmax', 'softplus', 'swish' ('silu'), 'gelu' or 'linear'.
+        'sigmoid', 'tanh', 'softmax', 'softplus', 'swish' ('silu'), 'gelu' or 'linear'. Or a function that takes an
+        array and returns one of the same shape, number by number: ``Activation(np.cbrt, derivative=df)``. No file can
+        hold it; for that derive a class from `Layer`.
     alpha
         Slope below zero of 'leaky_relu', and of 'clipped_relu' where it differs from its default (else 0); the `alpha`
         of 'elu'.
@@ -236,15 +239,19 @@ class Activation(Layer):
         'clipped_relu' clips there; 'relu', 'leaky_relu' and 'elu' clip where it differs from its default.
     scale
         Factor of 'elu'.
+    derivative
+        Of a function: takes the array that the function took, and returns the derivative at each of its numbers.
+        NumPy's abs, arctan, cos, exp, sin, square and tanh need none.
     """
 
     captures = True
     absorbable = rectifies = None  # until the name is known
     rises = False
-    activation: str
+    activation: Any
     alpha: float = 0.0001
     max_value: float = _DEFAULT_MAX
     scale: float = 1.0
+    derivative: Any = None
 
     def __post_init__(self) -> None:
         self.function = self._resolve()
@@ -252,6 +259,10 @@ class Activation(Layer):
         self.rectifies = self.function.rectifies
 
     def _resolve(self) -> Layer:
+        if not isinstance(self.activation, str):
+            return self._own()
+        if self.derivative is not None:
+            raise ArgumentError(f"Activation: {self.activation!r} has its derivative; leave derivative out.")
         clip = np.inf if self.max_value == _DEFAULT_MAX else self.max_value
         choices: dict[str, Any] = {
             "relu": lambda: ReLU(0.0, clip),
@@ -277,6 +288,23 @@ class Activation(Layer):
             raise ArgumentError(f"Activation({self.activation!r}): only 'elu' takes a scale; received {self.scale}.")
         function: Layer = choices[self.activation]()
         return function
+
+    def _own(self) -> Layer:
+        if isinstance(self.activation, Layer | type) or not callable(self.activation):
+            raise ArgumentTypeError(
+                "Activation: activation is a name such as 'relu', or a function with derivative=...; received "
+                f"{self.activation!r}." + (" A layer stands by itself." if isinstance(self.activation, Layer) else "")
+            )
+        derivative = self.derivative or known_derivative(self.activation)
+        if derivative is None:
+            raise without_derivative(self.activation, "Activation")
+        if not callable(derivative):
+            raise ArgumentTypeError(
+                "Activation: derivative is a function that takes an array and returns one of the same shape; received "
+                f"{self.derivative!r}."
+            )
+        self.captures = False  # nobody knows what a function of the user's own calls
+        return Elementwise(self.activation, derivative)
 
     def forward(self, x: Array, call: Call) -> Array:
         return self.function.forward(x, call)
@@ -309,7 +337,10 @@ def _resolved(activation: Any, where: str) -> Layer:
     if isinstance(activation, type) and issubclass(activation, Layer):
         name = activation.__name__
         raise ArgumentTypeError(f"{where}: received the class {name}; create it: {name}().")
-    advice = " A function has no derivative here; derive a class from Layer." if callable(activation) else ""
+    if callable(activation):
+        if known_derivative(activation) is None:
+            raise without_derivative(activation, where)
+        return Activation(activation)
     raise ArgumentTypeError(
-        f"{where}: expected a name such as 'relu' or a layer such as ReLU(0.1), received {activation!r}.{advice}"
+        f"{where}: expected a name such as 'relu' or a layer such as ReLU(0.1), received {activation!r}."
     )

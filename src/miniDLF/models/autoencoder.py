@@ -82,5 +82,5 @@ class Autoencoder(Model):
         copies: dict[Node, Node] = {code: middle}
         for node in graph.nodes[graph.nodes.index(code) + 1 :]:
             sources = tuple(copies[source] for source in node.inputs)
-            copies[node] = Node(node.layer, sources, node.shape)
+            copies[node] = Node(node.layer, sources, node.shape, host=node.host)
         self.decoder = Model(middle, copies[graph.outputs[0]], **settings)

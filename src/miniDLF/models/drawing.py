@@ -148,7 +148,7 @@ def _texts(graph: Graph, node: Node) -> tuple[str, str, str, str]:
     count = sum(parameter.size for parameter in layer.parameters)
     detail = type(layer).__name__
     if count:
-        detail += f", {count:,} parameters" + ("" if layer.trainable else ", frozen")
+        detail += f", {count:,} parameters" + ("" if graph.trains(layer) else ", frozen")
     return graph.names[layer], shape, detail, "#cfe2f3" if count else "#f6f6f6"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from html import escape
 from typing import Any
@@ -17,12 +17,12 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.program import Head
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, answering
-from miniDLF.kernels.workspace import Array
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
 from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
+from miniDLF.models.inspecting import Inspecting
 from miniDLF.models.measuring import Measuring
 from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
@@ -33,7 +33,7 @@ from miniDLF.training.feeds import Converter
 __all__ = ["Model"]
 
 
-class Model(Fitting, Measuring):
+class Model(Fitting, Measuring, Inspecting):
     """A model of the graph between `inputs` and `outputs`.
 
     Parameters
@@ -77,6 +77,7 @@ class Model(Fitting, Measuring):
                 node.name = given
         self._output_names = [given for given, _ in named_outputs]
         self._graph = Graph([n for _, n in named_inputs], [n for _, n in named_outputs])
+        self._graph.connect(self)
 
     def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
         self.name = name
@@ -97,6 +98,7 @@ class Model(Fitting, Measuring):
         self._compiled: dict[str, Any] | None = None
         self._held: frozenset[str] | None = None  # what a restored run trains, whatever the layers say by now
         self.optimizer: Any = None
+        self.loss: Any = None
         self.history: Any = None
         self.position: Any = None
         self.stop_training = self.interrupted = self.finished = False
@@ -110,40 +112,6 @@ class Model(Fitting, Measuring):
         if self._graph is None:
             raise NotReadyError("the model has no layers yet: add some, the first one with input_shape=(...).")
         return self._graph
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in the order in which they run."""
-        return self.graph.layers
-
-    def get_layer(self, name: str) -> Layer:
-        """Return a layer by its name, e.g. 'conv2d_1'."""
-        for layer, known in self.graph.names.items():
-            if known == name:
-                return layer
-        raise ArgumentError(f"the model has no layer {name!r}; it has {', '.join(self.graph.names.values())}.")
-
-    @property
-    def input_shape(self) -> Any:
-        """Shape of a sample; a list of shapes where there are several inputs."""
-        shapes = [node.shape for node in self.graph.inputs]
-        return shapes[0] if len(shapes) == 1 else shapes
-
-    @property
-    def output_shape(self) -> Any:
-        """Shape of a prediction; a list of shapes where there are several outputs."""
-        shapes = [node.shape for node in self.graph.outputs]
-        return shapes[0] if len(shapes) == 1 else shapes
-
-    @property
-    def trainable(self) -> bool:
-        """Whether any layer is trained; setting it sets all of them, in force at the next `compile`."""
-        return any(layer.trainable for layer in self.layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.layers:
-            layer.trainable = value
 
     def __call__(self, inputs: Any) -> Any:
         """Use the model as a layer: its graph, with the same layers and weights, continues from these nodes."""
@@ -166,7 +134,8 @@ class Model(Fitting, Measuring):
             if node.layer is not None:
                 here = [copies[source] for source in node.inputs]
                 received: Any = tuple(n.shape for n in here) if node.layer.takes_many else here[0].shape
-                copies[node] = Node(node.layer, tuple(here), node.layer.build(received), scope=node.scope)
+                shape = node.layer.build(received)
+                copies[node] = Node(node.layer, tuple(here), shape, scope=node.scope, host=node.host)
         results = [copies[node] for node in graph.outputs]
         return results[0] if len(results) == 1 else results
 
@@ -189,7 +158,7 @@ class Model(Fitting, Measuring):
 
     def _entries(self) -> list[list[tuple[str, Any, bool]]]:
         def trained(path: str, parameter: Any, layer: Layer) -> bool:
-            return parameter.trainable and layer.trainable if self._held is None else path in self._held
+            return parameter.trainable and self.graph.trains(layer) if self._held is None else path in self._held
 
         return [
             [(path := f"{name}/{p.name}", p, trained(path, p, layer)) for p in layer.parameters]
@@ -222,21 +191,12 @@ class Model(Fitting, Measuring):
         """
         count = 1 if self._graph is None else len(self._graph.outputs)
         self._compiled = arranged(loss, metrics, loss_weights, weighted_metrics, self.output_names, count)
-        self.optimizer = get_optimizer("amsgrad" if optimizer is None else optimizer)
+        self.optimizer, self.loss = get_optimizer("amsgrad" if optimizer is None else optimizer), loss
         self._engine = self._executor = self._held = None
         if self._buffers is not None:
             self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
         if self._graph is not None:
             self.engine()
-
-    @property
-    def output_names(self) -> list[str]:
-        """The names of the outputs: as given, or of the layers that make them."""
-        if self._graph is None:
-            return ["output"]
-        made = [self._graph.names[n.layer] if n.layer else (n.name or "input") for n in self._graph.outputs]
-        given = self._output_names or [None] * len(made)
-        return [name or layer for name, layer in zip(given, made, strict=True)]
 
     def engine(self) -> Engine:
         """Return what trains the model; `compile` must have come before."""
@@ -279,6 +239,8 @@ class Model(Fitting, Measuring):
     def __setstate__(self, state: dict[str, Any]) -> None:
         training = state.pop("_training_state", None)
         self.__dict__.update(state)
+        if self._graph is not None:
+            self._graph.connect(self)
         if training is not None:
             self.resume_training(training)
 
@@ -293,45 +255,6 @@ class Model(Fitting, Measuring):
             self._held = frozenset(path for (path, *_), trained in flags if trained)
             self._buffers = self._executor = self._engine = None
         self.engine().load_training_state(dict(state))
-
-    # Weights --------------------------------------------------------------------------------------------------------
-
-    def get_weights(self) -> list[Array]:
-        """Return copies of all parameters, layer by layer in the documented order."""
-        self.ready()
-        return [p.value.copy() for layer in self.layers for p in layer.parameters]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all parameters from a list such as `get_weights` gives, or none of them.
-
-        Raises
-        ------
-        ArgumentError
-            If the list is of another length, or an array of another shape.
-        DataError
-            If an array is masked, or holds a number that the model's type cannot hold.
-        """
-        self.ready()
-        parameters = [(f"{self.graph.names[layer]}/{p.name}", p) for layer in self.layers for p in layer.parameters]
-        if len(weights) != len(parameters):
-            raise ArgumentError(f"set_weights: the model has {len(parameters)} arrays, received {len(weights)}.")
-        for (path, parameter), value in zip(parameters, weights, strict=True):
-            if np.shape(value) != parameter.shape:
-                raise ArgumentError(f"set_weights: {path} has shape {parameter.shape}, received {np.shape(value)}.")
-        checked = [
-            p.checked(value, f"set_weights: {path}") for (path, p), value in zip(parameters, weights, strict=True)
-        ]
-        for (_, parameter), value in zip(parameters, checked, strict=True):
-            parameter.value = value
-
-    def named_weights(self) -> dict[str, Array]:
-        """Return all parameters by path ('conv2d_1/weight'): the arrays themselves, not copies."""
-        self.ready()
-        return {f"{self.graph.names[layer]}/{p.name}": p.value for layer in self.layers for p in layer.parameters}
-
-    def count_params(self) -> int:
-        """Return the number of parameters, trained or not."""
-        return sum(p.size for layer in self.layers for p in layer.parameters)
 
     # Gradients ------------------------------------------------------------------------------------------------------
 
@@ -390,7 +313,7 @@ class Model(Fitting, Measuring):
     def __repr__(self) -> str:
         if self._graph is None:
             return f"<{self.described}, empty>"
-        return f"<{self.described}: {len(self.layers)} layers, {self.count_params():,} parameters>"
+        return f"<{self.described}: {len(self.graph.given)} layers, {self.count_params():,} parameters>"
 
 
 def _nodes(value: Any, what: str) -> list[tuple[str | None, Node]]:

@@ -46,7 +46,9 @@ class Plots:
         model = self._model
         graph: Graph = model.graph
         name = layer or next((graph.names[la] for la in graph.layers if la.parameters), graph.names[graph.layers[0]])
-        node = next(n for n in graph.nodes if n.layer is model.get_layer(name))
+        wanted = model.get_layer(name)
+        found = [n for n in graph.nodes if wanted in (n.layer, n.host)]
+        node = found[1] if found[1:] and found[1].host is wanted else found[0]  # with the activation it brought along
         part = Model(graph.inputs, node, dtype=model.dtype, seed=model.seed)
         values = np.asarray(part.predict(np.asarray(x[:1], model.dtype)))[0]
         if values.ndim == 3:

@@ -45,6 +45,7 @@ class Sequential(Model):
         self._graph = None
         self._start: Node | None = None
         self._end: Node | None = None
+        self._ends: list[Node] = []  # where the layers and models that were added end
         self._waiting: list[Any] = []
         self._counts: dict[str, int] = {}
         self._named_here: dict[str, Layer] = {}
@@ -97,10 +98,40 @@ class Sequential(Model):
             raise type(error)(f"layer {position}{said}") from None
         if not isinstance(end, Node):
             raise ArgumentError(f"layer {position}: a Sequential needs one output, {layer.described} has several.")
-        self._end = end
-        start = self._start
-        self._graph = Graph([start] if start else [], [end])
+        known = 0 if self._graph is None else len(self._graph.nodes)
+        self._go_on_to(end)
+        self._ends.append(end)
+        self.graph.connect(self, known)
+
+    def _go_on_to(self, end: Node) -> None:
+        """Let the chain end there."""
+        self._end, start = end, self._start
+        self._graph = Graph([start] if start else [], [end]) if end is not start else None
         self._buffers = self._executor = self._engine = self._held = None
+
+    def pop(self) -> Any:
+        """Take the last layer (or model) off the end and return it; the others keep their weights.
+
+        A model that was compiled stays so, with a fresh optimizer state. A model that was added whole goes whole; in
+        one that was loaded it goes layer by layer where its layers form a chain.
+
+        Raises
+        ------
+        NotReadyError
+            If there is no layer.
+        """
+        if self._waiting:
+            return self._waiting.pop()
+        if self._end is None or self._end is self._start:
+            raise NotReadyError("pop: the model has no layers.")
+        self._ends.pop()
+        before: Any = self._ends[-1] if self._ends else self._start
+        nodes = self.graph.nodes
+        first = nodes[nodes.index(before) + 1 if self._ends else 0]
+        removed = first.scope[0] if first.scope else first.host or first.layer
+        self._named_here = {name: layer for name, layer in self._named_here.items() if layer is not removed}
+        self._go_on_to(before)
+        return removed
 
     def _name(self, layer: Layer) -> None:
         """Give a layer the next free name."""
@@ -112,7 +143,7 @@ class Sequential(Model):
             if name not in taken:
                 break
         self._named_here.pop(layer.name or "", None)
-        layer.name = name
+        layer.name = vars(layer)["_numbered"] = name
         self._named_here[name] = layer
 
     @property
@@ -158,6 +189,7 @@ class Sequential(Model):
                 self._append(layer)
         except MiniDLFError:  # another shape may fit
             self._start = self._end = self._graph = None
+            self._ends = []
             self._waiting = waiting
             raise
         if self._compiled is not None:
@@ -165,11 +197,28 @@ class Sequential(Model):
 
     def _restore_structure(self, structure: Mapping[str, Any], nodes: list[Node]) -> None:
         self._start, self._end = self.graph.inputs[0], self.graph.outputs[0]
+        self._ends = _stations(self.graph)
         self._waiting, self._counts, self._named_here = [], {}, {}
         for layer in self.graph.layers:
             base, _, number = (layer.name or "").rpartition("_")
             if number.isdecimal():
                 self._counts[base] = max(self._counts.get(base, 0), int(number))
+
+
+def _stations(graph: Graph) -> list[Node]:
+    """Return the nodes that all data pass, each behind the activation that its layer brought along."""
+    places = {node: number for number, node in enumerate([*graph.inputs, *graph.nodes])}
+    last = dict.fromkeys(places, 0)  # the last node that reads this one
+    for node in graph.nodes:
+        for source in node.inputs:
+            last[source] = places[node]
+    hosts = {node.inputs[0] for node in graph.nodes if node.host is not None}
+    result, furthest = [], 0
+    for node in places:
+        if furthest <= places[node] and node.layer is not None and node not in hosts:
+            result.append(node)
+        furthest = max(furthest, last[node])
+    return result
 
 
 def _received(thing: Any) -> str:

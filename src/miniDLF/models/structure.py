@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from miniDLF.core.graph import Graph, Node
+from miniDLF.core.graph import Graph, Node, snake_case
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
 from miniDLF.kernels.workspace import Array
@@ -23,7 +23,7 @@ from miniDLF.models.values import Classes, class_name, made, stored
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
 from miniDLF.storage import report_mismatch
 
-__all__ = ["describe", "explained", "rebuild"]
+__all__ = ["describe", "explained", "rebuild", "uncompiled"]
 
 _KINDS: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential, "Autoencoder": Autoencoder}
 _METRICS = {**METRICS, "LossMetric": LossMetric}
@@ -101,8 +101,8 @@ def explained(where: str) -> Iterator[None]:
         raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error}). Save the model anew.") from error
 
 
-def describe(model: Model) -> dict[str, Any]:
-    """Return the structure of a model as values that JSON can hold."""
+def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
+    """Return the structure of a model, and what `compile` was given, as values that JSON can hold."""
     graph = model.graph
     places: dict[Node, int] = {node: number for number, node in enumerate([*graph.inputs, *graph.nodes])}
     numbers = {layer: number for number, layer in enumerate(graph.layers)}
@@ -116,7 +116,7 @@ def describe(model: Model) -> dict[str, Any]:
         "layers": [
             {
                 "path": graph.names[layer],
-                "trainable": bool(layer.trainable),
+                "trainable": bool(layer.trainable if layer in graph.hosts else graph.trains(layer)),
                 "class": class_name(layer),
                 "config": _arguments(layer),
             }
@@ -131,7 +131,7 @@ def describe(model: Model) -> dict[str, Any]:
         "output_names": model._output_names,
     }
     result.update(model._extra_structure(places))
-    if model._compiled is not None:
+    if model._compiled is not None and compiled_too:
         compiled = model._compiled
         result["compile"] = {
             "loss": [_named(loss) for loss in compiled["loss"]],
@@ -172,7 +172,8 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
         If the structure does not make sense, names a class that nobody knows, or needs other weights.
     """
     with explained(f"{where}: the model's structure"):
-        model, nodes = _uncompiled(_checked(structure, _MODEL), own, where)
+        model, nodes = uncompiled(structure, own, where)
+    model.graph.connect(model)
     names = model.graph.names
     parameters = {f"{name}/{p.name}": p for layer, name in names.items() for p in layer.parameters}
     report = report_mismatch(
@@ -200,7 +201,9 @@ def _check_size(who: str, makes: str, shape: tuple[int, ...]) -> None:
         raise ArgumentError(f"{who} {makes} more than {MAX_NUMBERS:,} numbers a sample: (N, {lengths}).")
 
 
-def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
+def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
+    """Return the model of a description without weights, and its nodes by their places there."""
+    _checked(structure, _MODEL)
     inputs = [
         Node(None, (), tuple(entry["shape"]), entry["name"])
         for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
@@ -219,7 +222,7 @@ def _uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
         shape = tuple(layer.build(received))
         _check_size(layer.described, "makes", shape)
-        nodes.append(Node(layer, sources, shape))
+        nodes.append(Node(layer, sources, shape, host=_host(layer, sources[0])))
     outputs = [_at(place, nodes) for place in structure["outputs"]]
     names = structure["output_names"]
     if names and len(names) != len(outputs):
@@ -237,7 +240,31 @@ def _layer(entry: Mapping[str, Any], own: Classes) -> Layer:
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{entry['class']!r} is not a layer.")
     layer.name, layer.trainable = entry["path"], entry["trainable"]
+    base, _, number = entry["path"].rpartition("/")[2].rpartition("_")
+    if number.isdecimal() and base == snake_case(type(layer).__name__):
+        vars(layer)["_numbered"] = layer.name  # by the model, so that another one may number it anew
     return layer
+
+
+def _host(layer: Layer, source: Node) -> Layer | None:
+    """Return the layer that brought this one along as its activation, which a file does not tell.
+
+    Whoever gives a layer an activation, by a name or as an object, has it behind that layer in every graph.
+    """
+    host = source.layer
+    wanted = getattr(host, "activation", None)
+    if host is None or wanted is None or source.host is not None:
+        return None
+    _, *brought = host.parts()
+    if len(brought) != 1 or type(brought[0]) is not type(layer) or _own_config(brought[0]) != _own_config(layer):
+        return None
+    if not isinstance(wanted, str):  # an object: this one has the weights
+        host.activation = layer
+    return host
+
+
+def _own_config(layer: Layer) -> dict[str, Any]:
+    return {key: value for key, value in layer.config().items() if key not in ("name", "trainable")}
 
 
 def _at(place: Any, nodes: list[Node]) -> Node:

@@ -24,7 +24,7 @@ def totals(graph: Graph) -> tuple[int, int, int]:
         for parameter in layer.parameters:
             if not parameter.trainable:
                 state += parameter.size
-            elif layer.trainable:
+            elif graph.trains(layer):
                 trained += parameter.size
             else:
                 frozen += parameter.size
@@ -44,12 +44,12 @@ def lines(graph: Graph, sequential: bool) -> list[str]:
         shown_in = (
             _shape(received[0], node.inputs[0] in given) if len(received) == 1 else " + ".join(map(str, received))
         )
-        count = sum(p.size for p in layer.parameters if p.trainable and layer.trainable)
+        count = sum(p.size for p in layer.parameters if p.trainable and graph.trains(layer))
         line = (
             f"{layer.label or type(layer).__name__:<11}:   input_shape =  {shown_in}  "
             f"output_shape =  {_shape(node.shape, node in given)}  trainable parameters =  {count}"
         )
-        if not layer.trainable and layer.parameters:
+        if layer.parameters and not graph.trains(layer):
             line += f"  (frozen: {sum(p.size for p in layer.parameters if p.trainable)})"
         if layer in seen:
             line += "  (shared, counted above)"
@@ -103,7 +103,7 @@ def table(graph: Graph, title: str, itemsize: int) -> Any:
             type(layer).__name__,
             f"(N, {', '.join(map(str, node.shape))})",
             f"{sum(p.size for p in layer.parameters):,}" if has else "",
-            ("yes" if layer.trainable else "frozen") if has else "",
+            ("yes" if graph.trains(layer) else "frozen") if has else "",
             f"{np.prod(node.shape) * itemsize / 1024:,.2f}",
             ", ".join(sources),
         )

@@ -1,0 +1,80 @@
+"""An activation that is a function of the user's own, with its derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from miniDLF.core.call import Call
+from miniDLF.core.layer import Layer
+from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.kernels.workspace import Array, Shape
+
+__all__ = ["DERIVATIVES", "Elementwise", "known_derivative", "name_of", "without_derivative"]
+
+#: NumPy's functions of one number whose derivatives are known here.
+DERIVATIVES: Mapping[Any, Callable[[Array], Array]] = {
+    np.abs: np.sign,
+    np.arctan: lambda x: 1 / (1 + x * x),
+    np.cos: lambda x: -np.sin(x),
+    np.exp: np.exp,
+    np.sin: np.cos,
+    np.square: lambda x: 2 * x,
+    np.tanh: lambda x: 1 - np.tanh(x) ** 2,
+}
+
+
+class Elementwise(Layer):
+    """``y = function(x)``, number by number; ``dx = dy derivative(x)``.
+
+    Both take and return an array; what they return becomes the type of `x`. They are called for parts of a batch and on
+    several threads, so they must not keep anything, nor write to `x`.
+    """
+
+    function: Any
+    derivative: Any
+
+    def forward(self, x: Array, call: Call) -> Array:
+        call.x = x
+        return self._of(self.function, x)
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        return np.multiply(dy, self._of(self.derivative, call.x), out=dy)
+
+    def _of(self, function: Callable[[Array], Any], x: Array) -> Array:
+        y: Array = np.asarray(function(x), x.dtype)
+        if y.shape != x.shape:
+            if y.shape == ():  # the derivative of a line
+                return np.full(x.shape, y)
+            raise ShapeError(
+                f"{self.described}: {name_of(function)} received an array of shape {x.shape} and returned one of shape "
+                f"{y.shape}. An activation works number by number; for anything else derive a class from Layer."
+            )
+        return y
+
+    def flops(self, input_shape: Shape, output_shape: Shape) -> int:
+        return int(np.prod(output_shape))
+
+
+def known_derivative(function: Any) -> Callable[[Array], Array] | None:
+    """Return the derivative of a function of NumPy's, where it is known."""
+    return DERIVATIVES.get(function) if isinstance(function, np.ufunc) else None
+
+
+def name_of(function: Any) -> str:
+    """Return what a function is called."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return "the function" if name == "<lambda>" else f"np.{name}" if isinstance(function, np.ufunc) else str(name)
+
+
+def without_derivative(function: Any, where: str) -> ArgumentTypeError:
+    """Return the error about a function alone, which says what to write."""
+    name = name_of(function)
+    name = name if name.replace(".", "").isidentifier() else "f"
+    return ArgumentTypeError(
+        f"{where}: {name_of(function)} alone tells no derivative. Write activation=Activation({name}, derivative=df), "
+        f"where df(x) returns the derivative of {name} at x, number by number; or a name such as 'relu'; or derive a "
+        "class from Layer."
+    )
