@@ -35,6 +35,15 @@ def test_probabilities_stay() -> None:
     assert CCE.encode(soft, (2,)) is soft
 
 
+@pytest.mark.parametrize("loss", [MSE, BCE, losses.Hinge(), losses.Poisson()])
+def test_targets_without_the_last_axis_fit_an_output_of_one(loss: losses.Loss) -> None:
+    target = np.array([0, 1, 1])
+    encoded = loss.encode(target, (1,))
+    assert encoded.shape == (3, 1)
+    assert np.shares_memory(encoded, target)
+    assert loss.encode(np.ones((2, 5)), (5, 1)).shape == (2, 5, 1)
+
+
 @pytest.mark.parametrize("loss", [CCE, SPARSE])
 def test_a_column_of_labels_and_whole_floats_and_unsigned_labels_are_labels(loss: losses.Loss) -> None:
     np.testing.assert_array_equal(loss.encode(LABELS[:, None], (3,)), LABELS)
@@ -78,12 +87,11 @@ def test_blocks_see_the_last_row(monkeypatch) -> None:
 REFUSED = [
     (
         MSE,
-        np.zeros(5),
-        (1,),
-        "MeanSquaredError: the output has shape (N, 1), the targets (5,). Broadcasting would compare every sample with "
-        "every other; reshape them: y.reshape(-1, 1).",
+        np.zeros((5, 3)),
+        (3, 1, 1),
+        "the output has shape (N, 3, 1, 1), the targets (5, 3). Reshape them: y.reshape(",
     ),
-    (BCE, np.zeros(5, int), (1,), "reshape them: y.reshape(-1, 1)."),
+    (MSE, np.ma.zeros((5, 1)), (1,), "MeanSquaredError: the targets: received a masked array"),
     (MSE, np.zeros((5, 1)), (), "the output has shape (N,), the targets (5, 1). Reshape them: y.reshape(-1)."),
     (MSE, np.zeros((5, 2)), (3,), "the output has shape (N, 3), the targets (5, 2). They must have the same shape."),
     (MSE, np.zeros((5, 12)), (3, 4), "Reshape them: y.reshape(-1, 3, 4)."),

@@ -150,11 +150,11 @@ REFUSED = [
         "the function must return one value a sample, (2, ...); it returned shape (). Leave the mean over samples to",
     ),
     (
-        lambda: metrics.MeanSquaredError().update(np.zeros(2), COLUMN),
+        lambda: metrics.MeanSquaredError().update(np.zeros((2, 1)), ROWS),
         ShapeError,
-        "metric 'mean_squared_error': predictions (2, 1) and targets (2,) must have the same shape.",
+        "metric 'mean_squared_error': predictions (2, 3) and targets (2, 1) must have the same shape.",
     ),
-    (lambda: metrics.R2Score().update(np.zeros(2), COLUMN), ShapeError, "metric 'r2_score': predictions (2, 1) and"),
+    (lambda: metrics.R2Score().update(np.zeros(2), ROWS), ShapeError, "metric 'r2_score': predictions (2, 3) and"),
     (
         lambda: metrics.Accuracy().update(np.zeros((3, 2), int), ROWS),
         ShapeError,

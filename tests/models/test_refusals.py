@@ -254,7 +254,7 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
     "losses": (
         lambda m: forked().compile(["mse", "mse", "mse"]),
         ArgumentError,
-        r"compile\(loss=...\): the model has 2 outputs, received 3",
+        r"compile\(loss=...\): the model has 2 outputs \(one, two\), received a list of 3",
     ),
     "order of Keras": (
         lambda m: m.compile("adam", "mse"),

@@ -316,7 +316,11 @@ REFUSED = {
         ShapeError,
         r"\(50,\), received \(3,\)",
     ),
-    "negative weights": (lambda m: m.fit(X, Y, sample_weight=-np.ones(50)), DataError, "not negative"),
+    "weights without a number": (
+        lambda m: m.fit(X, Y, sample_weight=np.full(50, np.nan)),
+        DataError,
+        "sample_weight: sample 0 holds NaN",
+    ),
     "no targets": (lambda m: m.fit(X, None), ArgumentError, "y is missing"),
     "ragged": (lambda m: m.fit([[1, 2], [3]], [0, 1]), ShapeError, "different lengths"),
     "text": (lambda m: m.fit(np.array([["a"] * 4]), [0]), ArgumentTypeError, "expected numbers"),

@@ -23,6 +23,10 @@ class Batch:
 
     Attributes
     ----------
+    targets, given
+        Targets as the losses encoded them, and where that is not the same, as the user gave them for the metrics.
+    weights
+        Weights of the samples (N,), or of the steps of each (N, T), an output; ``None`` where all count the same.
     source
         The whole data set of which the rows are, where there is one (see `select`).
     """
@@ -32,6 +36,7 @@ class Batch:
     weights: Sequence[Array | None]
     rows: Array | None = None
     source: Batch | None = None
+    given: Sequence[Array | None] = ()
 
     def __len__(self) -> int:
         return len(self.inputs[0]) if self.rows is None else len(self.rows)
@@ -43,7 +48,7 @@ class Batch:
 
     def select(self, rows: Array) -> Batch:
         """Return the batch of some rows of this data set."""
-        return Batch(self.inputs, self.targets, self.weights, rows, self)
+        return Batch(self.inputs, self.targets, self.weights, rows, self, self.given)
 
     def between(self, start: int, stop: int) -> Batch:
         """Return the batch of rows that lie next to each other in this data set, as views."""
@@ -52,7 +57,17 @@ class Batch:
             [array[cut] for array in self.inputs],
             [array[cut] for array in self.targets],
             [None if given is None else given[cut] for given in self.weights],
+            given=[None if given is None else given[cut] for given in self.given],
         )
+
+    def block(self, array: Array, start: int, stop: int) -> Array:
+        """Return the rows from `start` to `stop` of an array of this batch."""
+        return array[start:stop] if self.rows is None else array[self.rows[start:stop]]
+
+    def target_given(self, number: int, start: int, stop: int) -> Array | None:
+        """Return the rows from `start` to `stop` of the targets of an output as given; ``None`` where not encoded."""
+        given = self.given[number] if self.given else None
+        return None if given is None else self.block(given, start, stop)
 
     def part(
         self, start: int, stop: int, lender: Workspace, fixed: bool = False

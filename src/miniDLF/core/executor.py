@@ -88,7 +88,11 @@ class Executor:
             if type(step.layer).update_state is not Layer.update_state
         ]
         few = buffers.values.size + buffers.state.size <= FEW_WEIGHTS
-        self._inference = Program(graph, trained, None, in_place=in_place, folds=few)
+        self._inference = self._measuring = Program(graph, trained, None, in_place=in_place, folds=few)
+        fused = self._training.fused if self._training else []
+        if any(fused):
+            self._measuring = Program(graph, trained, None, in_place=in_place, folds=few, fused=fused)
+        self.fused = fused
         self._flops = graph.flops()
         self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
         self._shards: list[Shard] = []
@@ -104,6 +108,7 @@ class Executor:
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
         self._idle: deque[_Inference] = deque()
+        self._idle_for_losses: deque[_Inference] = deque() if any(fused) else self._idle
         per_row = sum(int(np.prod(node.shape)) for node in graph.nodes) * buffers.dtype.itemsize
         self._chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(per_row, 1)))
 
@@ -118,12 +123,19 @@ class Executor:
     def _small(self, rows: int) -> bool:
         return 3 * self._flops * rows < SMALL_STEP * (1 + MEETING * self._meetings)
 
+    @property
+    def cuts(self) -> tuple[tuple[int, int], ...]:
+        """Which rows of the batch each of the active shards had."""
+        return self._cuts
+
     def active(self) -> list[Shard]:
         """The shards of the last step; their targets and predictions are there for the metrics."""
         return self._active
 
     def step(self, batch: Batch, number: int, *, training: bool = True, backward: bool = True) -> list[float]:
         """Run one batch; leave the gradients of its mean loss in ``buffers.gradients``; return the loss of each head.
+
+        The losses are those before the weights of the heads (see `total_loss`), the gradients those of the total.
 
         The gradients of the shards still lie apart (see `gradient_parts`): the updater joins them.
         """
@@ -160,7 +172,8 @@ class Executor:
         # Rows that are noted come to lie in the same place every time, so those that lie next to each other are copied.
         if not (program.captures and Watched.noted) or (batch.rows is None and batch.nbytes > COPIED):
             return None
-        key = (cuts, backward, training, tuple(given is None for given in batch.weights))
+        weights = tuple(None if given is None else given.shape[1:] for given in batch.weights)
+        key = (cuts, backward, training, weights)
         known = self._steps.get(key)
         if known is None or not known.fits(batch):
             tail = program.tail(rows) if len(cuts) > 1 else len(program.steps)
@@ -232,14 +245,19 @@ class Executor:
 
     @single_threaded_blas  # always: the bits must not depend on whether another model trains meanwhile
     @quiet_arithmetic
-    def infer(self, inputs: Sequence[Array]) -> list[Array]:
-        """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads."""
+    def infer(self, inputs: Sequence[Array], *, for_losses: bool = False) -> list[Array]:
+        """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads.
+
+        Outputs `for_losses` are those that `Head.take` wants: logits where the loss absorbs the activation (`fused`).
+        """
+        program = self._measuring if for_losses else self._inference
+        idle = self._idle_for_losses if for_losses else self._idle
         if not self.buffers.current:
             self.buffers.take()
         try:
-            context = self._idle.pop()
+            context = idle.pop()
         except IndexError:
-            context = _Inference(self._inference, self.buffers)
+            context = _Inference(program, self.buffers)
         try:
             rows = len(inputs[0])
             context.prepare()
@@ -249,7 +267,7 @@ class Executor:
         except AttributeError as error:
             raise explained(error) from error
         finally:
-            self._idle.append(context)
+            idle.append(context)
 
     def _infer_chunks(self, context: _Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
         # Two parts at least, whatever the number of threads: shapes alone decide. Where the batch is the last axis in

@@ -254,7 +254,7 @@ def _own(weights: Sequence[Array]) -> list[Array]:
 def _kinds(batch: Batch) -> list[Any]:
     """Return what notes rely on: types and shapes of samples, and whether they have weights."""
     kinds: list[Any] = [(array.dtype, array.shape[1:]) for array in (*batch.inputs, *batch.targets)]
-    return kinds + [given is None for given in batch.weights]
+    return kinds + [None if given is None else given.shape[1:] for given in batch.weights]
 
 
 def keep(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:

@@ -19,7 +19,7 @@ from miniDLF.core.rewriting import chosen_first, folded, pooled_at_once, work_jo
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Workspace
 
-__all__ = ["Head", "Program", "Step"]
+__all__ = ["Head", "Program", "Step", "total_loss"]
 
 #: What a tail may hold for all shards together: floating-point operations forward, and values.
 TAIL_FLOPS = 10_000_000
@@ -34,6 +34,43 @@ class Head(Watched):
     weight: float = 1.0
     metrics: list[Any] = field(default_factory=list)
     name: str = ""
+
+    def take(
+        self, output: Array, target: Array, weights: Array, empty: Callable[..., Array], *, fused: bool = False
+    ) -> tuple[Any, Array, Array]:
+        """Return the loss, its gradient with respect to `output`, and the prediction: the one way to any loss.
+
+        Parameters
+        ----------
+        output : (N, ...)
+            What the graph gives: the prediction, or where `fused` the logits in front of the activation that the loss
+            absorbs.
+        target
+            As the loss encoded it.
+        weights : (N,) or (N, T)
+            Weights of samples, or of the steps of each. Every step is then a sample of its own, and counts for its
+            share of the sample where the loss averages over time.
+        empty
+            ``empty(name, shape)`` lends memory, as for `Loss.value_and_grad`.
+        """
+        shape, axes = output.shape, weights.ndim
+        if axes > 1:
+            output, target = (array.reshape(-1, *array.shape[axes:]) for array in (output, target))
+            if not self.loss.sums_over_time:
+                weights = weights * (len(weights) / max(weights.size, 1))
+            weights = weights.reshape(-1)
+        if fused:
+            loss, dy, prediction = self.loss.fused_value_and_grad(output, target, weights, empty)
+        else:
+            (loss, dy), prediction = self.loss.value_and_grad(output, target, weights, empty), output
+        return (loss, dy.reshape(shape), prediction.reshape(shape)) if axes > 1 else (loss, dy, prediction)
+
+
+def total_loss(heads: Sequence[Head], losses: Sequence[float]) -> float:
+    """Return the sum of the losses of all outputs, by weight; one of weight 0 is measured and does not count."""
+    if len(heads) == 1 and heads[0].weight == 1.0:
+        return losses[0]
+    return sum(head.weight * loss for head, loss in zip(heads, losses, strict=True) if head.weight)
 
 
 @dataclass(frozen=True)
@@ -63,7 +100,8 @@ class Step:
 class Program:
     """The steps of a graph in order, for training (with heads) or for inference (without).
 
-    Training stops before an activation that the loss absorbs; inference passes over layers that only train. With
+    Training stops before an activation that the loss absorbs, and so does inference where `fused` says so, one an
+    output: an evaluation takes the losses of the same numbers. Inference passes over layers that only train. With
     `in_place` a layer may write its output over an input that nobody else reads, and neighbours may change places or
     become one where the result is the same. With `folds` weights of neighbours become one (inference only).
     """
@@ -76,20 +114,16 @@ class Program:
         *,
         in_place: bool = True,
         folds: bool = False,
+        fused: Sequence[bool] = (),
     ) -> None:
         self.graph = graph
         self.heads = list(heads or [])
-        skipped: set[Node] = set()
-        self.fused: list[bool] = []
         readers_of = Counter(source for node in graph.nodes for source in set(node.inputs)) + Counter(graph.outputs)
-        for head, output in zip(self.heads, graph.outputs, strict=False):
-            layer = output.layer
-            absorbs = (
-                layer is not None and head.loss.absorbs is not None and layer.says("absorbable") == head.loss.absorbs
-            )
-            self.fused.append(absorbs and readers_of[output] == 1)
-            if self.fused[-1]:
-                skipped.add(output)
+        self.fused = [
+            readers_of[output] == 1 and _absorbs(head.loss, output)
+            for head, output in zip(self.heads, graph.outputs, strict=False)
+        ] or [*fused]
+        skipped = {output for output, absorbed in zip(graph.outputs, self.fused, strict=False) if absorbed}
         places: dict[Node, int] = {node: number for number, node in enumerate(graph.inputs)}
         needs: dict[int, bool] = dict.fromkeys(places.values(), False)
         steps: list[Step] = []
@@ -171,6 +205,12 @@ class Program:
         for shared in result.values():
             shared.training = training
         return result
+
+
+def _absorbs(loss: Any, output: Node) -> bool:
+    """Say whether a loss takes the activation that makes an output along, if nobody else reads it."""
+    layer = output.layer
+    return layer is not None and loss.absorbs is not None and layer.says("absorbable") == loss.absorbs
 
 
 def _captures(part: Any, *methods: str) -> bool:

@@ -216,20 +216,19 @@ class Shard:
         self.losses.clear()
         self.predictions.clear()
         for number, (head, place, fused) in self._heads:
-            output, weights = self.values[place], self.weights[number]
-            if head.weight != 1.0:
-                weights = weights * head.weight
+            output = self.values[place]
             lend = empty if number == 0 else _prefixed(empty, f"{number} ")
             if not output.flags.c_contiguous:  # a loss works sample by sample, next to the targets
                 ordered = lend("output", output.shape)
                 np.copyto(ordered, output)
                 output = ordered
-            if fused:
-                loss, dy, output = head.loss.fused_value_and_grad(output, self.targets[number], weights, lend)
-            else:
-                loss, dy = head.loss.value_and_grad(output, self.targets[number], weights, lend)
+            loss, dy, prediction = head.take(output, self.targets[number], self.weights[number], lend, fused=fused)
+            if head.weight == 0.0:
+                dy.fill(0)  # also where it is not finite
+            elif head.weight != 1.0:
+                np.multiply(dy, head.weight, out=dy)
             self.losses.append(loss)
-            self.predictions.append(output)
+            self.predictions.append(prediction)
             _put(pending, place, dy)
 
     def _hand_back(self, step: Step, dx: Sequence[Any], pending: list[Any]) -> None:

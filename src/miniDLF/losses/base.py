@@ -10,7 +10,7 @@ import numpy as np
 from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
 from miniDLF.kernels.workspace import Array, Shape, lend_like
-from miniDLF.losses.targets import check_numbers, check_range, check_shape
+from miniDLF.losses.targets import check_numbers, check_range, check_shape, with_last_axis
 
 __all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "per_row", "weighted_sum"]
 
@@ -21,8 +21,8 @@ class Loss(Watched, Configurable):
     """A number for each sample that says how far a prediction is from its target.
 
     One's own loss derives from this class (or from `ElementwiseLoss`, which needs only one function) and gives
-    `value_and_grad` and `per_sample`; `encode` if its targets do not have the shape of the output. It keeps nothing of
-    a batch on itself, because shards run on several threads.
+    `value_and_grad`; `encode` if its targets do not have the shape of the output. It keeps nothing of a batch on
+    itself, because shards run on several threads. Training and evaluation take the same function: there is one formula.
     """
 
     #: The activation that the loss can absorb: "Softmax" or "Sigmoid"; then it gives `fused_value_and_grad`.
@@ -31,11 +31,17 @@ class Loss(Watched, Configurable):
     captures = False
     #: What the outputs are: "categorical" (one class of several), "binary" (each by itself yes or no), or "" (numbers).
     classifies = ""
+    #: Above which output an answer is a yes, for the metrics beside the loss: in the middle between yes and no.
+    decides_at = 0.5
+    #: Whether the losses of the steps of a sequence are added up; else a sample's loss is their mean.
+    sums_over_time = False
     #: The interval in which targets lie, both ends included.
     target_range = (-np.inf, np.inf)
 
     def encode(self, target: Any, output_shape: Shape) -> Array:
         """Check targets for an output (N, *output_shape) and return them in the form that the loss works with.
+
+        Targets (N,) fit an output of one, (N, 1).
 
         It runs once for arrays and once a batch for generators; arrays are read in blocks, and one that is fine already
         is returned as it is, so memory-mapped ones stay on the disk.
@@ -45,7 +51,7 @@ class Loss(Watched, Configurable):
         DataError
             If the targets do not fit the output, hold NaN or infinity, or lie outside the loss's range.
         """
-        array = check_numbers(self, target)
+        array = with_last_axis(check_numbers(self, target), output_shape)
         check_shape(self, array, output_shape)
         check_range(self, array, *self.target_range)
         return array
@@ -72,8 +78,11 @@ class Loss(Watched, Configurable):
         raise NotImplementedError(f"{type(self).__name__} absorbs no activation")
 
     def per_sample(self, prediction: Array, target: Array) -> Array:
-        """Return the loss of each sample, (N,), by the plain formula."""
-        raise NotImplementedError(f"{type(self).__name__} has no per_sample()")
+        """Return the loss of each sample, (N,), one after the other through `value_and_grad`."""
+        one, empty = np.ones(1, prediction.dtype), fresh(prediction)
+        rows = range(len(prediction))
+        each = [self.value_and_grad(prediction[i : i + 1], target[i : i + 1], one, empty)[0] for i in rows]
+        return np.array(each, prediction.dtype)
 
 
 class ElementwiseLoss(Loss):
@@ -90,14 +99,6 @@ class ElementwiseLoss(Loss):
         grad = lend_like(empty, "loss grad", prediction)
         each = self.terms(prediction, as_float(target, prediction, empty), grad, empty)
         return self.mean_and_scale(each, grad, weights), grad
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        """Return the loss of every element by the plain formula; without one, by `terms`."""
-        return self.terms(prediction, target, np.empty_like(prediction), fresh(prediction))
-
-    def per_sample(self, prediction: Array, target: Array) -> Array:
-        each = self.plain(prediction, as_float(target, prediction, fresh(prediction)))
-        return each.reshape(len(each), -1).mean(axis=1)
 
     def mean_and_scale(self, each: Array, grad: Array, weights: Array) -> float:
         """Return the weighted sum over samples of the mean over elements; scale `grad` accordingly, in place."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from miniDLF.core.ranges import require
 from miniDLF.kernels.elementwise import sigmoid
 from miniDLF.kernels.workspace import Array, lend_like
-from miniDLF.losses.base import ElementwiseLoss, Empty, as_float, fresh
+from miniDLF.losses.base import ElementwiseLoss, Empty, as_float
 
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy"]
 
@@ -54,6 +56,11 @@ class BinaryCrossentropy(ElementwiseLoss):
         each = self.logit_terms(logits, prediction, target, grad, empty)
         return self.mean_and_scale(each, grad, weights), grad, prediction
 
+    @property
+    def decides_at(self) -> float:  # type: ignore[override]
+        """Above which output an answer is a yes: a probability of 1/2, a logit of 0."""
+        return 0.0 if self.from_logits else 0.5
+
     def smoothed(self, target: Array, empty: Empty) -> Array:
         """Return the targets, moved towards 1/2 by the label smoothing."""
         a = self.label_smoothing
@@ -85,15 +92,6 @@ class BinaryCrossentropy(ElementwiseLoss):
         np.multiply(np.log(no, out=no), against, out=no)
         np.add(yes, no, out=each)
         return np.negative(each, out=each)
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        target = self.smoothed(target, fresh(prediction))
-        if self.from_logits:
-            z = prediction
-            return np.maximum(z, 0.0) - z * target + np.log1p(np.exp(-np.abs(z)))
-        least, closest = _limits(prediction)
-        p, q = np.maximum(prediction, least), np.maximum(1.0 - prediction, closest)
-        return -(target * np.log(p) + (1.0 - target) * np.log(q))
 
 
 class BinaryFocalCrossentropy(BinaryCrossentropy):
@@ -140,16 +138,6 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         np.add(grad, np.multiply(slope, each, out=slope), out=grad)
         return np.multiply(each, factor, out=each)
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        each = super().plain(prediction, target)
-        target = self.smoothed(target, fresh(prediction))
-        p = 1.0 / (1.0 + np.exp(-prediction)) if self.from_logits else prediction
-        p_t = target * p + (1.0 - target) * (1.0 - p)
-        factor = np.maximum(1.0 - p_t, np.finfo(p.dtype).tiny) ** self.gamma if self.gamma else np.ones_like(p)
-        if self.apply_class_balancing:
-            factor = factor * (target * self.alpha + (1.0 - target) * (1.0 - self.alpha))
-        return factor * each
-
     def _focus(self, p: Array, q: Array, target: Array, empty: Empty) -> tuple[Array, Array]:
         """Return the factor before the cross-entropy, and its derivative with respect to p (q is 1 - p)."""
         missed, spare = lend_like(empty, "loss missed", p), lend_like(empty, "loss spare", p)
@@ -175,16 +163,25 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 def cross_entropy_of_logits(logits: Array, target: Array, each: Array, spare: Array) -> Array:
     """Return ``max(z, 0) - z t + log(1 + exp(-|z|))`` in `each`; no term of it can overflow.
 
-    The logarithm is added last: where the answer is right and certain, it alone is left.
+    An infinite logit, which forbids an answer or asks for it, counts as the largest number: so times a target of 0 it
+    is 0. The logarithm is added last: where the answer is right and certain, it alone is left.
     """
-    np.clip(logits, 0, np.inf, out=each)  # faster than np.maximum(z, 0)
-    np.multiply(logits, target, out=spare)
+    least, most = _largest(logits.dtype)
+    np.clip(logits, least, most, out=spare)
+    np.multiply(spare, target, out=spare)
+    np.clip(logits, 0, most, out=each)  # faster than np.maximum(z, 0)
     np.subtract(each, spare, out=each)
     np.abs(logits, out=spare)
     np.negative(spare, out=spare)
     np.exp(spare, out=spare)
     np.log1p(spare, out=spare)
     return np.add(each, spare, out=each)
+
+
+def _largest(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the largest finite number of a type."""
+    info = np.finfo(dtype)
+    return float(info.min), float(info.max)
 
 
 def _limits(prediction: Array) -> tuple[float, float]:

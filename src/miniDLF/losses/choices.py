@@ -66,6 +66,6 @@ def get_loss(value: Any) -> Loss:
         raise ArgumentTypeError(
             f"loss: received the function {getattr(value, '__name__', value)!r}, but training needs the derivative "
             "too. Derive a class from miniDLF.losses.ElementwiseLoss with terms(prediction, target, grad, empty), or "
-            "from miniDLF.losses.Loss with value_and_grad() and per_sample()."
+            "from miniDLF.losses.Loss with value_and_grad()."
         )
     return resolve(value, CHOICES, "loss", Loss)

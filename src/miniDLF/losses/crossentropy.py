@@ -9,11 +9,18 @@ import numpy as np
 from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.rows import exp_rows, label_index, row_sums, shift_rows
-from miniDLF.kernels.workspace import Array, Shape, lend_like
-from miniDLF.losses.base import Empty, Loss, as_float, fresh, per_row
+from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.losses.base import Empty, Loss, as_float, per_row
 from miniDLF.losses.targets import check_numbers, encode_classes
 
-__all__ = ["CategoricalCrossentropy", "ClassLoss", "KLDivergence", "SparseCategoricalCrossentropy", "total_of"]
+__all__ = [
+    "CategoricalCrossentropy",
+    "ClassLoss",
+    "KLDivergence",
+    "SparseCategoricalCrossentropy",
+    "times_where_any",
+    "total_of",
+]
 
 
 class ClassLoss(Loss):
@@ -48,39 +55,36 @@ class ClassLoss(Loss):
         array = check_numbers(self, target)
         return encode_classes(self, array, output_shape)
 
-    def smoothed(self, target: Array, prediction: Array, empty: Empty) -> Array:
-        """Return the target as probabilities (N, ..., C), with the smoothing; labels become rows."""
-        classes = prediction.shape[-1]
-        a = self.label_smoothing
-        if target.ndim == prediction.ndim:
-            soft = as_float(target, prediction, empty)
-            if a:
-                soft = np.multiply(soft, 1.0 - a, out=lend_like(empty, "loss soft", prediction))
-                np.add(soft, a / classes, out=soft)
-            return soft
-        soft = empty("loss soft", prediction.shape)
-        soft.fill(a / classes)
-        soft.reshape(-1)[label_index(target, classes)] += 1.0 - a
+    @property
+    def sums_over_time(self) -> bool:  # type: ignore[override]
+        """Whether the losses of the steps of a sequence are added up."""
+        return self.over_time == "sum"
+
+    def smoothed(self, target: Array, scores: Array, empty: Empty, *, logits: bool = False) -> Array:
+        """Return the target as probabilities (N, ..., C), with the smoothing; labels become rows.
+
+        What is smoothed is spread evenly over the classes that can be: a logit of -inf forbids one.
+        """
+        classes, a = scores.shape[-1], self.label_smoothing
+        if not a and target.ndim == scores.ndim:
+            return as_float(target, scores, empty)
+        soft = empty("loss soft", scores.shape)
+        if a and logits:
+            np.greater(scores, -np.inf, out=soft, casting="unsafe")
+            rows = soft.reshape(-1, classes)
+            possible = row_sums(rows, empty("loss even", (len(rows),)))
+            np.multiply(rows, np.divide(a, possible, out=possible)[:, None], out=rows)
+        else:
+            soft.fill(a / classes)
+        if target.ndim == scores.ndim:
+            given = np.multiply(target, 1.0 - a, out=empty("loss given", scores.shape), casting="unsafe")
+            return np.add(soft, given, out=soft)
+        np.add.at(soft.reshape(-1), label_index(target, classes), 1.0 - a)
         return soft
 
     def shares(self, weights: Array, steps: int) -> Array:
         """Return the weight of each step of a sample."""
         return weights if self.over_time == "sum" or steps == 1 else weights * (1.0 / steps)
-
-    def row_losses(self, logarithms: Array, target: Array) -> Array:
-        """Return the loss of each row by the plain formula, from the logarithms of the probabilities."""
-        raise NotImplementedError
-
-    def per_sample(self, prediction: Array, target: Array) -> Array:
-        if self.from_logits:
-            shifted = prediction - prediction.max(axis=-1, keepdims=True)
-            logarithms = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        else:
-            logarithms = np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))
-        rows = self.row_losses(logarithms, self.smoothed(target, prediction, fresh(prediction)))
-        rows = rows.reshape(len(prediction), -1)
-        total = rows.sum(axis=1, dtype=np.float64).astype(prediction.dtype)
-        return total if self.over_time == "sum" else total * (1.0 / rows.shape[1])
 
 
 class CategoricalCrossentropy(ClassLoss):
@@ -88,6 +92,7 @@ class CategoricalCrossentropy(ClassLoss):
 
     Targets are integer labels (N, ...), one-hot rows or probabilities (N, ..., C). After a `Softmax` the two
     are computed as one from the logits z: ``log sum_c exp(z_c) - sum_c t_c z_c``, with the gradient ``softmax(z) - t``.
+    A class whose logit is -inf cannot be; it counts nothing unless it is the right one.
     On its own the logarithm's argument is taken as at least the smallest normal number. Keras takes 1e-7 there, and
     divides rows by their sum first, which is 1 after a softmax anyway.
     """
@@ -106,34 +111,24 @@ class CategoricalCrossentropy(ClassLoss):
         total = empty("loss total", (count,))
         places = empty("loss places", (count,), np.intp)
         shift_rows(logits.reshape(count, classes), rows, places, total)
-        if target.ndim == logits.ndim:
+        if target.ndim == logits.ndim or self.label_smoothing:
             return self._fused_soft(rows, target, share, prediction, grad, total, empty)
         index = label_index(target, classes, places)
         score = rows.take(index, None, empty("loss score", (count,)), "clip")
-        a = self.label_smoothing
-        if a:
-            even = row_sums(rows, empty("loss even", (count,)))
-            np.multiply(score, 1.0 - a, out=score)
-            np.add(score, np.multiply(even, a / classes, out=even), out=score)
         exp_rows(rows, total)
         np.divide(rows, total[:, None], rows)  # softmax
         np.log(total, total)
         np.subtract(total, score, score)  # log sum exp(z) - z_label
-        if a:
-            np.subtract(prediction, a / classes, out=grad)
-            np.multiply(grad, per_row(share, grad), out=grad)
-            np.subtract.at(grad.reshape(-1), index, spread_over((1.0 - a) * share, count, empty))
-        else:
-            np.multiply(prediction, per_row(share, grad), grad)
-            np.subtract.at(grad.reshape(-1), index, spread_over(share, count, empty))
+        np.multiply(prediction, per_row(share, grad), grad)
+        np.subtract.at(grad.reshape(-1), index, spread_over(share, count, empty))
         return total_of(score, share), grad, prediction
 
     def _fused_soft(
         self, rows: Array, target: Array, share: Array, prediction: Array, grad: Array, total: Array, empty: Empty
     ) -> tuple[float, Array, Array]:
         count = len(rows)
-        soft = self.smoothed(target, prediction, empty)
-        np.multiply(prediction, soft, out=grad)
+        soft = self.smoothed(target, prediction, empty, logits=True)
+        times_where_any(soft, prediction, grad, empty)
         score = row_sums(grad.reshape(rows.shape), empty("loss score", (count,)))
         mass = row_sums(soft.reshape(rows.shape), empty("loss even", (count,)))
         exp_rows(rows, total)
@@ -172,9 +167,6 @@ class CategoricalCrossentropy(ClassLoss):
         np.multiply(clipped, soft, out=clipped)
         return -total_of(row_sums(clipped.reshape(count, classes), empty("loss total", (count,))), share), grad
 
-    def row_losses(self, logarithms: Array, target: Array) -> Array:
-        return -np.sum(target * logarithms, axis=-1)
-
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     """`CategoricalCrossentropy` for integer labels (N, ...) only: one-hot targets are refused."""
@@ -209,10 +201,13 @@ class KLDivergence(Loss):
         np.multiply(grad, np.equal(prediction, clipped, out=empty("loss inside", prediction.shape, np.bool_)), out=grad)
         return value, np.multiply(grad, per_row(-share, grad), out=grad)
 
-    def per_sample(self, prediction: Array, target: Array) -> Array:
-        t = np.maximum(target.astype(prediction.dtype), self.LEAST)
-        each = t * np.log(t / np.clip(prediction, self.LEAST, 1.0))
-        return each.sum(axis=-1).reshape(len(prediction), -1).mean(axis=1)
+
+def times_where_any(soft: Array, logarithm: Array, out: Array, empty: Empty) -> Array:
+    """Write ``soft * logarithm`` to `out`, and 0 where `soft` is 0: what cannot be has the logarithm -inf."""
+    counts = np.not_equal(soft, 0.0, out=empty("loss counts", soft.shape, np.bool_))
+    if out is not soft:
+        np.copyto(out, soft)
+    return np.multiply(out, logarithm, out=out, where=counts)
 
 
 def spread_over(share: Array, count: int, empty: Empty) -> Array:

@@ -8,7 +8,7 @@ from miniDLF.core.ranges import require
 from miniDLF.kernels.rows import exp_rows, row_sums, shift_rows
 from miniDLF.kernels.workspace import Array
 from miniDLF.losses.base import Empty, per_row
-from miniDLF.losses.crossentropy import ClassLoss, total_of
+from miniDLF.losses.crossentropy import ClassLoss, times_where_any, total_of
 
 __all__ = ["CategoricalFocalCrossentropy"]
 
@@ -47,17 +47,17 @@ class CategoricalFocalCrossentropy(ClassLoss):
         exp_rows(p, total)
         np.divide(p, total[:, None], out=p)
         np.subtract(logarithm, np.log(total, out=total)[:, None], out=logarithm)
-        soft = self.smoothed(target, prediction, empty).reshape(p.shape)
+        soft = self.smoothed(target, logarithm.reshape(logits.shape), empty, logits=True).reshape(p.shape)
         factor, ratio = self._focus(p, empty)
         # h = p dL/dp, finite also where p is 0; through the softmax dL/dz = h - p sum(h).
         h = np.multiply(ratio, p, out=ratio)
-        np.multiply(h, logarithm, out=h)
+        times_where_any(h, logarithm, h, empty)
         np.subtract(h, factor, out=h)
         np.multiply(h, soft, out=h)
         np.multiply(p, row_sums(h, total)[:, None], out=dz)
         np.subtract(h, dz, out=dz)
         np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
-        return self._value(factor, soft, logarithm, share, total), grad, prediction
+        return self._value(factor, soft, logarithm, share, total, empty), grad, prediction
 
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         if self.from_logits:
@@ -76,11 +76,7 @@ class CategoricalFocalCrossentropy(ClassLoss):
         np.subtract(np.multiply(ratio, logarithm, out=ratio), dp, out=dp)
         np.multiply(dp, soft, out=dp)
         np.multiply(grad, per_row(self.alpha * share, grad), out=grad)
-        return self._value(factor, soft, logarithm, share, empty("loss total", (shape[0],))), grad
-
-    def row_losses(self, logarithms: Array, target: Array) -> Array:
-        factor = np.maximum(1.0 - np.exp(logarithms), 0.0) ** self.gamma
-        return -self.alpha * np.sum(factor * target * logarithms, axis=-1)
+        return self._value(factor, soft, logarithm, share, empty("loss total", (shape[0],)), empty), grad
 
     def _focus(self, p: Array, empty: Empty) -> tuple[Array, Array]:
         """Return ``(1 - p)^gamma`` and ``gamma (1 - p)^(gamma - 1)``."""
@@ -90,8 +86,8 @@ class CategoricalFocalCrossentropy(ClassLoss):
         ratio = np.divide(factor, missed, out=missed)
         return factor, np.multiply(ratio, self.gamma, out=ratio)
 
-    def _value(self, factor: Array, soft: Array, logarithm: Array, share: Array, total: Array) -> float:
+    def _value(self, factor: Array, soft: Array, logarithm: Array, share: Array, total: Array, empty: Empty) -> float:
         """Return the weighted sum of the losses, and overwrite `factor` and `total`."""
         np.multiply(factor, soft, out=factor)
-        np.multiply(factor, logarithm, out=factor)
+        times_where_any(factor, logarithm, factor, empty)
         return -self.alpha * total_of(row_sums(factor, total), share)

@@ -9,7 +9,7 @@ import numpy as np
 from miniDLF.errors import DataError
 from miniDLF.kernels.rows import label_index
 from miniDLF.kernels.workspace import Array, Shape, lend_like
-from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, fresh, weighted_sum
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, weighted_sum
 from miniDLF.losses.targets import blocks, check_numbers, check_range, encode_classes
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
@@ -18,6 +18,8 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 class Hinge(ElementwiseLoss):
     """``mean(max(0, 1 - s p))``, ``s`` = 1 or -1; targets are -1 and 1, or 0 and 1 (Vapnik's support vectors)."""
 
+    classifies = "binary"
+    decides_at = 0.0
     target_range = (-1.0, 1.0)
 
     def encode(self, target: Any, output_shape: Shape) -> Array:
@@ -49,9 +51,6 @@ class Hinge(ElementwiseLoss):
         np.multiply(grad, short, out=grad)
         return each
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        return np.maximum(0.0, 1.0 - np.where(target > 0, 1.0, -1.0).astype(prediction.dtype) * prediction)
-
 
 class SquaredHinge(Hinge):
     """``mean(max(0, 1 - s p)^2)``, ``s`` = 1 or -1; targets are -1 and 1, or 0 and 1."""
@@ -64,10 +63,6 @@ class SquaredHinge(Hinge):
         np.multiply(sign, each, out=grad)
         np.multiply(grad, -2.0, out=grad)
         return np.multiply(each, each, out=each)
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        each = np.maximum(0.0, 1.0 - np.where(target > 0, 1.0, -1.0).astype(prediction.dtype) * prediction)
-        return each * each
 
 
 class CategoricalHinge(Loss):
@@ -99,9 +94,6 @@ class CategoricalHinge(Loss):
         flat[rival] = step * (rival_score > 0)
         flat[right] = -step
         return weighted_sum(each.reshape(len(weights), -1), share), grad
-
-    def per_sample(self, prediction: Array, target: Array) -> Array:
-        return self._parts(prediction, target, fresh(prediction))[0].reshape(len(prediction), -1).mean(axis=1)
 
     def _parts(self, prediction: Array, target: Array, empty: Empty) -> tuple[Array, Array, Array, Array]:
         """Return the loss of each row, where its right class and its best rival lie, and the rival's score."""

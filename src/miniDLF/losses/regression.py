@@ -9,7 +9,7 @@ import numpy as np
 from miniDLF.core.ranges import require
 from miniDLF.errors import DataError
 from miniDLF.kernels.workspace import Array, Shape, lend_like
-from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, as_float, fresh, per_row, weighted_sum
+from miniDLF.losses.base import ElementwiseLoss, Empty, Loss, as_float, per_row, weighted_sum
 
 __all__ = [
     "CosineSimilarity",
@@ -37,9 +37,6 @@ class MeanSquaredError(ElementwiseLoss):
         np.add(grad, grad, out=grad)  # 2 (p - t)
         return each
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        return (prediction - target) ** 2
-
 
 class MeanAbsoluteError(ElementwiseLoss):
     """``mean(|p - t|)``; the derivative is 0 where both are equal."""
@@ -51,9 +48,6 @@ class MeanAbsoluteError(ElementwiseLoss):
         each = np.abs(grad, out=lend_like(empty, "loss each", grad))
         np.sign(grad, out=grad)
         return each
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        return np.abs(prediction - target)
 
 
 class Huber(ElementwiseLoss):
@@ -74,13 +68,12 @@ class Huber(ElementwiseLoss):
         np.subtract(each, half, out=each)
         return np.multiply(each, grad, out=each)
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        d = np.abs(prediction - target)
-        return np.where(d <= self.delta, 0.5 * d * d, self.delta * (d - 0.5 * self.delta))
-
 
 class LogCosh(ElementwiseLoss):
-    """``mean(log(cosh(d)))``, ``d = p - t``, as ``|d| + log(1 + exp(-2 |d|)) - log 2``, which cannot overflow."""
+    """``mean(log(cosh(d)))``, ``d = p - t``, as ``|d| + log(1 + exp(-2 |d|)) - log 2``, which cannot overflow.
+
+    Below ``|d| = 1`` these would cancel, and it is ``log(1 + 2 sinh(d / 2)^2)``, which is right down to ``d^2 / 2``.
+    """
 
     def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         np.subtract(prediction, target, out=grad)
@@ -90,12 +83,14 @@ class LogCosh(ElementwiseLoss):
         np.log1p(each, out=each)
         np.add(each, distance, out=each)
         np.subtract(each, float(np.log(2.0)), out=each)
+        near = np.less(distance, 1.0, out=lend_like(empty, "loss inside", grad, np.bool_))
+        np.minimum(distance, 1.0, out=distance)
+        np.sinh(np.multiply(distance, 0.5, out=distance), out=distance)
+        np.multiply(distance, distance, out=distance)
+        np.log1p(np.multiply(distance, 2.0, out=distance), out=distance)
+        np.copyto(each, distance, where=near)
         np.tanh(grad, out=grad)
         return each
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        d = np.abs(prediction - target)
-        return d + np.log1p(np.exp(-2.0 * d)) - float(np.log(2.0))
 
 
 class MeanAbsolutePercentageError(ElementwiseLoss):
@@ -111,9 +106,6 @@ class MeanAbsolutePercentageError(ElementwiseLoss):
         np.sign(grad, out=grad)
         np.multiply(grad, size, out=grad)
         return each
-
-    def plain(self, prediction: Array, target: Array) -> Array:
-        return 100.0 * np.abs(prediction - target) / np.maximum(np.abs(target), EPSILON)
 
 
 class MeanSquaredLogarithmicError(ElementwiseLoss):
@@ -134,10 +126,6 @@ class MeanSquaredLogarithmicError(ElementwiseLoss):
         np.multiply(grad, inside, out=grad)
         return each
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        d = np.log1p(np.maximum(prediction, EPSILON)) - np.log1p(target)
-        return d * d
-
 
 class Poisson(ElementwiseLoss):
     """``mean(p - t log(p + 1e-7))``: the negative log-likelihood of counts t of expectation p, without its constant.
@@ -156,18 +144,16 @@ class Poisson(ElementwiseLoss):
         np.subtract(1.0, grad, out=grad)
         return each
 
-    def plain(self, prediction: Array, target: Array) -> Array:
-        return prediction - target * np.log(prediction + EPSILON)
-
 
 class CosineSimilarity(Loss):
     """``-cos(p, t)`` of the vectors along the last axis, -1 where they point the same way; the mean over other axes.
 
-    A length is taken as at least 1e-6, so a zero vector gives 0.
+    A length is taken as at least 1e-6, so a zero vector gives 0. Vectors are divided by their largest component first:
+    the squares of components beyond 1e19 would overflow in single precision.
     """
 
-    #: Squared lengths below this are taken as this (Keras' value).
-    SHORTEST = 1e-12
+    #: Lengths below this are taken as this (the root of Keras' 1e-12).
+    SHORTEST = 1e-6
 
     def encode(self, target: Any, output_shape: Shape) -> Array:
         if not output_shape or output_shape[-1] < 2:
@@ -180,29 +166,30 @@ class CosineSimilarity(Loss):
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         target = as_float(target, prediction, empty)
         grad = lend_like(empty, "loss grad", prediction)
-        spare = lend_like(empty, "loss each", prediction)
-        cosine, shrink, length, other = self._parts(prediction, target, spare)
+        p = lend_like(empty, "loss each", prediction)
+        t = lend_like(empty, "loss half", prediction)
+        size, length, moves = self._directions(prediction, p, grad)
+        self._directions(target, t, grad)
+        cosine = np.add.reduce(np.multiply(p, t, out=grad), axis=-1, keepdims=True)
         # d(-cos)/dp = (cos p / |p| - t / |t|) / |p|; the first term falls away where |p| is the constant 1e-6.
-        np.multiply(prediction, cosine * shrink / length, out=grad)
-        np.subtract(grad, np.divide(target, other, out=spare), out=grad)
-        np.divide(grad, length, out=grad)
+        np.multiply(p, cosine * moves, out=grad)
+        np.subtract(grad, t, out=grad)
+        np.divide(np.divide(grad, length, out=grad), size, out=grad)
         share = weights * (len(weights) / max(cosine.size, 1))
         np.multiply(grad, per_row(share, grad), out=grad)
         return -weighted_sum(cosine, share), grad
 
-    def per_sample(self, prediction: Array, target: Array) -> Array:
-        target = as_float(target, prediction, fresh(prediction))
-        cosine = self._parts(prediction, target, np.empty_like(prediction))[0]
-        return -cosine.reshape(len(prediction), -1).mean(axis=1)
+    def _directions(self, vectors: Array, out: Array, spare: Array) -> tuple[Array, Array, Array]:
+        """Write the vectors at length 1 to `out`; return what they were divided by, and whether that moves with them.
 
-    def _parts(self, prediction: Array, target: Array, spare: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the cosine of each vector, whether its length counts, and both lengths."""
-
-        def product(a: Array, b: Array) -> Array:
-            return np.add.reduce(np.multiply(a, b, out=spare), axis=-1, keepdims=True)
-
-        squared = product(prediction, prediction)
-        length = np.sqrt(np.maximum(squared, self.SHORTEST))
-        other = np.sqrt(np.maximum(product(target, target), self.SHORTEST))
-        cosine = product(prediction, target) / (length * other)
-        return cosine, squared >= self.SHORTEST, length, other
+        Their largest components, and then their lengths in units of these; the product of the two is at least 1e-6.
+        """
+        size = np.maximum.reduce(np.abs(vectors, out=spare), axis=-1, keepdims=True)
+        np.maximum(size, self.SHORTEST, out=size)
+        np.divide(vectors, size, out=out)
+        squared = np.add.reduce(np.multiply(out, out, out=spare), axis=-1, keepdims=True)
+        length, least = np.sqrt(squared), self.SHORTEST / size
+        moves = length >= least
+        np.maximum(length, least, out=length)
+        np.divide(out, length, out=out)
+        return size, length, moves

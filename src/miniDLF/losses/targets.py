@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.errors import DataError
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["check_numbers", "check_range", "check_shape", "encode_classes", "encode_labels"]
+__all__ = ["check_numbers", "check_range", "check_shape", "encode_classes", "encode_labels", "with_last_axis"]
 
 #: Elements that are looked at at a time, so that arrays larger than memory are never held whole.
 BLOCK_ELEMENTS = 1 << 20
@@ -27,7 +28,7 @@ def blocks(array: Array) -> Iterator[tuple[int, Array]]:
 
 def check_numbers(owner: Any, target: Any) -> Array:
     """Return `target` as an array of real numbers with one entry a sample."""
-    array = target if isinstance(target, np.ndarray) else np.asarray(target)
+    array = plain_array(target, f"{_name(owner)}: the targets")
     if array.dtype.kind not in "fiub":
         advice = (
             " Number the classes: classes, y = np.unique(y, return_inverse=True)." if array.dtype.kind in "USO" else ""
@@ -36,6 +37,12 @@ def check_numbers(owner: Any, target: Any) -> Array:
     if array.ndim == 0:
         raise DataError(f"{_name(owner)}: targets need one entry a sample, (N, ...); received a single number.")
     return array
+
+
+def with_last_axis(target: Array, output_shape: Shape) -> Array:
+    """Return targets (N, ...) for an output (N, ..., 1) with its last axis; others as they are."""
+    fits = output_shape[-1:] == (1,) and target.shape[1:] == tuple(output_shape[:-1])
+    return target[..., np.newaxis] if fits and target.ndim else target
 
 
 def check_shape(owner: Any, target: Array, output_shape: Shape) -> None:
@@ -47,9 +54,6 @@ def check_shape(owner: Any, target: Array, output_shape: Shape) -> None:
     if target.ndim == len(output_shape) + 1 or not output_shape:
         same = target.size == len(target) * int(np.prod(output_shape))
         fix = f" Reshape them: y.reshape({_reshape(output_shape)})." if same else " They must have the same shape."
-    elif target.shape[1:] == tuple(output_shape[:-1]) and output_shape[-1] == 1:
-        fix = " Broadcasting would compare every sample with every other; reshape them: "
-        fix += f"y.reshape({_reshape(output_shape)})."
     elif target.shape[1:] == tuple(output_shape[:-1]) and target.dtype.kind in "iub":
         fix = f" For class labels use loss='cce', or one-hot targets: np.eye({output_shape[-1]})[y]."
     elif target.size == len(target) * int(np.prod(output_shape)):

@@ -10,7 +10,19 @@ import numpy as np
 from miniDLF.core.ranges import require_count
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.metrics.base import Mean, check_same_shape, class_labels, class_places, is_labels, threshold_of
+from miniDLF.metrics.base import Mean
+from miniDLF.metrics.reading import (
+    answers,
+    class_labels,
+    class_places,
+    comparable,
+    is_labels,
+    numbers,
+    require_threshold,
+    second_of_two,
+    several_classes,
+    yes_or_no,
+)
 
 __all__ = [
     "Accuracy",
@@ -24,7 +36,12 @@ __all__ = [
 
 
 class Hits(Mean):
-    """Base of the means of yes and no: without weights it only counts."""
+    """Base of the means of yes and no: without weights it only counts.
+
+    NaN is no answer, and where two classes share the largest score none is given: neither is ever a hit.
+    """
+
+    better = "max"
 
     def hits(self, target: Array, prediction: Array) -> Array:
         """Return an array of booleans, one an answer."""
@@ -48,31 +65,42 @@ class Accuracy(Hits):
     Parameters
     ----------
     threshold
-        Of a yes; ``None`` is 0.5, or 0 next to a loss with ``from_logits=True``.
+        Of a yes, from 0 to 1; ``None`` is 0.5, or 0 next to a loss with ``from_logits=True`` and to a hinge. Of two
+        classes the second one is a yes; for more there is no threshold.
     """
 
     threshold: float | None = None
     name: str = "accuracy"
 
+    def __post_init__(self) -> None:
+        require_threshold(self)
+        super().__post_init__()
+
     def hits(self, target: Array, prediction: Array) -> Array:
+        target = comparable(target, prediction)
         if prediction.ndim == 1 or prediction.shape[-1] == 1 or (self._several and target.shape == prediction.shape):
-            check_same_shape(self, target, prediction)
-            return (prediction > threshold_of(self, self.threshold)) == (target > 0.5)
-        return prediction.argmax(-1) == class_labels(self, target, prediction)
+            return right_of(self, self.threshold, *numbers(self, target, prediction))
+        labels = class_labels(self, target, prediction)
+        if self.threshold is None:
+            return answers(prediction) == labels
+        return right_of(self, self.threshold, labels, second_of_two(self, prediction))
 
 
 class BinaryAccuracy(Hits):
     """The share of numbers on the right side of `threshold`; targets of 0 and 1 have the shape of the output.
 
-    The threshold ``None`` is 0.5, or 0 next to a loss with ``from_logits=True``.
+    The threshold, from 0 to 1, ``None`` is 0.5, or 0 next to a loss with ``from_logits=True`` and to a hinge.
     """
 
     threshold: float | None = None
     name: str = "binary_accuracy"
 
+    def __post_init__(self) -> None:
+        require_threshold(self)
+        super().__post_init__()
+
     def hits(self, target: Array, prediction: Array) -> Array:
-        check_same_shape(self, target, prediction)
-        return (prediction > threshold_of(self, self.threshold)) == (target > 0.5)
+        return right_of(self, self.threshold, *numbers(self, target, prediction))
 
 
 class CategoricalAccuracy(Hits):
@@ -81,7 +109,7 @@ class CategoricalAccuracy(Hits):
     name: str = "categorical_accuracy"
 
     def hits(self, target: Array, prediction: Array) -> Array:
-        return prediction.argmax(-1) == class_labels(self, target, prediction)
+        return answers(several_classes(self, prediction)) == class_labels(self, target, prediction)
 
 
 class SparseCategoricalAccuracy(CategoricalAccuracy):
@@ -91,7 +119,10 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
 
 
 class TopKCategoricalAccuracy(Hits):
-    """The share of rows in which fewer than `k` classes have a larger score than the right one."""
+    """The share of rows in which the right class is among the `k` with the largest scores.
+
+    Where it shares its score with others it comes after them: if all are equal nothing is a hit, but for C <= k.
+    """
 
     k: int = 5
     name: str = "top_k_categorical_accuracy"
@@ -101,9 +132,10 @@ class TopKCategoricalAccuracy(Hits):
         super().__post_init__()
 
     def hits(self, target: Array, prediction: Array) -> Array:
-        labels = class_places(self, target, prediction)
+        labels = class_places(self, target, several_classes(self, prediction))
         right = np.take_along_axis(prediction, labels[..., None], axis=-1)
-        return np.count_nonzero(prediction > right, axis=-1) < self.k
+        lower = np.count_nonzero(prediction < right, axis=-1)
+        return (lower >= prediction.shape[-1] - self.k) & ~np.isnan(right[..., 0])
 
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
@@ -124,25 +156,37 @@ class Perplexity(Mean):
 
     from_logits: bool = False
     name: str = "perplexity"
+    better = "min"
 
     def bind(self, output_shape: Shape, loss: Any) -> None:
         super().bind(output_shape, loss)
+        self.reads_logits = False
         if self._from_logits and not self.from_logits:
             raise ArgumentError("Perplexity: the loss has from_logits=True; use Perplexity(from_logits=True) too.")
 
+    def absorb(self, activation: str) -> None:
+        self.reads_logits = activation == "Softmax"
+
     def values(self, target: Array, prediction: Array) -> Array:
         logarithms: Array
-        if self.from_logits:
+        if self.from_logits or self.reads_logits:
             shifted = prediction - prediction.max(axis=-1, keepdims=True)
             logarithms = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         else:
             logarithms = np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))
         if not is_labels(target, prediction):
-            check_same_shape(self, target, prediction)
-            return -(target * logarithms).sum(axis=-1)
+            target, _ = numbers(self, target, prediction)
+            terms = np.multiply(target, logarithms, out=np.zeros_like(target), where=target != 0)
+            return -terms.sum(axis=-1)
         labels = class_places(self, target, prediction)
         return -np.take_along_axis(logarithms, labels[..., None], axis=-1)[..., 0]
 
     def result(self) -> Any:
         mean = super().result()
         return math.exp(mean) if mean < 700 else (mean if math.isnan(mean) else math.inf)
+
+
+def right_of(metric: Hits, threshold: float | None, truth: Array, scores: Array) -> Array:
+    """Return where a yes or no is the right one."""
+    yes, answered = yes_or_no(metric, threshold, scores)
+    return (yes == (truth > 0.5)) & answered

@@ -1,4 +1,4 @@
-"""The contract of metrics, the mean that most of them are, and what outputs and targets mean to them."""
+"""The contract of metrics, and the mean that most of them are."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.configurable import Configurable
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.metrics.reading import comparable, lined_up
 
-__all__ = [
-    "Mean",
-    "MeanMetric",
-    "Metric",
-    "check_same_shape",
-    "class_labels",
-    "class_places",
-    "is_labels",
-    "step_weights",
-    "threshold_of",
-]
+__all__ = ["Mean", "MeanMetric", "Metric"]
 
 
 class Metric(Configurable):
@@ -29,16 +20,21 @@ class Metric(Configurable):
 
     One's own metric gives `reset`, `update` and `result`, and keeps its sums as the attributes that `sums` names: then
     a run that is interrupted in an epoch goes on with the same numbers. A mean over samples is quicker made from
-    `MeanMetric`.
+    `MeanMetric`. Which way is better it says in `better`, for the callbacks that watch it.
     """
 
     #: The key in the logs.
     name = "metric"  # type: str
     #: The attributes that hold what was measured since `reset`.
     sums = ()  # type: tuple[str, ...]
+    #: Which way is better: "max", "min", or "" where nobody knows.
+    better = ""  # type: str
+    #: Whether `update` wants the logits where the loss absorbs the activation behind them (see `absorb`).
+    reads_logits = False  # type: bool
 
     _several = False  # whether every element is an answer of its own
     _from_logits = False
+    _decides_at = 0.5  # above which output an answer is a yes
 
     def __post_init__(self) -> None:
         self.reset()
@@ -47,13 +43,30 @@ class Metric(Configurable):
         """Learn, before any `update`, what output and loss the metric stands next to."""
         self._several = getattr(loss, "classifies", "") == "binary"
         self._from_logits = bool(getattr(loss, "from_logits", False))
+        self._decides_at = float(getattr(loss, "decides_at", 0.5))
+
+    def absorb(self, activation: str) -> None:
+        """Learn, after `bind`, that the loss takes the activation behind the logits along: "Softmax" or "Sigmoid".
+
+        A metric of logarithms of probabilities sets `reads_logits` then, and is given what does not underflow.
+        """
 
     def reset(self) -> None:
         """Forget everything measured."""
         raise NotImplementedError(f"{type(self).__name__} has no reset()")
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
-        """Add a batch: targets as given or as the loss encoded them, predictions (N, ...), sample weights (N,)."""
+        """Add a batch.
+
+        Parameters
+        ----------
+        target
+            As it was given to `fit` or `evaluate`. Of the shape and type of the prediction where it holds a number for
+            each of its numbers; class labels are whole numbers.
+        prediction : (N, ...)
+        weights : (N,) or (N, T)
+            Of the samples, or of the steps of each.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
     def result(self) -> Any:
@@ -98,19 +111,15 @@ class Mean(Metric):
         self.weight += weight
 
     def add(self, values: Any, weights: Any = None) -> None:
-        """Add numbers (N, ...), each with its sample's weight."""
+        """Add numbers (N, ...), each with its sample's weight, or its step's."""
         values = np.asarray(values)
         if weights is None:
             self.count(float(np.add.reduce(values, axis=None, dtype=np.float64)), values.size)
             return
-        weights = np.asarray(weights, dtype=np.float64)
-        if values.ndim > 1:
-            values = values.reshape(len(values), -1)
-            weight = float(weights.sum()) * values.shape[1]
-            values = values.sum(axis=1, dtype=np.float64)
-        else:
-            weight = float(np.broadcast_to(weights, values.shape).sum())
-        self.count(float((values * weights).sum()), weight)
+        weights = lined_up(self, np.asarray(weights, dtype=np.float64), values.shape)
+        weight = float(weights.sum()) * (values.size / max(weights.size, 1))
+        summed = values.sum(axis=tuple(range(weights.ndim, values.ndim)), dtype=np.float64)
+        self.count(float((summed * weights).sum()), weight)
 
     def result(self) -> Any:
         return self.total / self.weight if self.weight else float("nan")
@@ -119,14 +128,18 @@ class Mean(Metric):
 class MeanMetric(Mean):
     """The weighted mean of ``function(target, prediction)``, one number a sample (N,) or one an element (N, ...).
 
-    Without a function it is the running mean of the numbers given to `add` or `count`. A model file keeps the name of
-    the function only; a model that was loaded from one must be compiled again before it measures.
+    The function receives what `Metric.update` does. Whether more or less is better, 'max' or 'min', only `better` can
+    tell. Without a function it is the running mean of the numbers given to `add` or `count`. A model file keeps the
+    name of the function only; a model that was loaded from one must be compiled again before it measures.
     """
 
     function: Callable[[Array, Array], Any] | str | None = None
     name: str = ""
+    better: str = ""
 
     def __post_init__(self) -> None:
+        if self.better not in ("", "max", "min"):
+            raise ArgumentError(f"MeanMetric: better is 'max', 'min' or ''; received {self.better!r}.")
         if self.function is not None and not callable(self.function) and not isinstance(self.function, str):
             raise ArgumentTypeError(
                 "MeanMetric: function must be a function of (target, prediction), the value of every sample; received "
@@ -150,6 +163,7 @@ class MeanMetric(Mean):
                 f"metric {self.name!r}: a model file does not hold functions, and this model was loaded from one. "
                 f"Compile it again with the function {self.function!r}."
             )
+        target = comparable(target, prediction)
         try:
             result = self.function(target, prediction)
             values = np.asarray(result)
@@ -169,59 +183,3 @@ class MeanMetric(Mean):
                 f"returned shape {values.shape}. Leave the mean over samples to the metric."
             )
         return values
-
-
-def is_labels(target: Array, prediction: Array) -> bool:
-    """Say whether `target` holds class labels, (N, ...) or (N, ..., 1), for scores `prediction` (N, ..., C)."""
-    return target.ndim < prediction.ndim or (target.shape[-1] == 1 and prediction.shape[-1] > 1)
-
-
-def class_labels(metric: Metric, target: Array, prediction: Array) -> Array:
-    """Return the labels that `target` (labels, or rows (N, ..., C)) holds, one for each row of `prediction`."""
-    if is_labels(target, prediction):
-        if target.ndim == prediction.ndim:
-            target = target[..., 0]
-        if target.shape == prediction.shape[:-1]:
-            return target
-    elif target.shape == prediction.shape:
-        return target.argmax(-1)
-    raise ShapeError(
-        f"metric {metric.name!r}: predictions {prediction.shape} need labels {prediction.shape[:-1]} or one-hot rows "
-        f"{prediction.shape}; received targets {target.shape}. Reshape the targets."
-    )
-
-
-def class_places(metric: Metric, target: Array, prediction: Array) -> Array:
-    """Return `class_labels` as whole numbers that can index the classes of `prediction`."""
-    labels = class_labels(metric, target, prediction)
-    classes = prediction.shape[-1]
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        raise DataError(
-            f"metric {metric.name!r}: class labels must lie in 0 to {classes - 1}, because the predictions have "
-            f"{classes} classes; received {labels.min()} to {labels.max()}. Count the classes from 0."
-        )
-    return labels.astype(np.intp, copy=False)
-
-
-def threshold_of(metric: Metric, threshold: float | None) -> float:
-    """Return above which output an answer is a yes: as given, or in the middle between yes and no."""
-    if threshold is None:
-        return 0.0 if metric._from_logits else 0.5
-    return threshold
-
-
-def check_same_shape(metric: Metric, target: Array, prediction: Array) -> None:
-    """Refuse shapes that would broadcast."""
-    if target.shape != prediction.shape:
-        raise ShapeError(
-            f"metric {metric.name!r}: predictions {prediction.shape} and targets {target.shape} must have the same "
-            "shape. Reshape the targets, or choose a metric of classes."
-        )
-
-
-def step_weights(weights: Array | None, shape: Shape) -> Array:
-    """Return the weight of every entry of an array of `shape` (N, ...), flat, in double precision."""
-    if weights is None:
-        return np.ones(int(np.prod(shape)))
-    column = np.asarray(weights, dtype=np.float64).reshape(-1, *(1,) * (len(shape) - 1))
-    return np.broadcast_to(column, shape).reshape(-1)

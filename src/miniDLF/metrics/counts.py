@@ -8,7 +8,18 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.metrics.base import Metric, check_same_shape, class_places, step_weights, threshold_of
+from miniDLF.metrics.base import Metric
+from miniDLF.metrics.reading import (
+    NO_ANSWER,
+    answers,
+    class_places,
+    comparable,
+    numbers,
+    require_threshold,
+    second_of_two,
+    step_weights,
+    yes_or_no,
+)
 
 __all__ = ["ConfusionMatrix", "F1Score", "Precision", "Recall"]
 
@@ -18,6 +29,8 @@ AVERAGES = ("binary", "micro", "macro", "weighted", None)
 class Counts(Metric):
     """Base of the metrics made of true positives, false positives and false negatives of each class.
 
+    Where there is no answer, because a score is NaN or two share the largest, the right class has been missed.
+
     Parameters
     ----------
     average
@@ -25,11 +38,14 @@ class Counts(Metric):
         For several classes, or several answers a sample: 'macro', the mean over classes; 'weighted', the mean weighted
         by how often each class occurs; 'micro', over all together; ``None``, an array with one number a class.
     threshold
-        Of a yes; ``None`` is 0.5, or 0 next to a loss with ``from_logits=True``.
+        Of a yes, from 0 to 1; ``None`` is 0.5, or 0 next to a loss with ``from_logits=True`` and to a hinge. Of several
+        classes the largest score is the answer; with a threshold each is one whose score is above it.
     multi_label
-        Whether the elements of an output (N, ..., C) are answers of their own; next to a binary loss they are.
+        Whether the elements of an output (N, ..., C) are answers of their own, with a target each; next to a binary
+        loss they are.
     """
 
+    better = "max"
     average: str | None = "binary"
     threshold: float | None = None
     multi_label: bool = False
@@ -42,6 +58,7 @@ class Counts(Metric):
                 f"{type(self).__name__}: average is 'binary', 'micro', 'macro', 'weighted' or None; received "
                 f"{self.average!r}."
             )
+        require_threshold(self)
         self.reset()
 
     def reset(self) -> None:
@@ -50,15 +67,25 @@ class Counts(Metric):
         self.false_negatives: Any = None
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
-        if prediction.ndim == 1 or prediction.shape[-1] == 1:
-            check_same_shape(self, target, prediction)
+        target = comparable(target, prediction)
+        several, classes = self.multi_label or self._several, prediction.shape[-1]
+        if prediction.ndim == 1 or classes == 1:
+            target, prediction = numbers(self, target, prediction)
             found = self._yes_and_no(target.reshape(-1, 1), prediction.reshape(-1, 1), weights, prediction.shape)
-        elif (self.multi_label or self._several) and target.shape == prediction.shape:
-            classes = prediction.shape[-1]
-            shape = prediction.shape[:-1]
-            found = self._yes_and_no(target.reshape(-1, classes), prediction.reshape(-1, classes), weights, shape)
-        else:
+        elif several and target.shape == prediction.shape:
+            found = self._yes_and_no(target, prediction, weights, prediction.shape[:-1])
+        elif self.multi_label:
+            raise ShapeError(
+                f"metric {self.name!r}: multi_label=True needs a target for each answer, {prediction.shape}, received "
+                f"{target.shape}. Give rows of 0 and 1, or leave multi_label out."
+            )
+        elif self.threshold is None:
             found = self._one_of_several(target, prediction, weights)
+        else:
+            truth = class_places(self, target, prediction)[..., np.newaxis] == np.arange(classes)
+            found = self._yes_and_no(truth, prediction, weights, prediction.shape[:-1])
+        if found.shape[1] == 2 and self.average == "binary" and not several:
+            found = found[:, 1:]
         if self.average == "binary" and found.shape[1] > 1:
             raise ArgumentError(
                 f"{type(self).__name__}: average='binary' is for one output or two classes; there are "
@@ -76,16 +103,17 @@ class Counts(Metric):
         self.false_negatives = self.false_negatives + found[2]
 
     def _yes_and_no(self, target: Array, prediction: Array, weights: Array | None, shape: Shape) -> Array:
-        yes, truth = prediction > threshold_of(self, self.threshold), target > 0.5
-        w = step_weights(weights, shape)
+        target, prediction = (array.reshape(-1, array.shape[-1]) for array in (target, prediction))
+        yes, _ = yes_or_no(self, self.threshold, prediction)
+        truth, w = target > 0.5, step_weights(weights, shape)
         return np.stack([w @ (yes & truth), w @ (yes & ~truth), w @ (~yes & truth)])
 
     def _one_of_several(self, target: Array, prediction: Array, weights: Array | None) -> Array:
-        classes = prediction.shape[-1]
-        table = count_pairs(class_places(self, target, prediction), prediction.argmax(-1), classes, weights)
+        labels, classes = class_places(self, target, prediction), prediction.shape[-1]
+        table = count_pairs(labels, answers(prediction), classes, weights)
         right = np.diag(table)
-        found = np.stack([right, table.sum(axis=0) - right, table.sum(axis=1) - right])
-        return found[:, 1:] if classes == 2 and self.average == "binary" else found
+        truth = np.bincount(labels.reshape(-1), step_weights(weights, labels.shape), classes)
+        return np.stack([right, table.sum(axis=0) - right, truth - right])
 
     def score(self, true_positives: Array, false_positives: Array, false_negatives: Array) -> Array:
         """Return the number for each class, from the three counts of each."""
@@ -136,7 +164,9 @@ class F1Score(Counts):
 class ConfusionMatrix(Metric):
     """An array (C, C): row t, column p counts (by weight) the answers p for the true class t.
 
-    An output (N, ..., 1) has the two classes no and yes, a yes being more than `threshold` (see `Precision`).
+    An output (N, ..., 1) has the two classes no and yes, a yes being more than `threshold` (see `Precision`); of two
+    classes the second one is the yes, if there is a threshold. A row without an answer (a score is NaN, or two share
+    the largest) is in no column.
 
     Parameters
     ----------
@@ -155,6 +185,7 @@ class ConfusionMatrix(Metric):
             raise ArgumentError(
                 f"ConfusionMatrix: normalize is 'true', 'pred', 'all' or None; received {self.normalize!r}."
             )
+        require_threshold(self)
         self.reset()
 
     def reset(self) -> None:
@@ -162,17 +193,24 @@ class ConfusionMatrix(Metric):
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         if prediction.ndim == 1 or prediction.shape[-1] == 1:
-            check_same_shape(self, target, prediction)
-            table = count_pairs(target > 0.5, prediction > threshold_of(self, self.threshold), 2, weights)
+            truth, scores = numbers(self, target, prediction)
+            table = self._pairs(truth > 0.5, scores, weights)
         else:
             labels = class_places(self, target, prediction)
-            table = count_pairs(labels, prediction.argmax(-1), prediction.shape[-1], weights)
+            if self.threshold is None:
+                table = count_pairs(labels, answers(prediction), prediction.shape[-1], weights)
+            else:
+                table = self._pairs(labels, second_of_two(self, prediction), weights)
         if self.table is not None and self.table.shape != table.shape:
             raise ShapeError(
                 f"metric {self.name!r}: a batch with {len(table)} classes after one with {len(self.table)}. Call "
                 "reset() between models."
             )
         self.table = table if self.table is None else self.table + table
+
+    def _pairs(self, truth: Array, scores: Array, weights: Array | None) -> Array:
+        yes, answered = yes_or_no(self, self.threshold, scores)
+        return count_pairs(truth, np.where(answered, yes, NO_ANSWER), 2, weights)
 
     def result(self) -> Any:
         if self.table is None:
@@ -185,9 +223,10 @@ class ConfusionMatrix(Metric):
 
 
 def count_pairs(truth: Array, answer: Array, classes: int, weights: Array | None) -> Array:
-    """Return the table (classes, classes) of how often each true class met each answer."""
-    places = truth.reshape(-1).astype(np.intp) * classes + answer.reshape(-1)
-    w = None if weights is None else step_weights(weights, truth.shape)
+    """Return the table (classes, classes) of how often each true class met each answer, where there is one."""
+    answered = answer.reshape(-1) >= 0
+    places = (truth.reshape(-1).astype(np.intp) * classes + answer.reshape(-1))[answered]
+    w = None if weights is None else step_weights(weights, truth.shape)[answered]
     return np.bincount(places, w, classes * classes).reshape(classes, classes).astype(np.float64)
 
 

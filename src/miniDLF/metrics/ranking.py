@@ -8,7 +8,8 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
-from miniDLF.metrics.base import Metric, check_same_shape, class_places, step_weights
+from miniDLF.metrics.base import Metric
+from miniDLF.metrics.reading import class_places, comparable, numbers, step_weights
 
 __all__ = ["AUC", "average_precision", "roc_area"]
 
@@ -18,7 +19,7 @@ class AUC(Metric):
 
     Exact, as scikit-learn's: all scores since `reset` are kept (9 to 24 bytes each) and sorted when the result is asked
     for. An output (N, ..., 1) is one ranking. With several classes, or several answers a sample, it is the mean over
-    classes, each against the rest. NaN where a class does not occur, or nothing else does.
+    classes, each against the rest. NaN where a class does not occur, or nothing else does, or a score is NaN.
 
     Parameters
     ----------
@@ -28,6 +29,7 @@ class AUC(Metric):
 
     curve: str = "ROC"
     name: str = "auc"
+    better = "max"
 
     sums = ("scores", "truths", "weights")
 
@@ -43,11 +45,11 @@ class AUC(Metric):
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         if prediction.ndim == 1 or prediction.shape[-1] == 1:
-            check_same_shape(self, target, prediction)
+            target, prediction = numbers(self, target, prediction)
             scores, truths, shape = prediction.reshape(-1, 1), target.reshape(-1, 1) > 0.5, prediction.shape
         else:
             classes, shape = prediction.shape[-1], prediction.shape[:-1]
-            scores = prediction.reshape(-1, classes)
+            scores, target = prediction.reshape(-1, classes), comparable(target, prediction)
             if target.shape == prediction.shape:  # rows of one-hot targets, or of several answers
                 truths = target.reshape(-1, classes) > 0.5
             else:
@@ -82,6 +84,8 @@ class AUC(Metric):
 
 def roc_area(scores: Array, truths: Array, weights: Array) -> float:
     """Return the chance that a positive has the larger score, ties counting half; NaN without both kinds."""
+    if np.isnan(scores).any():
+        return float("nan")  # no score: neither above nor below any other
     positives, negatives = _by_score(scores, truths, weights)
     total = positives.sum() * negatives.sum()
     if not total:
@@ -92,6 +96,8 @@ def roc_area(scores: Array, truths: Array, weights: Array) -> float:
 
 def average_precision(scores: Array, truths: Array, weights: Array) -> float:
     """Return the precision at every threshold, weighted by the recall that it adds; NaN without positives."""
+    if np.isnan(scores).any():
+        return float("nan")
     positives, negatives = _by_score(scores, truths, weights)
     if not positives.sum():
         return float("nan")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.workspace import Array
-from miniDLF.metrics.base import Mean, Metric, check_same_shape
+from miniDLF.metrics.base import Mean, Metric
+from miniDLF.metrics.reading import lined_up, numbers, step_weights
 
 __all__ = ["CosineSimilarity", "MeanAbsoluteError", "MeanSquaredError", "R2Score", "RootMeanSquaredError"]
 
@@ -17,9 +18,10 @@ class MeanAbsoluteError(Mean):
     """``mean(|p - t|)`` over all elements."""
 
     name: str = "mean_absolute_error"
+    better = "min"
 
     def values(self, target: Array, prediction: Array) -> Array:
-        check_same_shape(self, target, prediction)
+        target, prediction = numbers(self, target, prediction)
         return np.abs(prediction - target)
 
 
@@ -27,9 +29,10 @@ class MeanSquaredError(Mean):
     """``mean((p - t)^2)`` over all elements."""
 
     name: str = "mean_squared_error"
+    better = "min"
 
     def values(self, target: Array, prediction: Array) -> Array:
-        check_same_shape(self, target, prediction)
+        target, prediction = numbers(self, target, prediction)
         difference = prediction - target
         return np.multiply(difference, difference)
 
@@ -47,12 +50,11 @@ class CosineSimilarity(Mean):
     """The mean cosine between prediction and target along the last axis: 1 where they point the same way."""
 
     name: str = "cosine_similarity"
+    better = "max"
 
     def values(self, target: Array, prediction: Array) -> Array:
-        check_same_shape(self, target, prediction)
-        product = np.sum(prediction * target, axis=-1)
-        squares = [np.maximum(np.sum(one * one, axis=-1), 1e-12) for one in (prediction, target)]
-        return product / np.sqrt(squares[0] * squares[1])
+        target, prediction = numbers(self, target, prediction)
+        return np.sum(_directions(prediction) * _directions(target), axis=-1)
 
 
 class R2Score(Metric):
@@ -63,38 +65,51 @@ class R2Score(Metric):
     """
 
     name: str = "r2_score"
+    better = "max"
 
     sums = ("weight", "mean", "deviations", "errors")
 
     def reset(self) -> None:
-        self.weight = 0.0
+        self.weight: Any = 0.0
         self.mean: Any = None
         self.deviations: Any = None
         self.errors: Any = None
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
-        check_same_shape(self, target, prediction)
+        target, prediction = numbers(self, target, prediction)
         t = target.reshape(len(target), -1).astype(np.float64)
         p = prediction.reshape(len(target), -1).astype(np.float64)
-        w = np.ones(len(t)) if weights is None else np.asarray(weights, dtype=np.float64)
-        total = float(w.sum())
-        if total <= 0:
-            return
-        mean = w @ t / total
-        deviations, errors = w @ (t - mean) ** 2, w @ (p - t) ** 2
-        if self.mean is None:
-            self.mean, self.deviations, self.errors = mean, deviations, errors
+        if weights is None or np.ndim(weights) == 1:
+            w = step_weights(weights, (len(t), 1))[:, np.newaxis]
         else:
-            shift, both = mean - self.mean, self.weight + total
-            self.mean = self.mean + shift * (total / both)
-            self.deviations = self.deviations + deviations + shift * shift * (self.weight * total / both)
-            self.errors = self.errors + errors
-        self.weight += total
+            w = step_weights(lined_up(self, np.asarray(weights), target.shape), target.shape).reshape(t.shape)
+        total = w.sum(axis=0)  # of each element of an output, or one number where they share it
+        mean = np.sum(w * t, axis=0) / np.where(total > 0, total, 1.0)
+        deviations, errors = np.sum(w * (t - mean) ** 2, axis=0), np.sum(w * (p - t) ** 2, axis=0)
+        if self.mean is None:
+            self.mean, self.deviations, self.errors, self.weight = mean, deviations, errors, total
+            return
+        shift, both = mean - self.mean, self.weight + total
+        share = total / np.where(both > 0, both, 1.0)
+        self.mean = self.mean + shift * share
+        self.deviations = self.deviations + deviations + shift * shift * (self.weight * share)
+        self.errors = self.errors + errors
+        self.weight = both
 
     def result(self) -> float:
-        if self.mean is None:
+        if self.mean is None or not np.all(self.weight):
             return float("nan")
         rounding = 16 * np.finfo(np.float64).eps * self.mean
         varies = self.deviations > self.weight * rounding * rounding
         shares = self.errors / np.where(varies, self.deviations, 1.0)
         return float(np.mean(1.0 - np.where(varies, shares, self.errors > 0)))
+
+
+def _directions(vectors: Array) -> Array:
+    """Return the vectors at length 1; one shorter than 1e-6 stays shorter.
+
+    They are divided by their largest component first, so that no square overflows.
+    """
+    size = np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), 1e-6)
+    vectors = vectors / size
+    return vectors / np.maximum(np.sqrt(np.sum(vectors * vectors, axis=-1, keepdims=True)), 1e-6 / size)

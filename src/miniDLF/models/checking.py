@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Batch, Executor
-from miniDLF.core.program import Step
+from miniDLF.core.program import Step, total_loss
 from miniDLF.core.returns import first_backward, first_forward
 from miniDLF.errors import ArgumentError, DivergedError, MiniDLFError
 from miniDLF.kernels.workspace import Array
@@ -226,7 +226,8 @@ def _check_loss(
             for slot in buffers.slots
             if slot.trained and slot.parameter.regularizer is not None
         )
-        return sum(executor.step(batch, number, training=training, backward=False)) + float(penalties)
+        losses = executor.step(batch, number, training=training, backward=False)
+        return total_loss(executor.heads, losses) + float(penalties)
 
     executor.step(batch, number, training=training)
     for slot in buffers.slots:

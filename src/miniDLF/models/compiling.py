@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
+
 from miniDLF.core.configurable import canonical
+from miniDLF.core.program import Head
+from miniDLF.core.ranges import number
 from miniDLF.errors import ArgumentError, MiniDLFError
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.losses import CHOICES as LOSSES
 from miniDLF.losses import get_loss
+from miniDLF.losses.base import fresh
 from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.metrics import get_metric
 from miniDLF.metrics.base import Mean
+from miniDLF.metrics.reading import comparable
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
 from miniDLF.optimizers import Optimizer
 
@@ -25,6 +31,7 @@ class LossMetric(Mean):
 
     loss: Any
     name: str = ""
+    better = "min"
 
     def __post_init__(self) -> None:
         self.loss = get_loss(self.loss)
@@ -34,9 +41,17 @@ class LossMetric(Mean):
     def bind(self, output_shape: Shape, loss: Any) -> None:
         super().bind(output_shape, loss)
         self._output_shape = output_shape
+        self.reads_logits = False
 
-    def values(self, target: Array, prediction: Array) -> Array:
-        return self.loss.per_sample(prediction, self.loss.encode(target, self._output_shape))
+    def absorb(self, activation: str) -> None:
+        self.reads_logits = self.loss.absorbs == activation
+
+    def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
+        target = comparable(self.loss.encode(comparable(target, prediction), self._output_shape), prediction)
+        ones = np.broadcast_to(prediction.dtype.type(1), (len(prediction),))
+        weights = ones if weights is None else np.asarray(weights, prediction.dtype)
+        total, *_ = Head(self.loss).take(prediction, target, weights, fresh(prediction), fused=self.reads_logits)
+        self.count(float(total), float(weights.sum(dtype=np.float64)) * (len(weights) / max(weights.size, 1)))
 
 
 def _metric(value: Any) -> Any:
@@ -60,7 +75,7 @@ def arranged(
             for one in _per_output(weighted_metrics, names, count, "weighted_metrics", True)
         ],
         "loss_weights": [
-            1.0 if weight is None else float(weight)
+            1.0 if weight is None else number("compile", "loss_weights", weight, "(-inf, inf)")
             for weight in _per_output(loss_weights, names, count, "loss_weights")
         ],
     }
@@ -90,16 +105,21 @@ def _weighted(metric: Any) -> Any:
 
 
 def _per_output(value: Any, names: Sequence[str], count: int, what: str, lists: bool = False) -> list[Any]:
-    """Spread an argument of `compile` over the outputs."""
+    """Spread an argument of `compile` over the outputs: a list or dictionary with one entry each, or one for all.
+
+    Metrics come in `lists`: one that names no output by its place is that of every output.
+    """
     if isinstance(value, Mapping) and "class" not in value:
         unknown = set(value) - set(names)
         if unknown:
             raise ArgumentError(f"compile({what}=...): no output is called {sorted(unknown)}; there are {list(names)}.")
         return [value.get(name) for name in names]
-    if isinstance(value, list | tuple) and count > 1 and (not lists or len(value) == count):
-        if len(value) != count:
-            raise ArgumentError(f"compile({what}=...): the model has {count} outputs, received {len(value)} of them.")
-        return list(value)
-    if isinstance(value, list | tuple) and not lists:
-        value = value[0]
-    return [value] * count
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    by_place = any(isinstance(entry, list | tuple) or entry is None for entry in value)
+    if lists and not by_place and (count == 1 or len(value) < count):
+        return [value] * count
+    if len(value) != count:
+        outputs = f"{count} outputs ({', '.join(names)})" if count > 1 else "one output"
+        raise ArgumentError(f"compile({what}=...): the model has {outputs}, received a list of {len(value)}.")
+    return list(value)

@@ -11,12 +11,14 @@ import numpy as np
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Batch, Executor
 from miniDLF.core.graph import Graph
-from miniDLF.core.program import Head
+from miniDLF.core.program import Head, total_loss
 from miniDLF.core.update import Updater
 from miniDLF.errors import ArgumentError, DataError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
+from miniDLF.losses.base import fresh
 from miniDLF.metrics import MeanMetric
+from miniDLF.metrics.reading import comparable
 from miniDLF.training.own_measures import check_heads, try_heads
 from miniDLF.training.own_rules import check_rules
 
@@ -46,12 +48,19 @@ class Engine:
         self.executor = Executor(graph, buffers, heads=heads, seed=seed, shards=shards)
         self.updater = Updater(optimizer, buffers)
         _refuse_constraints(optimizer, buffers)
-        for head, node in zip(self.heads, graph.outputs, strict=True):
+        for number, head in enumerate(self.heads):
             for metric in head.metrics:
-                metric.bind(node.shape, head.loss)
+                self.bind(metric, number)
         self.steps = 0
         self.loss_mean = MeanMetric()
         self.head_means = [MeanMetric() for _ in heads] if len(self.heads) > 1 else []
+
+    def bind(self, metric: Any, number: int) -> None:
+        """Let a metric learn next to which output and loss it stands."""
+        head = self.heads[number]
+        metric.bind(self.graph.outputs[number].shape, head.loss)
+        if self.executor.fused[number]:
+            metric.absorb(head.loss.absorbs)
 
     def reset(self) -> None:
         """Forget the running loss and metrics (a new epoch, a new evaluation)."""
@@ -101,7 +110,7 @@ class Engine:
         if self.optimizer.full_batch:
             return self._minimize(batch)
         losses, total = self._train(batch)
-        self._measure(losses, total, len(batch))
+        self._measure(batch, losses, total)
         return total
 
     @single_threaded_blas
@@ -110,9 +119,10 @@ class Engine:
         executor, updater = self.executor, self.updater
         losses = executor.step(batch, self.steps)
         parts = executor.gradient_parts()
-        if not math.isfinite(sum(losses)):
+        total = total_loss(self.heads, losses)
+        if not math.isfinite(total):
             raise self._diverged(losses, parts)
-        total = sum(losses) + updater.penalties()
+        total += updater.penalties()
         if not updater.apply(self.steps + 1, *parts):
             raise self._diverged(losses, parts)
         self.steps += 1
@@ -129,14 +139,14 @@ class Engine:
             np.copyto(values, point)
             losses = executor.step(batch, self.steps)
             updater.join(*executor.gradient_parts())
-            return sum(losses) + updater.penalties(), self.buffers.gradients.copy()
+            return total_loss(self.heads, losses) + updater.penalties(), self.buffers.gradients.copy()
 
         found = self.optimizer.minimize(function, values.copy())
         np.copyto(values, found.values)
         losses = executor.step(batch, self.steps, backward=False)
         self.steps += 1
         executor.update_states()
-        self._measure(losses, found.loss, len(batch))
+        self._measure(batch, losses, found.loss)
         return float(found.loss)
 
     @single_threaded_blas
@@ -145,20 +155,30 @@ class Engine:
         """Return the loss and a copy of the gradients by path; no weight changes."""
         losses = self.executor.step(batch, self.steps, training=training)
         self.updater.join(*self.executor.gradient_parts())
-        total = sum(losses) + self.updater.penalties()
+        total = total_loss(self.heads, losses) + self.updater.penalties()
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
-    def _measure(self, losses: Sequence[float], total: float, rows: int) -> None:
+    def _measure(self, batch: Batch, losses: Sequence[float], total: float) -> None:
+        rows = len(batch)
         self.loss_mean.count(total * rows, rows)
         for number, head in enumerate(self.heads):
             if self.head_means:
-                self.head_means[number].count(losses[number] / head.weight * rows if head.weight else 0.0, rows)
-            for metric in head.metrics:
-                for shard in self.executor.active():
-                    weights = None
-                    if getattr(metric, "weighted", False):
-                        weights = shard.weights[number] * rows
-                    metric.update(shard.targets[number], shard.predictions[number], weights)
+                self.head_means[number].count(losses[number] * rows, rows)
+            if not head.metrics:
+                continue
+            for shard, cut in zip(self.executor.active(), self.executor.cuts, strict=True):
+                target = batch.target_given(number, *cut)
+                output = shard.values[shard.program.outputs[number]]
+                weights = None if batch.weights[number] is None else shard.weights[number] * rows
+                target = shard.targets[number] if target is None else target
+                self._update(head, output, shard.predictions[number], target, weights)
+
+    def _update(self, head: Head, output: Array, prediction: Array, target: Array, weights: Array | None) -> None:
+        """Let the metrics of a head see rows: targets as they were given, as numbers that can be calculated with."""
+        target = comparable(target, prediction)
+        for metric in head.metrics:
+            seen = output if metric.reads_logits else prediction
+            metric.update(target, seen, weights if getattr(metric, "weighted", False) else None)
 
     def test(self, batch: Batch) -> None:
         """Add a batch to the running loss and metrics, in inference mode."""
@@ -171,39 +191,39 @@ class Engine:
     @single_threaded_blas
     @quiet_arithmetic
     def _test_block(self, batch: Batch, start: int, stop: int) -> None:
-        def block(array: Array) -> Array:
-            return array[start:stop] if batch.rows is None else array[batch.rows[start:stop]]
-
-        inputs = [np.asarray(block(array), dtype=self.buffers.dtype) for array in batch.inputs]
-        outputs = self.executor.infer(inputs)
-        total = 0.0
-        for number, (head, prediction) in enumerate(zip(self.heads, outputs, strict=True)):
-            target = block(batch.targets[number])
-            if target.dtype.kind == "f":
-                target = target.astype(self.buffers.dtype, copy=False)
-            each = head.loss.per_sample(prediction, target)
-            weights = batch.weights[number]
-            if weights is not None:
-                weights = block(weights)
-                each = each * weights
-            mean = float(np.mean(each, dtype=np.float64))
-            total += head.weight * mean
+        inputs = [np.asarray(batch.block(array, start, stop), dtype=self.buffers.dtype) for array in batch.inputs]
+        outputs = self.executor.infer(inputs, for_losses=True)
+        rows, losses, dtype = stop - start, [], self.buffers.dtype
+        for number, (head, output) in enumerate(zip(self.heads, outputs, strict=True)):
+            encoded = batch.block(batch.targets[number], start, stop)
+            if encoded.dtype.kind == "f":
+                encoded = encoded.astype(dtype, copy=False)
+            given = batch.weights[number]
+            weights = None if given is None else batch.block(given, start, stop).astype(dtype)
+            shares = np.broadcast_to(dtype.type(1), (rows,)) if weights is None else weights
+            fused = self.executor.fused[number]
+            output = np.ascontiguousarray(output)
+            loss, _, prediction = head.take(output, encoded, shares, fresh(output), fused=fused)
+            losses.append(float(loss) / rows)
             if self.head_means:
-                self.head_means[number].count(mean * (stop - start), stop - start)
-            for metric in head.metrics:
-                metric.update(target, prediction, weights if getattr(metric, "weighted", False) else None)
+                self.head_means[number].count(float(loss), rows)
+            if head.metrics:
+                seen = batch.target_given(number, start, stop)
+                self._update(head, output, prediction, encoded if seen is None else seen, weights)
+        total = total_loss(self.heads, losses)
         for slot in self.buffers.slots:
             if slot.trained and slot.parameter.regularizer is not None:
                 total += slot.parameter.regularizer.value_and_grad(
                     slot.parameter.value, np.zeros_like(slot.parameter.value)
                 )
-        self.loss_mean.count(total * (stop - start), stop - start)
+        self.loss_mean.count(total * rows, rows)
 
     def _diverged(self, losses: Sequence[float], parts: Any) -> DivergedError:
         """Find where the trouble began, and put good weights back."""
         self.updater.join(*parts)
         where = self._first_not_finite()
-        what = "a gradient is not finite" if math.isfinite(sum(losses)) else f"the loss is {sum(losses)}"
+        total = total_loss(self.heads, losses)
+        what = "a gradient is not finite" if math.isfinite(total) else f"the loss is {total}"
         good = self.updater.restore()
         held = "weights that it began with" if good is None else f"weights after step {good}, whose loss was finite"
         self.buffers.gradients.fill(0)

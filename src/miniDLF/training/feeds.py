@@ -18,6 +18,7 @@ from miniDLF.datasets import batch_bounds, epoch_order
 from miniDLF.datasets.batches import numbered
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from miniDLF.kernels.workspace import Array
+from miniDLF.losses.targets import with_last_axis
 from miniDLF.training.class_weights import class_weights
 
 __all__ = ["ArrayFeed", "Converter", "IterableFeed"]
@@ -56,21 +57,28 @@ class Converter:
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in parts]}.")
         return parts
 
-    def targets(self, y: Any, rows: int) -> list[Array]:
-        """Return one array an output, as its loss wants it."""
+    def targets(self, y: Any, rows: int) -> tuple[list[Array], list[Array | None]]:
+        """Return one array an output, as its loss wants it, and what was given for it where that is another."""
         if y is None:
             raise ArgumentError("y is missing: the loss needs targets; pass fit(x, y).")
         parts = _listed(y, self.output_names, "y")
-        result = []
+        result: list[Array] = []
+        kept: list[Array | None] = []
         for head, output, part in zip(self.heads, self.graph.outputs, parts, strict=True):
-            target = head.loss.encode(_as_array(part, "y"), output.shape)
+            given = with_last_axis(_as_array(part, "y"), output.shape)
+            refuse_beyond(given, self.dtype, "y" if len(parts) == 1 else f"y ({head.name})")
+            target = head.loss.encode(given, output.shape)
             if len(target) != rows:
                 raise ShapeError(f"x has {rows} samples and y has {len(target)}; they must be as many.")
             result.append(target)
-        return result
+            kept.append(None if target is given else given)
+        return result, kept
 
     def weights(self, sample_weight: Any, rows: int) -> list[Array | None]:
-        """Return one weight a sample for each output, or ``None`` where all count the same."""
+        """Return weights of samples (N,), or of their steps (N, T), for each output; ``None`` where all count the same.
+
+        They may be negative: a policy gradient weights the loss of an action by its advantage.
+        """
         if sample_weight is None:
             parts: list[Any] = [None] * len(self.heads)
         elif isinstance(sample_weight, dict | list | tuple) and len(self.heads) > 1:
@@ -78,12 +86,10 @@ class Converter:
         else:
             parts = [sample_weight] * len(self.heads)
         result: list[Array | None] = []
-        for part in parts:
-            weight = None if part is None else _as_weight(part)
-            if weight is not None and weight.shape != (rows,):
-                raise ShapeError(f"sample_weight: expected one number a sample, ({rows},), received {weight.shape}.")
-            if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
-                raise DataError("sample_weight: weights must be finite and not negative.")
+        for part, output in zip(parts, self.graph.outputs, strict=False):
+            weight = None if part is None else _lined_up(_as_weight(part), rows, output.shape)
+            if weight is not None:
+                refuse_not_finite(weight, self.dtype, "sample_weight")
             result.append(weight)
         return result
 
@@ -91,8 +97,9 @@ class Converter:
         """Return a batch of arrays."""
         inputs = self.inputs(x)
         rows = len(inputs[0])
-        targets = self.targets(y, rows)
-        return self.weighted(Batch(inputs, targets, self.weights(sample_weight, rows)), class_weight)
+        targets, given = self.targets(y, rows)
+        batch = Batch(inputs, targets, self.weights(sample_weight, rows), given=given)
+        return self.weighted(batch, class_weight)
 
     def weighted(self, batch: Batch, class_weight: Mapping[int, float] | None) -> Batch:
         """Return the batch with the weights of its samples times those of their classes."""
@@ -102,7 +109,10 @@ class Converter:
             raise ArgumentError("class_weight works with one output; use sample_weight for several.")
         loss, given = self.heads[0].loss, batch.weights[0]
         classes = class_weights(class_weight, batch.targets[0], loss, self.graph.outputs[0].shape)
-        return Batch(batch.inputs, batch.targets, [classes if given is None else given * classes])
+        if given is not None:
+            classes = given * classes.reshape(-1, *(1,) * (given.ndim - 1))
+        refuse_not_finite(classes, self.dtype, "class_weight" if given is None else "class_weight times sample_weight")
+        return Batch(batch.inputs, batch.targets, [classes], given=batch.given)
 
 
 class ArrayFeed:
@@ -284,6 +294,22 @@ def _as_weight(part: Any) -> Array:
         return np.asarray(part, dtype=np.float64)
     except (TypeError, ValueError):
         raise ArgumentTypeError(f"sample_weight: expected one number a sample, received {part!r}.") from None
+
+
+def _lined_up(weight: Array, rows: int, output_shape: tuple[int, ...]) -> Array:
+    """Return weights of samples as (N,), or those of the steps of an output (N, T, ...) as (N, T)."""
+    received = weight.shape
+    while weight.ndim > 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]
+    axes = weight.ndim - 1
+    if (
+        weight.shape[:1] == (rows,)
+        and 0 <= axes < max(len(output_shape), 1)
+        and weight.shape[1:] == output_shape[:axes]
+    ):
+        return weight
+    steps = f", or one a step, {(rows, output_shape[0])}" if len(output_shape) > 1 else ""
+    raise ShapeError(f"sample_weight: expected one number a sample, ({rows},){steps}, received {received}.")
 
 
 def _described(value: Any) -> str:

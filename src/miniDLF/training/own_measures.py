@@ -19,6 +19,7 @@ from miniDLF.losses import ElementwiseLoss, Loss
 from miniDLF.losses.base import Empty, as_float
 from miniDLF.metrics import MeanMetric, Metric
 from miniDLF.metrics.base import Mean
+from miniDLF.metrics.reading import comparable
 
 __all__ = ["check_heads", "try_heads"]
 
@@ -58,14 +59,16 @@ def try_heads(heads: Sequence[Any], batch: Batch, executor: Executor) -> bool:
         return part.astype(dtype, copy=False) if part.dtype.kind == "f" else part
 
     outputs = executor.infer([np.asarray(first(array), dtype) for array in batch.inputs])
-    for head, target, prediction in zip(heads, batch.targets, outputs, strict=True):
-        _try_head(head, first(target), np.ascontiguousarray(prediction))
+    for number, (head, target, prediction) in enumerate(zip(heads, batch.targets, outputs, strict=True)):
+        given = batch.target_given(number, 0, rows)
+        _try_head(head, first(target), np.ascontiguousarray(prediction), given)
     return False
 
 
-def _try_head(head: Any, target: Array, prediction: Array) -> None:
+def _try_head(head: Any, target: Array, prediction: Array, given: Array | None) -> None:
     if is_own(type(head.loss)):
         try_loss(head.loss, prediction, target)
+    target = comparable(target if given is None else given, prediction)
     for metric in head.metrics:
         if is_own(type(metric)) or callable(getattr(metric, "function", None)):
             weights = np.ones(len(prediction)) if getattr(metric, "weighted", False) else None

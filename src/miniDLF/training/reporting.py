@@ -36,7 +36,7 @@ class DatasetEvaluation(Callback):
         head.metrics = [metric for metric in kept if metric.name != "accuracy"]
         if self.accuracy:
             head.metrics.append(Accuracy())
-            head.metrics[-1].bind(self.engine.graph.outputs[0].shape, head.loss)
+            self.engine.bind(head.metrics[-1], 0)
         try:
             if self.accuracy:
                 logs["accuracy"] = evaluate(self.engine, self.train)["accuracy"]
