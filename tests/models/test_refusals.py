@@ -423,10 +423,33 @@ TRAINING: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]]
         lambda t, s: t.update({"training/steps": np.array(-1)}),
         "steps: expected a whole number of at least 0, received -1",
     ),
-    "no previous": (lambda t, s: t.pop("training/previous"), "previous: expected an array of shape .*received nothing"),
-    "short previous": (
-        lambda t, s: t.update({"training/previous": np.zeros(2)}),
-        r"previous: expected an array of shape .*, received \(2,\)",
+    "a reference of three numbers": (
+        lambda t, s: t.update({"training/reference": np.zeros(3)}),
+        r"reference: expected an array of shape \(\), received \(3,\)",
+    ),
+    "a rate below zero": (
+        lambda t, s: t.update({"training/learning_rate": np.array(-1.0)}),
+        "learning_rate: expected a number of at least 0, received -1.0",
+    ),
+    "epochs that are no number": (
+        lambda t, s: t.update({"training/epochs": np.array(0.5)}),
+        "epochs: expected a whole number of at least 0, received 0.5",
+    ),
+    "a mean of three numbers": (
+        lambda t, s: t.update({"training/mean/0/total": np.zeros(3)}),
+        r"mean/0/total: expected an array of shape \(\), received \(3,\)",
+    ),
+    "half a mean": (
+        lambda t, s: t.pop("training/mean/0/weight"),
+        r"mean/0/weight: expected an array of shape \(\), received nothing",
+    ),
+    "a mean of less than nothing": (
+        lambda t, s: t.update({"training/mean/0/weight": np.array(-1.0)}),
+        "mean/0/weight: expected a number of at least 0, received -1.0",
+    ),
+    "a mean of another name": (
+        lambda t, s: t.update({"training/mean/0/sum": np.array(1.0)}),
+        "mean/0/sum: .* has no such sum",
     ),
     "no moments": (
         lambda t, s: [t.pop(name) for name in list(t) if name.startswith("training/optimizer/")],

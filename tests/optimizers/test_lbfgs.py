@@ -10,6 +10,8 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from miniDLF.errors import ArgumentError, DivergedError, MissingExtraError
+from miniDLF.layers import BatchNormalization, Dense
+from miniDLF.models import Sequential
 from miniDLF.optimizers import LBFGS, get_optimizer
 
 
@@ -117,3 +119,18 @@ def test_configuration_round_trip() -> None:
     optimizer = LBFGS(20, memory=5)
     assert optimizer.config() == {"max_iterations": 20, "memory": 5}
     assert repr(get_optimizer({"class": "LBFGS", **optimizer.config()})) == repr(optimizer)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.99])
+def test_running_statistics_are_those_of_the_data_under_the_final_weights(momentum: float) -> None:
+    rng = np.random.default_rng(0)
+    x = 10 + rng.normal(size=(200, 3))
+    y = (x - 10) @ [[1.0], [-1], [2]]
+    layers = [Dense(8, activation="tanh", input_shape=(3,)), BatchNormalization(momentum), Dense(1)]
+    model = Sequential(layers, seed=0, dtype="float64")
+    model.compile("mse", LBFGS(max_iterations=20))
+    loss = model.fit(x, y, epochs=2, verbose=0).history["loss"][-1]
+    assert model.evaluate(x, y) == pytest.approx(loss, rel=1e-6)
+    hidden = np.tanh(x @ model.get_weights()[0] + model.get_weights()[1])
+    np.testing.assert_allclose(model.get_weights()[4], hidden.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(model.get_weights()[5], hidden.var(axis=0), rtol=1e-9)

@@ -11,6 +11,7 @@ from miniDLF.core.ranges import require
 from miniDLF.errors import ArgumentError, ArgumentTypeError
 from miniDLF.kernels.norms import divide, norms
 from miniDLF.kernels.workspace import Array
+from miniDLF.whole import is_whole
 
 __all__ = ["CHOICES", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get_constraint"]
 
@@ -79,10 +80,10 @@ class UnitNorm(Constraint):
 def _checked(owner: Constraint, axis: Any) -> Any:
     """Return `axis` as ``None``, an integer or a list of integers."""
     where = type(owner).__name__
-    if axis is None or (isinstance(axis, int) and not isinstance(axis, bool)):
-        return axis
-    if isinstance(axis, tuple | list) and axis and all(isinstance(a, int) for a in axis):
-        return list(axis)
+    if axis is None or is_whole(axis):
+        return None if axis is None else int(axis)
+    if isinstance(axis, tuple | list) and axis and all(map(is_whole, axis)):
+        return list(map(int, axis))
     raise ArgumentTypeError(f"{where}: axis is None, an integer or a list of integers; received {axis!r}.")
 
 

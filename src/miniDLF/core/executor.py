@@ -234,6 +234,11 @@ class Executor:
         for position, layer in self._stateful:
             layer.update_state(self._shards[0].calls[position])
 
+    def settle_states(self) -> None:
+        """Let these layers leave the state of the last batch alone, where that is the whole data set."""
+        for position, layer in self._stateful:
+            layer.settle_state(self._shards[0].calls[position])
+
     def _new_shard(self, program: Program, number: int) -> Shard:
         gradients = self.buffers.gradients
         if number:

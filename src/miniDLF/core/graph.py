@@ -11,6 +11,7 @@ from weakref import ref
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
+from miniDLF.whole import is_whole
 
 if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
@@ -65,7 +66,7 @@ class Node:
 def as_shape(shape: Any, where: str) -> Shape:
     """Return `shape` as a tuple of positive ints, or say what is wrong with it."""
     try:
-        result = tuple(index(length) for length in ([shape] if isinstance(shape, int) else shape))
+        result = tuple(index(length) for length in ([shape] if is_whole(shape) else shape))
     except (TypeError, ValueError):
         raise ArgumentTypeError(
             f"{where}: expected a shape such as (784,) or (1, 28, 28), received {shape!r}."

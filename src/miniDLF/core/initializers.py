@@ -17,6 +17,7 @@ from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import number, require, require_count
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.whole import is_real
 
 __all__ = [
     "CHOICES",
@@ -308,7 +309,7 @@ CHOICES: dict[str, Any] = {
 
 def get_initializer(value: Any) -> Initializer:
     """Return the initializer that `value` is or names; a number means `Constant`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_real(value):
         return Constant(number("initializer", "value", value, "(-inf, inf)"))
     if isinstance(value, np.ndarray):
         raise ArgumentTypeError(

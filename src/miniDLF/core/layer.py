@@ -155,6 +155,13 @@ class Layer(Watched, Contents, Configurable):
     def update_state(self, call: Call) -> None:
         """Advance state that is not trained (running means), once a training step, after backward."""
 
+    def settle_state(self, call: Call) -> None:
+        """Leave the state of this batch alone, which is the whole data set (`LBFGS`), and of nothing before it.
+
+        Without a method of its own a layer advances its state by one step.
+        """
+        self.update_state(call)
+
     def flops(self, input_shape: Any, output_shape: Shape) -> int:
         """Return the floating-point operations of forward for one sample; a product of two matrices counts 2 m n k."""
         total = 1

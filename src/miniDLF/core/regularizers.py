@@ -15,6 +15,7 @@ from miniDLF.kernels.blas import RUN
 from miniDLF.kernels.norms import divide, norms
 from miniDLF.kernels.threads import quiet_arithmetic
 from miniDLF.kernels.workspace import Array
+from miniDLF.whole import is_real
 
 __all__ = ["CHOICES", "L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get_regularizer"]
 
@@ -169,6 +170,6 @@ CHOICES: dict[str, Any] = {
 
 def get_regularizer(value: Any) -> Regularizer | None:
     """Return the regularizer that `value` is, names or describes; ``None`` stays ``None``."""
-    if isinstance(value, int | float):
+    if is_real(value):
         raise ArgumentTypeError(f"regularizer: {value!r} does not say of which kind; write L2({value!r}).")
     return None if value is None else resolve(value, CHOICES, "regularizer", Regularizer)

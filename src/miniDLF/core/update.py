@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,9 +26,11 @@ Scratch = Callable[[str, int], Array]
 #: slices of 32 768 13.2 and 12.5 ms, of 65 536 12.3 and 9.4 ms, of 131 072 11.7 and 8.3 ms, of 262 144 11.5 and 7.9 ms
 #: (another processor: 65 536 7.6 and 5.2 ms, 262 144 8.2 and 5.8 ms).
 SLICE = 131_072
-#: The values are copied before every so many updates. A copy each time would be a fifth of the memory that an update of
-#: Adam moves.
-SNAPSHOT = 8
+#: All that moves together (values, statistics, the optimizer's arrays) is copied before every so many updates: 4 % of
+#: the memory that the updates of Adam move in between.
+SNAPSHOT = 32
+#: Values whose loss is so many times that with which the run began are on their way to infinity: no step to go back to.
+RISE = 100.0
 
 
 class Updater:
@@ -36,11 +39,16 @@ class Updater:
     Attributes
     ----------
     state : dict of str to array
-        The optimizer's flat state, laid out like ``buffers.values``.
-    previous : array
-        The values before one of the last `SNAPSHOT` updates: they are known to give a finite loss.
-    previous_step : int
-        How many updates had been done then.
+        The optimizer's flat state, laid out like ``buffers.values``; an array whose name begins with an underscore is
+        no such vector, and whole in every slice.
+    previous_step : int or None
+        How many updates had been done when all was copied to which `restore` goes back.
+    reference : float
+        The size of the loss with which the run began.
+    raw : array or None
+        What the optimizer goes on with, where `finish` has left other values in the buffers.
+    running : bool
+        Whether a run is on its way (see `begin` and `finish`).
     """
 
     def __init__(self, optimizer: Any, buffers: Buffers) -> None:
@@ -48,9 +56,12 @@ class Updater:
         size = buffers.values.size
         # An optimizer over the whole data set works by `Engine.minimize` and keeps no state between epochs.
         self.state: dict[str, Array] = {} if optimizer.full_batch else optimizer.init_state(size, buffers.dtype)
-        self.previous = aligned_empty(size, buffers.dtype)
-        np.copyto(self.previous, buffers.values)
-        self.previous_step = 0
+        self.previous_step: int | None = None
+        self.reference = 0.0
+        self.raw: Array | None = None
+        self.running = False
+        self._mark: int | None = None  # of the values with which the last run ended
+        self._due = True
         self._regularized = [s for s in buffers.slots if s.trained and s.parameter.regularizer is not None]
         self._constrained = [s for s in buffers.slots if s.trained and s.parameter.constraint is not None]
         count = max(-(-size // SLICE), 1)
@@ -62,6 +73,7 @@ class Updater:
             {name: array if name.startswith("_") else array[cut] for name, array in self.state.items()}
             for cut in self._cuts
         ]
+        self._previous: dict[str, Array] = {}
         self._known: tuple[Any, Any, Sequence[Sequence[Array]]] = None, None, ()
 
     def join(self, parts: Sequence[Array], alone: Sequence[slice] = ()) -> None:
@@ -93,35 +105,34 @@ class Updater:
             total += slot.parameter.regularizer.value_and_grad(slot.parameter.value, slot.parameter.grad)
         return total
 
-    def apply(self, step: int, parts: Sequence[Array] | None = None, alone: Sequence[slice] = ()) -> bool:
+    def apply(
+        self,
+        step: int,
+        parts: Sequence[Array] | None = None,
+        alone: Sequence[slice] = (),
+        loss: float | None = None,
+    ) -> bool:
         """Update the values by the shards' gradients (without any, by ``buffers.gradients``). `step` counts from 1.
 
-        Where the first part is `alone`, the others are zeros (see `core.joint`).
+        Where the first part is `alone`, the others are zeros (see `core.joint`). `loss` is that of the values before.
         Gradients that nobody looks at before the update are summed slice by slice on the way: one wait for the threads
         less, and they need not be written and read again. There they are also checked. Returns whether all were finite;
         where they were not the update is not complete, and `restore` has to follow.
         """
         optimizer, slices = self.optimizer, self._parts_of(parts or [self.buffers.gradients], alone)
-        keeps = (step - 1) % SNAPSHOT == 0 or self.buffers.written
-        if keeps:
-            self.previous_step = step - 1
+        if self._due or (step - 1) % SNAPSHOT == 0 or self.buffers.written:
+            self._keep(step - 1, loss)
         if optimizer.uses_before:
-            if keeps:  # here, because `before` may skip the update
-                np.copyto(self.previous, self.buffers.values)
-                keeps = False
             if not self._share(self._join, slices, True):
-                self.buffers.written = False
                 return False
             slices = [parts[:1] for parts in slices]
         if not optimizer.before(self.buffers, self.state, step):
-            self.buffers.written = False
             return True
         rate = float(optimizer.rate(step - 1))
         if len(self._cuts) == 1:  # nothing to share: 2 % of a tiny step
-            good = self._apply((0,), self._scratch[0], slices, rate, step, keeps)
+            good = self._apply((0,), self._scratch[0], slices, rate, step)
         else:
-            good = self._share(self._apply, slices, rate, step, keeps)
-        self.buffers.written = False
+            good = self._share(self._apply, slices, rate, step)
         if not good:
             return False
         optimizer.after(self.buffers, self.state, step)
@@ -130,19 +141,11 @@ class Updater:
         return True
 
     def _apply(
-        self,
-        numbers: Sequence[int],
-        scratch: Scratch,
-        slices: Sequence[Sequence[Array]],
-        rate: float,
-        step: int,
-        keeps: bool,
+        self, numbers: Sequence[int], scratch: Scratch, slices: Sequence[Sequence[Array]], rate: float, step: int
     ) -> bool:
         finite = True
         for number in numbers:
             value, gradient, parts = self._values[number], self._gradients[number], slices[number]
-            if keeps:
-                np.copyto(self.previous[self._cuts[number]], value)
             if len(parts) == 2:  # the sum stays in the cache, and the gradient need not be written to memory again
                 gradient = np.add(gradient, parts[1][self._cuts[number]], out=scratch("gradient", value.size))
             elif len(parts) > 2:
@@ -153,20 +156,88 @@ class Updater:
                 finite = False
         return finite
 
-    def restore(self) -> int | None:
-        """Put back values that are known to give a finite loss; return after how many updates they were there.
+    # Going back -----------------------------------------------------------------------------------------------------
 
-        Values that somebody has set since the last update are left as they are: there ``None`` is returned.
+    def moving(self) -> dict[str, Array]:
+        """Return all arrays that change together in a step: to go back with some of them alone is to go nowhere."""
+        optimizer = {f"optimizer/{name}": array for name, array in self.state.items()}
+        return {"values": self.buffers.values, "state": self.buffers.state, **optimizer}
+
+    def keep_soon(self) -> None:
+        """Copy all before the next update, so that a run which is resumed here goes back to the same step."""
+        self._due = True
+
+    def _keep(self, step: int, loss: float | None) -> None:
+        """Copy all that moves, unless the loss tells that the run is diverging already."""
+        if self.buffers.written:  # there is nothing before these values to which anybody would want to go back
+            self.reference, self.buffers.written = 0.0, False
+        elif (
+            loss is not None and self.reference and abs(loss) > RISE * self.reference and self.previous_step is not None
+        ):
+            return
+        if loss is not None and not self.reference:
+            self.reference = abs(loss)
+        moving = self.moving()
+        if not self._previous:
+            self._previous = {name: aligned_empty(array.size, array.dtype) for name, array in moving.items()}
+        whole = [name for name, array in moving.items() if array.size != self.buffers.values.size]
+        for name in whole:
+            np.copyto(self._previous[name], moving[name])
+        pairs = [(self._previous[name], array) for name, array in moving.items() if name not in whole]
+        self._share(self._copy, pairs)
+        self.previous_step, self._due = step, False
+
+    def _copy(self, numbers: Sequence[int], _: Scratch, pairs: Sequence[tuple[Array, Array]]) -> bool:
+        for number in numbers:
+            for kept, array in pairs:
+                np.copyto(kept[self._cuts[number]], array[self._cuts[number]])
+        return True
+
+    def restore(self) -> int | None:
+        """Put back all that moves as it was when the loss was finite; return after how many updates that was.
+
+        Values that somebody has set since the last update are left as they are, and nothing else has changed since:
+        there ``None`` is returned.
         """
-        if self.buffers.written:
+        if self.buffers.written or self.previous_step is None:
             return None
-        np.copyto(self.buffers.values, self.previous)
+        for name, array in self.moving().items():
+            np.copyto(array, self._previous[name])
         return self.previous_step
 
-    def load_state(self, state: Mapping[str, Array]) -> None:
-        """Fill the optimizer's state from saved arrays of the same names and sizes."""
+    # Runs -----------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A run begins: go on where the last one ended, unless the values have been changed since."""
+        if self._mark is not None and self._mark == _mark(self.buffers.values):
+            self.go_on()
+        else:
+            if self._mark is not None:
+                self.optimizer.restart(self.state)
+            self.buffers.written, self.raw = True, None
+        self._mark = None
+        self.running = self._due = True
+
+    def go_on(self) -> None:
+        """Take back the values that `finish` has replaced."""
+        if self.raw is not None:
+            np.copyto(self.buffers.values, self.raw)
+            self.raw = None
+
+    def finish(self) -> None:
+        """A run is over: leave in the buffers the values that the optimizer wants a model to have, an average."""
+        finished = self.optimizer.finished(self.state)
+        if finished is not None:
+            self.raw = self.buffers.values.copy()
+            np.copyto(self.buffers.values, finished)
+        self._mark, self.running = _mark(self.buffers.values), False
+
+    def load_state(self, state: Mapping[str, Array], reference: float = 0.0, raw: Array | None = None) -> None:
+        """Fill the optimizer's state from saved arrays of the same names and sizes; go on as the run that saved it."""
         for name, array in self.state.items():
             np.copyto(array, np.asarray(state[name], dtype=array.dtype).reshape(array.shape))
+        self.reference, self.raw, self.previous_step, self._due = reference, raw, None, True
+        self.buffers.written, self._mark = False, _mark(self.buffers.values)
 
     def _share(self, work: Callable[..., bool], *arguments: Any) -> bool:
         """Run ``work(numbers, scratch, *arguments)`` over all slices, consecutive runs of them on the threads.
@@ -186,6 +257,11 @@ class Updater:
 
         POOL.run([partial(run, number) for number in range(threads)])
         return all(good)
+
+
+def _mark(values: Array) -> int:
+    """Return a number by which a change of `values` is noticed, whoever made it: 1 ms for a million of them."""
+    return zlib.crc32(values.data)
 
 
 def _finite(gradient: Array) -> bool:

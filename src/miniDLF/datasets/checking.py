@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from miniDLF.arrays import in_pieces, plain_array, refuse_not_finite
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
+from miniDLF.errors import ArgumentTypeError, DataError
+from miniDLF.whole import whole_number
 
 __all__ = [
     "as_numbers",
@@ -21,13 +22,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-
-
-def whole_number(value: Any, what: str, least: int) -> int:
-    """Return `value` as an int, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ArgumentError(f"{what}: expected a whole number of at least {least}, received {value!r}.")
-    return int(value)
 
 
 def number_type(value: Any, what: str) -> np.dtype[Any]:

@@ -13,6 +13,7 @@ from miniDLF.arrays import plain_array
 from miniDLF.datasets.checking import whole_number
 from miniDLF.datasets.dataset import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
+from miniDLF.whole import is_whole
 
 __all__ = ["ImageDataset", "check_image_shape", "contact_sheet", "scaled"]
 
@@ -72,7 +73,7 @@ def contact_sheet(images: Any, columns: int = 10) -> Array:
 
 def check_image_shape(value: Any, size: int, where: str) -> tuple[int, ...]:
     """Return the shape an image of `size` pixels shall have, or say what is wrong with it."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if is_whole(value):
         value = (int(value),)
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
         raise ArgumentTypeError(

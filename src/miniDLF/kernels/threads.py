@@ -23,6 +23,7 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.blas import blas_libraries, thread_functions
+from miniDLF.whole import whole_number
 
 __all__ = [
     "POOL",
@@ -312,9 +313,7 @@ def set_threads(n: int) -> None:
     A model whose ``shards`` are not fixed cuts its batches into as many shards, so its results may differ in the last
     bits from those with another number of threads.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ArgumentError(f"set_threads: expected a whole number of at least 1, received {n!r}.")
-    POOL.resize(n)
+    POOL.resize(whole_number(n, "set_threads", 1))
 
 
 def get_threads() -> int:

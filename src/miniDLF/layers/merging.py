@@ -12,6 +12,7 @@ from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.norms import divide, norms
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.whole import is_whole
 
 __all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Multiply", "Subtract"]
 
@@ -218,7 +219,7 @@ class Dot(Layer):
 
     def _both(self) -> tuple[int, int]:
         """Return the axis of each input."""
-        axes = (self.axes, self.axes) if isinstance(self.axes, int) else tuple(self.axes)
+        axes = (self.axes, self.axes) if is_whole(self.axes) else tuple(self.axes)
         if len(axes) != 2:
             raise ArgumentError(f"{self.described}: axes is a number, or one for each input; received {self.axes!r}.")
         return axes

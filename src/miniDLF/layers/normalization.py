@@ -164,10 +164,16 @@ class BatchNormalization(Layer):
         return known
 
     def update_state(self, call: Call) -> None:
+        self._move_statistics(call, self.momentum)
+
+    def settle_state(self, call: Call) -> None:
+        self._move_statistics(call, 0.0 if self.momentum < 1 else 1.0)
+
+    def _move_statistics(self, call: Call, kept: float) -> None:
         count, mean, squares = call.total
         for running, batch in ((self.running_mean.value, mean), (self.running_var.value, squares / count)):
-            running *= self.momentum
-            running += (1 - self.momentum) * batch
+            running *= kept
+            running += (1 - kept) * batch
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return 8 * int(np.prod(input_shape))

@@ -16,6 +16,7 @@ from miniDLF.kernels.lstm import LSTMRecurrence
 from miniDLF.kernels.recurrent import Recurrence, flat
 from miniDLF.kernels.rnn import SimpleRecurrence
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.whole import is_whole
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
 
@@ -264,7 +265,7 @@ class GateByGate(Initializer):
 
 def _whole(layer: Layer, name: str, value: Any, least: int) -> int:
     number = int(value) if value is False else value
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least:
+    if not is_whole(number, least):
         raise ArgumentError(
             f"{layer.described}: {name} has to be a whole number of at least {least}, received {value!r}."
         )

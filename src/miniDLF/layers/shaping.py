@@ -23,6 +23,7 @@ from miniDLF.kernels.elementwise import (
 from miniDLF.kernels.flattening import rows_of_images, rows_to_images
 from miniDLF.kernels.windows import Moves, carry_out, is_batch_last
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.whole import is_whole
 
 __all__ = ["Dropout", "Flatten", "Reshape"]
 
@@ -53,7 +54,7 @@ class Reshape(Layer):
     aliases: ClassVar = {"target_shape": "new_shape"}
 
     def __post_init__(self) -> None:
-        lengths = [self.new_shape] if isinstance(self.new_shape, int) else self.new_shape
+        lengths = [self.new_shape] if is_whole(self.new_shape) else self.new_shape
         try:
             self._wanted = [operator.index(length) for length in lengths]
         except TypeError:

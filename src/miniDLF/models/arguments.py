@@ -11,6 +11,7 @@ from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.reporting import ProgressBar
+from miniDLF.whole import is_whole
 
 __all__ = ["classifies", "frequency", "joined", "level_of", "listed", "needing", "scalars", "whole", "with_bar"]
 
@@ -18,8 +19,7 @@ __all__ = ["classifies", "frequency", "joined", "level_of", "listed", "needing",
 def whole(where: str, least: int, **values: Any) -> None:
     """Refuse arguments that are no whole numbers of at least `least`; ``None`` stands for a default."""
     for name, value in values.items():
-        right = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        if value is not None and not right:
+        if value is not None and not is_whole(value, least):
             raise ArgumentError(f"{where}: {name} is a whole number of at least {least}, received {value!r}.")
 
 
@@ -34,7 +34,7 @@ def frequency(value: Any) -> int | list[int]:
     """Return Keras' `validation_freq`: the epochs from one validation to the next, or those that are validated."""
     several = isinstance(value, Iterable)
     numbers = list(value) if several else [value]
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in numbers):
+    if not all(is_whole(number, 1) for number in numbers):
         raise ArgumentError(
             f"fit: validation_freq is a whole number of at least 1, or a list of epochs; received {value!r}."
         )
@@ -53,7 +53,7 @@ def level_of(verbose: Any, where: str) -> int:
     """Return 0, 1 or 2 for Keras' `verbose`."""
     if verbose == "auto":
         return 1
-    if not isinstance(verbose, int) or verbose not in (0, 1, 2):
+    if not (isinstance(verbose, bool) or is_whole(verbose)) or verbose not in (0, 1, 2):
         raise ArgumentError(f"{where}: verbose is 0, 1, 2 or 'auto'; received {verbose!r}.")
     return int(verbose)
 

@@ -19,6 +19,7 @@ from miniDLF.training.feeds import ArrayFeed, IterableFeed
 from miniDLF.training.history import History
 from miniDLF.training.reporting import DatasetEvaluation
 from miniDLF.training.stopping import AccuracyThreshold, EarlyStopping
+from miniDLF.whole import is_whole
 
 __all__ = ["Fitting"]
 
@@ -93,7 +94,7 @@ class Fitting:
             x = dataset
         elif dataset is not None:
             raise ArgumentError("fit: give either x (and y) or dataset, not both.")
-        if isinstance(x, Dataset) and isinstance(y, int | np.integer):  # fit(dataset, epochs, minibatch_size, ...)
+        if isinstance(x, Dataset) and is_whole(y):  # fit(dataset, epochs, minibatch_size, ...)
             if epochs is not _ONCE:
                 if early_stop_after is not _PATIENCE:
                     raise ArgumentError(
@@ -102,7 +103,7 @@ class Fitting:
                     )
                 early_stop_after = epochs
             y, epochs = None, y
-            if not isinstance(verbose, int) and verbose != "auto":
+            if not isinstance(verbose, int) and not is_whole(verbose) and verbose != "auto":
                 verbose, optimizer = "auto", verbose
         if minibatch_size is not None and batch_size is not None and minibatch_size != batch_size:
             raise ArgumentError("fit: batch_size and minibatch_size are the same argument; give one.")

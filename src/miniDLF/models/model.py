@@ -16,7 +16,7 @@ from miniDLF.core.graph import Graph, Node, apply
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.program import Head
-from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, answering
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
@@ -29,6 +29,7 @@ from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
+from miniDLF.whole import is_whole
 
 __all__ = ["Model"]
 
@@ -87,9 +88,9 @@ class Model(Fitting, Measuring, Inspecting):
             self.dtype = np.dtype(dtype)
         if getattr(self, "dtype", None) not in (np.float32, np.float64):
             raise ArgumentError(f"dtype: 'float32' or 'float64', received {dtype!r}.")
-        if shards is not None and (not isinstance(shards, int) or shards < 1):
+        if shards is not None and not is_whole(shards, 1):
             raise ArgumentError(f"shards: a whole number of at least 1, or None; received {shards!r}.")
-        self.shards = shards
+        self.shards = None if shards is None else int(shards)
         self._graph = None
         self._output_names = []
         self._buffers: Buffers | None = None
@@ -101,6 +102,7 @@ class Model(Fitting, Measuring, Inspecting):
         self.loss: Any = None
         self.history: Any = None
         self.position: Any = None
+        self.epochs_seen = 0  # by all runs: the order of the samples goes on
         self.stop_training = self.interrupted = self.finished = False
         self.stop_reason: str | None = None
 
@@ -234,7 +236,7 @@ class Model(Fitting, Measuring, Inspecting):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy (`copy.deepcopy`, a worker of joblib) needs: buffers and memory of steps are made anew there."""
         state = self.__dict__ | {"_buffers": None, "_executor": None, "_engine": None}
-        return state if self._engine is None else state | {"_training_state": self._engine.training_state()}
+        return state if self._engine is None else state | {"_training_state": self.training_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         training = state.pop("_training_state", None)
@@ -244,17 +246,30 @@ class Model(Fitting, Measuring, Inspecting):
         if training is not None:
             self.resume_training(training)
 
+    def training_state(self) -> dict[str, Any]:
+        """Return what `resume_training` needs: the state of the optimizer, and how many epochs have been seen."""
+        return {**self.engine().training_state(), "epochs": np.asarray(self.epochs_seen)}
+
     def resume_training(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `Engine.training_state` gave: also with the parameters that were trained there.
+        """Go on from what `training_state` gave: also with the parameters that were trained there.
 
         These need not be those that the layers name by now, since ``trainable`` is in force from the next `compile`.
         """
+        state = dict(state)
+        epochs = np.asarray(state.pop("epochs", 0))  # older files lack it
+        if epochs.shape or epochs.dtype.kind not in "iu" or epochs < 0:
+            raise DataError(f"epochs: expected a whole number of at least 0, received {epochs}.")
         entries = [entry for layer in self._entries() for entry in layer]
         if "trained" in state and [trained for *_, trained in entries] != [bool(flag) for flag in state["trained"]]:
             flags = zip(entries, state["trained"], strict=True)
             self._held = frozenset(path for (path, *_), trained in flags if trained)
             self._buffers = self._executor = self._engine = None
-        self.engine().load_training_state(dict(state))
+        self.engine().load_training_state(state)
+        self.epochs_seen = int(epochs)
+
+    def held_weights(self) -> dict[str, Any]:
+        """Return all parameters by path as the end of a run would leave them now: averages under `MovingAverage`."""
+        return {**self.named_weights(), **({} if self._engine is None else self._engine.held())}
 
     # Gradients ------------------------------------------------------------------------------------------------------
 

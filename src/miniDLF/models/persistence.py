@@ -22,9 +22,9 @@ def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
     """Write structure and weights, and on request the optimizer's state."""
     from miniDLF.models.structure import describe  # it knows all models, and they know this module
 
-    tensors = {_WEIGHTS + name: value for name, value in model.named_weights().items()}
+    tensors = {_WEIGHTS + name: value for name, value in model.held_weights().items()}
     if include_optimizer:
-        state = model.engine().training_state()
+        state = model.training_state()
         tensors.update({_STATE + name: np.asarray(value) for name, value in state.items()})
     write_tensors(path, tensors, {"kind": "model", "model": describe(model)})
 
@@ -63,7 +63,7 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
 
 def save_weights(model: Any, path: Any) -> None:
     """Write the weights alone, by path."""
-    write_tensors(path, dict(model.named_weights()), {"kind": "weights"})
+    write_tensors(path, model.held_weights(), {"kind": "weights"})
 
 
 def load_weights(model: Any, path: Any, strict: bool = True) -> MismatchReport:

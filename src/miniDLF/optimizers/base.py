@@ -58,7 +58,11 @@ class Optimizer(Configurable):
         return step
 
     def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
-        """Return the arrays, each of `size` elements, that the rule keeps between steps."""
+        """Return the arrays, each of `size` elements, that the rule keeps between steps.
+
+        An array whose name begins with an underscore may have another size: `update` gets it whole with every slice,
+        and only `before` and `after` may change it.
+        """
         return {}
 
     def update(
@@ -77,6 +81,17 @@ class Optimizer(Configurable):
 
     def after(self, buffers: Buffers, state: State, step: int) -> None:
         """See the whole of the buffers after a step."""
+
+    def finished(self, state: State) -> Array | None:
+        """Return the values that a model is to have when a run is over, where they are not the last ones."""
+        return None
+
+    def restart(self, state: State) -> None:
+        """Forget what `finished` would return: the values have been set anew between two runs."""
+
+    def completed(self, saved: Mapping[str, Array], steps: int) -> dict[str, Array]:
+        """Return the arrays of a file after so many `steps`, with those that an earlier version did not keep."""
+        return dict(saved)
 
 
 class UpdateRule(Optimizer):

@@ -84,6 +84,20 @@ class Wrapper(Optimizer):
         """Pass the whole of the buffers on."""
         self.optimizer.after(buffers, state, step)
 
+    def finished(self, state: State) -> Array | None:
+        """Return what the optimizer inside wants a model to have when a run is over."""
+        values: Array | None = self.optimizer.finished(state)
+        return values
+
+    def restart(self, state: State) -> None:
+        """Pass on that values have been set anew."""
+        self.optimizer.restart(state)
+
+    def completed(self, saved: Mapping[str, Array], steps: int) -> dict[str, Array]:
+        """Let the optimizer inside complete the arrays of a file."""
+        arrays: dict[str, Array] = self.optimizer.completed(saved, steps)
+        return arrays
+
 
 class WeightDecay(Wrapper):
     """Decoupled weight decay: ``value -= learning_rate * weight_decay * value`` before each update.
@@ -126,10 +140,14 @@ class WeightDecay(Wrapper):
 
 
 class MovingAverage(Wrapper):
-    """Keep an exponential moving average of the values beside them.
+    """Keep an exponential moving average of the values, and leave it in the model when a run is over.
 
     ``average = momentum * average + (1 - momentum) * value`` after each update; it begins as the values after the first
     update (Polyak & Juditsky 1992; the form of Keras' ``use_ema``).
+
+    As in Keras, epochs are validated with the values themselves, and `fit` ends with the average in the model. What is
+    saved during a run (`ModelCheckpoint`) holds the average as the model's weights. The next ``fit`` goes on from the
+    last values, not from their average, unless the weights have been changed in between: then both begin anew.
     """
 
     momentum: float = 0.99
@@ -139,19 +157,34 @@ class MovingAverage(Wrapper):
         require(self, momentum="[0, 1)")
 
     def init_state(self, size: int, dtype: DTypeLike) -> dict[str, Array]:
-        return self._with("average", size, dtype)
+        return {**self._with("average", size, dtype), "_averages": np.zeros(1, np.int64)}
 
     def update(
         self, value: Array, grad: Array, state: State, learning_rate: float, step: int, scratch: Scratch
     ) -> None:
         self.optimizer.update(value, grad, state, learning_rate, step, scratch)
         average = state["average"]
-        if self.updates(step) == 1:
+        if not state["_averages"][0]:
             np.copyto(average, value)
             return
         np.subtract(value, average, out=grad)
         np.multiply(grad, 1.0 - self.momentum, out=grad)
         np.add(average, grad, out=average)
+
+    def after(self, buffers: Buffers, state: State, step: int) -> None:
+        super().after(buffers, state, step)
+        state["_averages"][0] += 1
+
+    def finished(self, state: State) -> Array | None:
+        return state["average"] if state["_averages"][0] else super().finished(state)
+
+    def restart(self, state: State) -> None:
+        super().restart(state)
+        state["_averages"][0] = 0
+
+    def completed(self, saved: Mapping[str, Array], steps: int) -> dict[str, Array]:
+        count = np.array([self.updates(steps)], np.int64)
+        return {**({"_averages": count} if "average" in saved else {}), **super().completed(saved, steps)}
 
     @staticmethod
     def averaged(state: State) -> Array:
@@ -162,12 +195,11 @@ class MovingAverage(Wrapper):
         NotReadyError
             If `state` holds no average, or no update has been made yet.
         """
-        average = state.get("average")
-        if average is None or not average.any():
+        if "average" not in state or not state["_averages"][0]:
             raise NotReadyError(
                 "there are no averaged weights: compile with MovingAverage(optimizer) and train at least one step."
             )
-        return average
+        return state["average"]
 
     @staticmethod
     def swap(buffers: Buffers, state: State) -> None:

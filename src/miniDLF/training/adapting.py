@@ -11,12 +11,13 @@ from miniDLF.core.ranges import require, require_count
 from miniDLF.errors import ArgumentError
 from miniDLF.training.callbacks import Callback, say
 from miniDLF.training.stopping import direction, monitored
+from miniDLF.whole import is_real
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
 
 
 def _refuse_schedule(callback: Callback) -> None:
-    if not isinstance(callback.model.optimizer.learning_rate, int | float):
+    if not is_real(callback.model.optimizer.learning_rate):
         raise ArgumentError(
             f"{type(callback).__name__}: the optimizer follows a schedule, so its learning rate cannot be set. Give "
             "the optimizer a number, or leave the callback."

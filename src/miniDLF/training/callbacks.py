@@ -12,7 +12,7 @@ from typing import Any
 from miniDLF.core.own import check_call, is_own
 from miniDLF.errors import ArgumentTypeError, answering, nearest
 
-__all__ = ["Callback", "CallbackList", "LambdaCallback", "say"]
+__all__ = ["Callback", "CallbackList", "LambdaCallback", "overrides", "say"]
 
 
 class Callback:
@@ -114,6 +114,10 @@ class Callback:
         """Answer a loss or gradient that is not finite: return True to end the run quietly instead of raising."""
         return False
 
+    def _release(self) -> None:
+        """After everything else, however the run has ended: give back what was held for it."""
+        self.peers = ()
+
     def get_state(self) -> dict[str, Any]:
         """Return what a resumed run needs of this callback, as values that JSON can hold."""
         return {}
@@ -149,18 +153,19 @@ class CallbackList:
 
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: Mapping[str, Any]) -> None:
         self.callbacks = list(callbacks)
-        for callback in self.callbacks:
+        for callback in self.callbacks:  # before any of them hears of the others
             if not isinstance(callback, Callback):
                 raise ArgumentTypeError(
                     f"callbacks: expected objects of miniDLF.callbacks.Callback, received {callback!r}."
                     + (" Create the object: add ()." if isinstance(callback, type) else "")
                 )
             _check_hooks(callback)
+        for callback in self.callbacks:
             callback.peers = self.callbacks
             callback.set_model(model)
             callback.set_params(params)
         self._batch = {
-            hook: [getattr(callback, hook) for callback in self.callbacks if _overrides(callback, names)]
+            hook: [getattr(callback, hook) for callback in self.callbacks if overrides(callback, names)]
             for hook, names in _BATCH_HOOKS.items()
         }
 
@@ -172,6 +177,11 @@ class CallbackList:
     def batch_hooks(self, hook: str) -> list[Any]:
         """The bound methods that a batch hook has to call; usually few or none."""
         return self._batch[hook]
+
+    def release(self) -> None:
+        """Let every callback go: a history that is kept, or pickled with its model, takes none of them with it."""
+        for callback in self.callbacks:
+            callback._release()
 
     def on_diverged(self, error: Exception) -> bool:
         """Ask the callbacks about a loss that is not finite."""
@@ -199,7 +209,7 @@ def _check_hooks(callback: Callback) -> None:
             check_call(who, name, method, arguments, bound=inspect.ismethod(method))
 
 
-def _overrides(callback: Callback, names: Iterable[str]) -> bool:
+def overrides(callback: Callback, names: Iterable[str]) -> bool:
     """Say whether a callback has hooks of its own: methods, or functions that stand in its class or its attributes."""
     return any(getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name) for name in names)
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, FileFormatError
 from miniDLF.storage import Checkpoints, part, report_mismatch
-from miniDLF.training.callbacks import Callback, say
+from miniDLF.training.callbacks import Callback, overrides, say
 from miniDLF.training.stopping import direction, monitored
+from miniDLF.whole import is_whole
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
 
@@ -23,9 +24,9 @@ def _frequency(value: Any, who: str) -> int:
     """Return the batches between two savings; 0 for once an epoch."""
     if value == "epoch":
         return 0
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole(value, 1):
         raise ArgumentError(f"{who}: save_freq is 'epoch' or a number of batches; received {value!r}.")
-    return value
+    return int(value)
 
 
 def _check_path(filepath: str) -> None:
@@ -193,10 +194,12 @@ class BackupAndRestore(Callback):
         engine.load_training_state(part(tensors, "training/"))  # which checks before it changes anything, too
         for name, value in self.model.named_weights().items():
             value[...] = weights[name]
+        engine.updater.go_on()
         self.model.seed = document["seed"]
         engine.executor.reseed(document["seed"])
         position = document["position"]
         self.model.position.epoch, self.model.position.batch = position["epoch"], position["batch"]
+        self.model.position.ahead = position.get("ahead", 0)
         self.model.stop_training, self.model.stop_reason = document["stop_training"], document["stop_reason"]
         saved: dict[str, list[tuple[int, Any]]] = {}
         for number, (kind, _, state) in enumerate(document["callbacks"]):
@@ -208,12 +211,14 @@ class BackupAndRestore(Callback):
                 callback.set_state(_unpacked(state, part(tensors, f"callbacks/{number}/")))
 
     def _check_callbacks(self, path: Path, document: Mapping[str, Any]) -> None:
+        """Refuse a run that lacks a callback whose state counts, or has another one; the others may come and go."""
         before = [kind for kind, essential, _ in document["callbacks"] if essential]
-        now = [type(callback).__name__ for callback in self.peers if callback.essential]
+        now = [type(peer).__name__ for peer in self.peers if _essential(peer)]
         if before != now:
             raise ArgumentError(
                 f"BackupAndRestore: {path} was written with the callbacks {before}, this run has {now}. Use the same "
-                f"ones in the same order, or remove {self.backup_dir} to begin anew."
+                f"ones in the same order, or remove {self.backup_dir} to begin anew. (Callbacks without a state may "
+                "come and go.)"
             )
 
     def _checked_weights(self, path: Path, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,14 +246,14 @@ class BackupAndRestore(Callback):
 
     def _save(self) -> None:
         engine, position, reason = self.model.engine(), self.model.position, self.model.stop_reason
-        tensors = {"weights/" + name: value for name, value in self.model.named_weights().items()}
+        tensors = {"weights/" + name: value for name, value in self.model.held_weights().items()}
         tensors.update({"training/" + name: np.asarray(v) for name, v in engine.training_state().items()})
         states = []
         for number, callback in enumerate(self.peers):
             arrays: dict[str, Any] = {}
             name, state = type(callback).__name__, callback.get_state()
             try:
-                states.append((name, callback.essential, _packed(state, arrays, "")))
+                states.append((name, _essential(callback), _packed(state, arrays, "")))
             except TypeError as error:
                 raise ArgumentTypeError(
                     f"BackupAndRestore: get_state() of {name} holds {error}, which a checkpoint cannot hold. "
@@ -257,12 +262,17 @@ class BackupAndRestore(Callback):
             tensors.update({f"callbacks/{number}/{place}": value for place, value in arrays.items()})
         document = {
             "seed": self.model.seed,
-            "position": {"epoch": position.epoch, "batch": position.batch},
+            "position": {"epoch": position.epoch, "batch": position.batch, "ahead": position.ahead},
             "stop_training": bool(self.model.stop_training),
             "stop_reason": None if reason is None else str(reason),
             "callbacks": states,
         }
         self._checkpoints.save(tensors, document)
+
+
+def _essential(callback: Callback) -> bool:
+    """Say whether a resumed run needs a callback: one without a state may come and go."""
+    return callback.essential and overrides(callback, ["get_state"])
 
 
 def _packed(value: Any, arrays: dict[str, Any], path: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from miniDLF.core.executor import Batch, Executor
 from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head, total_loss
 from miniDLF.core.update import Updater
-from miniDLF.errors import ArgumentError, DataError, DivergedError
+from miniDLF.errors import ArgumentError, DivergedError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 from miniDLF.losses.base import fresh
@@ -21,6 +21,7 @@ from miniDLF.metrics import MeanMetric
 from miniDLF.metrics.reading import comparable
 from miniDLF.training.own_measures import check_heads, try_heads
 from miniDLF.training.own_rules import check_rules
+from miniDLF.training.resuming import load_training_state, training_state
 
 __all__ = ["Engine"]
 
@@ -64,21 +65,22 @@ class Engine:
 
     def reset(self) -> None:
         """Forget the running loss and metrics (a new epoch, a new evaluation)."""
-        for metric in self._means():
+        for metric in self.means():
             metric.reset()
 
-    def _means(self) -> list[Any]:
+    def means(self) -> list[Any]:
+        """Return all that is measured: the loss, those of several outputs, the metrics."""
         return [self.loss_mean, *self.head_means, *(metric for head in self.heads for metric in head.metrics)]
 
     def set_aside(self) -> list[Any]:
         """Return the running loss and metrics, and go on with fresh ones (an evaluation within an epoch)."""
-        kept = [metric.state() for metric in self._means()]
+        kept = [metric.state() for metric in self.means()]
         self.reset()
         return kept
 
     def put_back(self, kept: list[Any]) -> None:
         """Take over what `set_aside` gave."""
-        for metric, state in zip(self._means(), kept, strict=True):
+        for metric, state in zip(self.means(), kept, strict=True):
             metric.set_state(state)
 
     def logs(self) -> dict[str, Any]:
@@ -102,11 +104,15 @@ class Engine:
         Raises
         ------
         DivergedError
-            If the loss or a gradient is not finite. The weights are then those of a step shortly before whose loss was
-            finite; or as they were set, if they were set after it.
+            If the loss or a gradient is not finite. Weights, running statistics, the optimizer's state and the number
+            of steps are then those of a step shortly before, whose loss was finite; or as they were set, if they were
+            set after it.
         """
         if self._untried:
             self._untried = try_heads(self.heads, batch, self.executor)
+        if self.updater.raw is not None and not self.updater.running:  # an average stands in the model since `fit`
+            self.updater.begin()
+            self.updater.running = False
         if self.optimizer.full_batch:
             return self._minimize(batch)
         losses, total = self._train(batch)
@@ -123,7 +129,7 @@ class Engine:
         if not math.isfinite(total):
             raise self._diverged(losses, parts)
         total += updater.penalties()
-        if not updater.apply(self.steps + 1, *parts):
+        if not updater.apply(self.steps + 1, *parts, loss=total):
             raise self._diverged(losses, parts)
         self.steps += 1
         executor.update_states()
@@ -134,6 +140,7 @@ class Engine:
     def _minimize(self, batch: Batch) -> float:
         """Let an optimizer over the whole data set run: `batch` is that set, and a step is all its iterations."""
         executor, updater, values = self.executor, self.updater, self.buffers.values
+        before = values.copy()
 
         def function(point: Array) -> tuple[float, Array]:
             np.copyto(values, point)
@@ -141,11 +148,15 @@ class Engine:
             updater.join(*executor.gradient_parts())
             return total_loss(self.heads, losses) + updater.penalties(), self.buffers.gradients.copy()
 
-        found = self.optimizer.minimize(function, values.copy())
+        try:
+            found = self.optimizer.minimize(function, before)
+        except BaseException:  # an interrupt as well: the values are those of some trial
+            np.copyto(values, before)
+            raise
         np.copyto(values, found.values)
         losses = executor.step(batch, self.steps, backward=False)
         self.steps += 1
-        executor.update_states()
+        executor.settle_states()
         self._measure(batch, losses, found.loss)
         return float(found.loss)
 
@@ -219,7 +230,7 @@ class Engine:
         self.loss_mean.count(total * rows, rows)
 
     def _diverged(self, losses: Sequence[float], parts: Any) -> DivergedError:
-        """Find where the trouble began, and put good weights back."""
+        """Find where the trouble began, and go back to a step before it."""
         self.updater.join(*parts)
         where = self._first_not_finite()
         total = total_loss(self.heads, losses)
@@ -227,9 +238,10 @@ class Engine:
         good = self.updater.restore()
         held = "weights that it began with" if good is None else f"weights after step {good}, whose loss was finite"
         self.buffers.gradients.fill(0)
+        step, self.steps = self.steps + 1, self.steps if good is None else good
         return DivergedError(
-            f"step {self.steps + 1}: {what}; it began in {where}. Training has stopped and the model holds the "
-            f"{held}. Lower the learning rate, clip the gradient (ClipGlobalNorm), or look at the data."
+            f"step {step}: {what}; it began in {where}. Training has stopped and the model holds the {held}. Lower "
+            "the learning rate, clip the gradient (ClipGlobalNorm), or look at the data; then fit again."
         )
 
     def _first_not_finite(self) -> str:
@@ -246,80 +258,48 @@ class Engine:
                 return f"the gradient of {slot.path!r}"
         return "the loss itself"
 
-    # Resuming -------------------------------------------------------------------------------------------------------
+    # Runs -----------------------------------------------------------------------------------------------------------
 
-    def _trained(self) -> Array:
-        return np.array([slot.trained for slot in self.buffers.slots], np.uint8)
+    def begin(self) -> None:
+        """A run begins."""
+        self.updater.begin()
+
+    def finish(self) -> None:
+        """A run is over: the model gets the weights that its optimizer wants it to have, such as an average."""
+        if not self.buffers.current:
+            self.buffers.take()
+        self.updater.finish()
+
+    def held(self) -> dict[str, Array]:
+        """Return the weights that the end of the run would leave in the model, by path, where they are others."""
+        values = self.optimizer.finished(self.updater.state) if self.updater.running else None
+        return {} if values is None else self.buffers.named(values)
+
+    def moment(self) -> dict[str, Array]:
+        """Return copies of all that moves together in training, for `go_back`."""
+        return {**{k: v.copy() for k, v in self.updater.moving().items()}, "steps": np.asarray(self.steps)}
+
+    def go_back(self, moment: Mapping[str, Any]) -> None:
+        """Go back to a `moment`: weights, running statistics, the optimizer's state and the number of steps.
+
+        The learning rate stays, and so does the order of the samples: both go on from where they are.
+        """
+        if not self.buffers.current:
+            self.buffers.take()
+        for name, array in self.updater.moving().items():
+            np.copyto(array, moment[name])
+        self.updater.raw = None
+        self.steps = int(moment["steps"])
+        if not self.updater.running:
+            self.updater.finish()
 
     def training_state(self) -> dict[str, Any]:
-        """Return what a resumed run needs besides the weights: the optimizer's arrays, the step, the running means.
+        """Return what a resumed run needs besides the weights; see `miniDLF.training.resuming`."""
+        return training_state(self)
 
-        The learning rate too, which callbacks may have set; a schedule is a function of the step.
-        """
-        state: dict[str, Any] = {f"optimizer/{name}": array for name, array in self.updater.state.items()}
-        state["steps"] = np.asarray(self.steps)
-        state["previous"] = self.updater.previous
-        state["previous_step"] = np.asarray(self.updater.previous_step)
-        state["trained"] = self._trained()
-        rate = self._constant_rate()
-        if rate is not None:
-            state["learning_rate"] = np.asarray(rate)
-        for number, metric in enumerate(self._means()):
-            for name, value in metric.state().items():
-                state[f"mean/{number}/{name}"] = np.asarray(value)
-        return state
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Take over a state that `training_state` gave.
-
-        Raises
-        ------
-        ArgumentError
-            If it is of another optimizer, or of other trained parameters.
-        DataError
-            If it lacks something, or something has another shape or type.
-        """
-        saved = {key.partition("/")[2]: value for key, value in state.items() if key.startswith("optimizer/")}
-        if set(saved) != set(self.updater.state):
-            raise ArgumentError(
-                f"the saved optimizer state has {sorted(saved)}, this optimizer "
-                f"({type(self.optimizer).__name__}) needs {sorted(self.updater.state)}. Compile with the optimizer "
-                "that the run began with."
-            )
-        now = self._constant_rate()
-        later = {"previous_step": 0, "trained": self._trained(), "learning_rate": now}
-        state = {**{key: np.asarray(value) for key, value in later.items()}, **state}  # older files lack these
-        if not np.array_equal(state["trained"], self._trained()):
-            raise ArgumentError(
-                "the saved state is of a run that trained other parameters than this model does. Set `trainable` of "
-                "the layers as it was there, and compile."
-            )
-        for key, value in self.training_state().items():
-            found = np.shape(state[key]) if key in state else "nothing"
-            if not key.startswith("mean/") and found != np.shape(value):
-                raise DataError(f"{key}: expected an array of shape {np.shape(value)}, received {found}.")
-        for key in ("steps", "previous_step"):
-            count = np.asarray(state[key])
-            if count.dtype.kind not in "iu" or count < 0:
-                raise DataError(f"{key}: expected a whole number of at least 0, received {count}.")
-        self.updater.load_state(saved)
-        np.copyto(self.updater.previous, state["previous"])
-        self.updater.previous_step, self.buffers.written = int(state["previous_step"]), False
-        self.steps = int(state["steps"])
-        if now is not None and now != state["learning_rate"]:
-            self.optimizer.learning_rate = float(state["learning_rate"])
-        for number, metric in enumerate(self._means()):
-            prefix = f"mean/{number}/"
-            values = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            metric.set_state(values)
-
-    def _constant_rate(self) -> float | None:
-        """Return the learning rate where it is a number; an optimizer of one's own need not have any."""
-        try:
-            rate = self.optimizer.learning_rate
-        except NotImplementedError:
-            return None
-        return float(rate) if isinstance(rate, int | float) else None
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `training_state` gave; it is checked before anything changes."""
+        load_training_state(self, state)
 
 
 def _refuse_constraints(optimizer: Any, buffers: Buffers) -> None:

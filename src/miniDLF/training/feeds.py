@@ -20,6 +20,7 @@ from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeErr
 from miniDLF.kernels.workspace import Array
 from miniDLF.losses.targets import with_last_axis
 from miniDLF.training.class_weights import class_weights
+from miniDLF.whole import whole_number
 
 __all__ = ["ArrayFeed", "Converter", "IterableFeed"]
 
@@ -116,10 +117,15 @@ class Converter:
 
 
 class ArrayFeed:
-    """Batches of arrays that hold the whole data set, shuffled anew every epoch.
+    """Batches of arrays that hold the whole data set, shuffled anew every time they have been gone through.
 
-    The order is a function of (seed, epoch), so any epoch can begin at any batch. The seed is asked for when an epoch
-    begins, since a resumed run takes over that of the run before.
+    The order is a function of the seed and of how often the data have been gone through, so any epoch can begin at any
+    batch. The seed is asked for when an epoch begins, since a resumed run takes over that of the run before.
+
+    Parameters
+    ----------
+    steps
+        Batches an epoch; fewer than there are: the next epoch of a training goes on behind them.
     """
 
     def __init__(
@@ -131,29 +137,41 @@ class ArrayFeed:
         seed: Callable[[], int] = lambda: 0,
         steps: int | None = None,
     ) -> None:
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ArgumentError(f"batch_size: expected a whole number of at least 1, received {batch_size!r}.")
-        self.data, self.shuffle, self.seed = data, shuffle, seed
-        self.cuts = batch_bounds(len(data), int(batch_size))
+        size = whole_number(batch_size, "batch_size", 1)
+        self.data, self.shuffle, self.seed, self.batch_size = data, shuffle, seed, size
+        self.cuts = batch_bounds(len(data), size)
         if steps is not None:
             _warn_if_short(steps, len(self.cuts), "the arrays hold")
-            self.cuts = self.cuts[:steps]
-        self.steps: int | None = len(self.cuts)
+        self.steps: int | None = len(self.cuts) if steps is None else min(steps, len(self.cuts))
 
     def whole(self) -> ArrayFeed:
         """Return a feed of the same data in one piece and in its own order, for evaluation."""
         return ArrayFeed(self.data, len(self.data))
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from batch number `start` on."""
-        data = self.data
-        if not self.shuffle:
-            for first, last in self.cuts[start:]:
-                yield data.between(first, last)
-            return
-        order = epoch_order(len(data), self.seed(), epoch, True)
+    def described(self) -> dict[str, Any]:
+        """Return what a resumed run should find again."""
+        return {"samples": len(self.data), "batch_size": self.batch_size, "steps": self.steps, "shuffle": self.shuffle}
+
+    def epoch(self, epoch: int, start: int = 0, ahead: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from batch number `start` on.
+
+        Parameters
+        ----------
+        ahead
+            Epochs that earlier runs have been through besides; ``None`` in an evaluation, of which each begins anew.
+        """
+        data, count, steps = self.data, len(self.cuts), self.steps or 0
+        place = start if ahead is None else (epoch + ahead) * steps + start
+        order, held = None, -1
         mapped = any(isinstance(array, np.memmap) for array in (*data.inputs, *data.targets))
-        for first, last in self.cuts[start:]:
+        for number in range(place, place - start + steps):
+            first, last = self.cuts[number % count]
+            if not self.shuffle:
+                yield data.between(first, last)
+                continue
+            if order is None or held != number // count:
+                held = number // count
+                order = epoch_order(len(data), self.seed(), held, True)
             rows = order[first:last]
             if mapped:  # read the rows in the order they lie on the disk
                 rows = np.sort(rows)
@@ -165,13 +183,14 @@ class IterableFeed:
 
     A run that is resumed goes on at the batch at which it stopped. How it gets there depends on the source:
 
-    - one with ``__len__`` and ``__getitem__`` (a list, or a class of one's own) is entered there;
+    - one with ``__len__`` and ``__getitem__`` (a list, or a class of one's own) is entered there; where an epoch has
+      fewer steps than it has batches, the next epoch goes on behind them;
     - one that can be iterated over again starts anew each epoch, and what was done of the epoch is passed over;
     - an iterator (a generator) goes on over the epochs, `steps` batches each; all batches since the run's first epoch
       are passed over. Where it has a method ``skip(count)`` this is called, else the batches are read and dropped.
 
-    A source with a method ``set_epoch(epoch)`` is told the epoch, counted from 0, before its batches are taken: what it
-    makes (an order, an augmentation) may depend on it, and a resumed run meets the same.
+    A source with a method ``set_epoch(epoch)`` is told the epoch, counted from 0 over all runs of the model, before its
+    batches are taken: what it makes (an order, an augmentation) may depend on it, and a resumed run meets the same.
 
     Parameters
     ----------
@@ -198,13 +217,17 @@ class IterableFeed:
         self._taken = 0  # batches that were taken from an iterator
         self._runs_on = isinstance(source, Iterator)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from batch number `start` on."""
+    def described(self) -> dict[str, Any]:
+        """Return what a resumed run should find again."""
+        return {"steps": self.steps}
+
+    def epoch(self, epoch: int, start: int = 0, ahead: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from batch number `start` on; `ahead` is that of `ArrayFeed.epoch`."""
         set_epoch = getattr(self.source, "set_epoch", None)
         if set_epoch is not None:
-            set_epoch(epoch)
+            set_epoch(epoch + (ahead or 0))
         number = start
-        for item in self._items(epoch, start):
+        for item in self._items(epoch, start, ahead):
             yield self._batch(item)
             number += 1
         if number == 0 and self._runs_on:
@@ -216,7 +239,7 @@ class IterableFeed:
             raise DataError("the iterable gave no batch; expected (x, y) or (x, y, sample_weight) at least once.")
         _warn_if_short(self._asked, number, "the iterable gave")
 
-    def _items(self, epoch: int, start: int) -> Iterator[Any]:
+    def _items(self, epoch: int, start: int, ahead: int | None) -> Iterator[Any]:
         source: Any = self.source
         left = None if self.steps is None else max(self.steps - start, 0)
         if self._runs_on:
@@ -227,8 +250,11 @@ class IterableFeed:
                 self._taken += 1
                 yield item
         elif numbered(source):
-            for number in range(start, len(source) if self.steps is None else min(self.steps, len(source))):
-                yield source[number]
+            length = len(source)
+            steps = length if self.steps is None else min(self.steps, length)
+            before = 0 if ahead is None else (epoch + ahead) * steps
+            for number in range(start, steps):
+                yield source[(before + number) % length]
         else:
             stream = iter(source)
             _skip(stream, start)

@@ -9,6 +9,7 @@ import numpy as np
 
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.plots import plot_curves
+from miniDLF.whole import is_real
 
 __all__ = ["History"]
 
@@ -38,6 +39,11 @@ class History(Callback):
             self.history.setdefault(name, []).append(plain)
             self.epochs.setdefault(name, []).append(epoch)
 
+    def _release(self) -> None:
+        """Hold neither the model nor the other callbacks: a history is kept longer than they."""
+        super()._release()
+        self.model, self.params = None, {}
+
     def get_state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "history": self.history, "epochs": self.epochs}
 
@@ -56,4 +62,4 @@ class History(Callback):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return is_real(value)

@@ -14,6 +14,7 @@ import numpy as np
 from miniDLF.errors import ArgumentError, FileFormatError, import_extra
 from miniDLF.storage.atomic import atomic_file
 from miniDLF.training.callbacks import Callback
+from miniDLF.whole import is_whole
 
 __all__ = ["CSVLogger", "TensorBoard"]
 
@@ -92,11 +93,13 @@ class TensorBoard(Callback):
         write_steps_per_second: bool = False,
         update_freq: int | str = "epoch",
     ) -> None:
-        if update_freq not in ("epoch", "batch") and (not isinstance(update_freq, int) or update_freq < 1):
+        if update_freq not in ("epoch", "batch") and not is_whole(update_freq, 1):
             raise ArgumentError(f"TensorBoard: update_freq is 'epoch', 'batch' or a number; received {update_freq!r}.")
         self.log_dir, self.histogram_freq, self.update_freq = Path(log_dir), histogram_freq, update_freq
         self.write_steps_per_second = write_steps_per_second
-        self._every = {"epoch": 0, "batch": 1}.get(str(update_freq)) if isinstance(update_freq, str) else update_freq
+        self._every = (
+            {"epoch": 0, "batch": 1}.get(str(update_freq)) if isinstance(update_freq, str) else int(update_freq)
+        )
         self._writers: dict[str, Any] = {}
         self._began = 0.0
         self._first = 0

@@ -20,10 +20,14 @@ __all__ = ["Position", "evaluate", "run"]
 
 @dataclass
 class Position:
-    """Where a run is: the epoch, and how many of its batches are done. A resumed run begins there."""
+    """Where a run is: the epoch, and how many of its batches are done. A resumed run begins there.
+
+    The order of the samples goes on over several runs: that of an epoch is the one of ``epoch + ahead``.
+    """
 
     epoch: int = 0
     batch: int = 0
+    ahead: int = 0
 
 
 class _Logs(Mapping[str, Any]):
@@ -63,13 +67,20 @@ def run(
     Ctrl-C ends the run after the present step, and the history up to there is returned; a second one stops at once.
     """
     history = History()
-    params = {"epochs": epochs, "steps": feed.steps, "verbose": verbose, "validates": validation is not None}
+    params = {
+        "epochs": epochs,
+        "initial_epoch": initial_epoch,
+        "steps": feed.steps,
+        "verbose": verbose,
+        "validates": validation is not None,
+        "data": feed.described(),
+    }
     hooks = CallbackList([*callbacks, history], model, params)
-    position = model.position = Position(initial_epoch)
+    position = model.position = Position(initial_epoch, 0, max(model.epochs_seen - initial_epoch, 0))
     model.history, model.stop_training, model.interrupted, model.finished = history, False, False, False
     model.stop_reason = None
     engine.reset()
-    engine.buffers.written = True  # perhaps: a run that fails at once leaves the weights that it began with
+    engine.begin()
     logs: dict[str, Any] = {}
     try:
         hooks.call("on_train_begin", {})
@@ -89,13 +100,19 @@ def run(
                     before = sum(_due(past, validation_freq) for past in range(initial_epoch, epoch))
                     logs.update(evaluate(engine, validation, hooks, prefix="val_", number=before))
                 position.epoch, position.batch = epoch + 1, 0
+                model.epochs_seen = position.epoch + position.ahead
                 hooks.call("on_epoch_end", epoch, logs)
                 hooks.call("on_epoch_saved")
         if model.interrupted:
             hooks.call("on_interrupted")
         model.finished = not model.interrupted
     finally:
-        hooks.call("on_train_end", logs)
+        model.epochs_seen = position.epoch + position.ahead + (position.batch > 0)
+        engine.finish()
+        try:
+            hooks.call("on_train_end", logs)
+        finally:
+            hooks.release()
     return history
 
 
@@ -106,7 +123,8 @@ def _epoch(model: Any, engine: Engine, feed: Any, position: Position, hooks: Cal
     before = hooks.batch_hooks("on_train_batch_begin")
     after = hooks.batch_hooks("on_train_batch_end") + hooks.batch_hooks("on_batch_saved")
     logs = _Logs(engine)
-    for number, batch in enumerate(feed.epoch(position.epoch, position.batch), position.batch):
+    batches = feed.epoch(position.epoch, position.batch, position.ahead)
+    for number, batch in enumerate(batches, position.batch):
         for hook in before:
             hook(number, logs)
         try:

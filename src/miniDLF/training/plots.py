@@ -12,6 +12,7 @@ import numpy as np
 from miniDLF.errors import ArgumentError, import_extra
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.notebook import in_notebook
+from miniDLF.whole import is_real
 
 __all__ = ["LivePlot", "figure", "plot_curves"]
 
@@ -80,7 +81,7 @@ def plot_curves(
 
 
 def _numeric(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+    return all(is_real(value) for value in values)
 
 
 class LivePlot(Callback):

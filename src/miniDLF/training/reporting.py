@@ -14,6 +14,7 @@ from miniDLF.training.callbacks import Callback
 from miniDLF.training.engine import Engine
 from miniDLF.training.loop import evaluate
 from miniDLF.training.notebook import in_notebook
+from miniDLF.whole import is_real
 
 __all__ = ["DatasetEvaluation", "ProgressBar"]
 
@@ -189,7 +190,7 @@ def _words(logs: Mapping[str, Any], specification: bool) -> str:
     words = []
     for name, value in values.items():
         shown = names.get(name, name)
-        if getattr(value, "ndim", 0) or not isinstance(value, int | float):
+        if not is_real(value):
             continue  # a confusion matrix has no place in a line
         if "acc" in name and 0 <= value <= 1:
             words.append(f"{shown} = {value:.2%}")

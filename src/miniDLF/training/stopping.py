@@ -76,7 +76,9 @@ class EarlyStopping(Callback):
     baseline
         A value that an improvement must beat to begin the waiting anew.
     restore_best_weights
-        Whether the weights of the best epoch are put back at the end.
+        Whether the model is that of the best epoch at the end: weights, running statistics, the optimizer's state and
+        its number of steps, so that another `fit` goes on from there. The learning rate and the order of the samples
+        stay where they are.
     start_from_epoch
         Epochs before which nothing is watched.
     """
@@ -105,6 +107,7 @@ class EarlyStopping(Callback):
         self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
         self.best = -math.inf
         self.best_weights: list[np.ndarray[Any, Any]] | None = None
+        self._best_moment: dict[str, Any] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._begin()
@@ -117,12 +120,12 @@ class EarlyStopping(Callback):
             return
         value *= self.sign
         if self.restore_best_weights and self.best_weights is None:
-            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+            self._remember(epoch)
         self.wait += 1
         if value - self.min_delta > self.best:
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
+                self._remember(epoch)
             if self.baseline is None or value - self.min_delta > self.sign * self.baseline:
                 self.wait = 0
             return
@@ -131,13 +134,24 @@ class EarlyStopping(Callback):
             self.model.stop_training = True
             self.model.stop_reason = f"no better {self.monitor} for {self.wait} epochs"
 
+    def _remember(self, epoch: int) -> None:
+        self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self._best_moment = self.model.engine().moment()
+
     def on_train_end(self, logs: Any = None) -> None:
         if self.stopped_epoch and self.verbose:
             say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose:
                 say(f"Restoring the weights of the best epoch, {self.best_epoch + 1}")
-            self.model.set_weights(self.best_weights)
+            if self._best_moment is None:  # of a checkpoint that an earlier version wrote
+                self.model.set_weights(self.best_weights)
+            else:
+                self.model.engine().go_back(self._best_moment)
+
+    def _release(self) -> None:
+        super()._release()
+        self._best_moment = None
 
     def get_state(self) -> dict[str, Any]:
         weights = None if self.best_weights is None else [w.copy() for w in self.best_weights]
@@ -147,11 +161,13 @@ class EarlyStopping(Callback):
             "best": self.best,
             "best_epoch": self.best_epoch,
             "best_weights": weights,
+            "best_moment": self._best_moment,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self.wait, self.stopped_epoch = state["wait"], state["stopped_epoch"]
         self.best, self.best_epoch, self.best_weights = state["best"], state["best_epoch"], state["best_weights"]
+        self._best_moment = state.get("best_moment")
 
 
 class AccuracyThreshold(Callback):
@@ -171,6 +187,9 @@ class AccuracyThreshold(Callback):
 
 class TerminateOnNaN(Callback):
     """Ends the run quietly where the loss is no longer finite, instead of raising `DivergedError`.
+
+    In both cases the model, its running statistics and its optimizer are those of a step shortly before (see
+    ``model.stop_reason``, which names it): lower the learning rate and fit again.
 
     Parameters
     ----------
