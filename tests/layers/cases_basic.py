@@ -47,6 +47,8 @@ CASES = [
     Case(lambda: Softplus(), (5,)),
     Case(lambda: Swish(), (5,)),
     Case(lambda: GELU(), (5,)),
+    Case(lambda: GELU(approximate=True), (5,)),
+    Case(lambda: Activation("gelu", approximate=True), (2, 3)),
     Case(lambda: Linear(), (5,)),
     *(
         Case(lambda name=name: Activation(name), (6,), kinks=(0.0, 2.5))

@@ -129,7 +129,7 @@ class Chain:
             case Swish():
                 return do("Mul", x, do("Sigmoid", x))
             case GELU():
-                return do("Gelu", x, approximate="tanh")
+                return do("Gelu", x, approximate="tanh" if layer.approximate else "none")
             case Softmax():
                 return do("Softmax", x, axis=-1)
             case Concatenate():
@@ -219,6 +219,7 @@ LAYERS: list[tuple[Callable[[], Any], Any]] = [
     (lambda: Softplus(), (9,)),
     (lambda: Swish(), (9,)),
     (lambda: GELU(), (9,)),
+    (lambda: GELU(approximate=True), (9,)),
     (lambda: Linear(), (9,)),
     (lambda: Add(), ((4,), (4,))),
     (lambda: Subtract(), ((4,), (4,))),
