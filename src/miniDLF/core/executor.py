@@ -85,7 +85,7 @@ class Executor:
         self._stateful = [
             (position, step.layer)
             for position, step in enumerate(self._training.steps if self._training else [])
-            if type(step.layer).update_state is not Layer.update_state
+            if type(step.layer).update_state is not Layer.update_state and not step.frozen
         ]
         few = buffers.values.size + buffers.state.size <= FEW_WEIGHTS
         self._inference = self._measuring = Program(graph, trained, None, in_place=in_place, folds=few)
@@ -94,7 +94,7 @@ class Executor:
             self._measuring = Program(graph, trained, None, in_place=in_place, folds=few, fused=fused)
         self.fused = fused
         self._flops = graph.flops()
-        self._meetings = 2 * sum(node.layer is not None and node.layer.synchronises for node in graph.nodes)
+        self._meetings = 2 * sum(step.meets for step in self._training.steps) if self._training else 0
         self._shards: list[Shard] = []
         self._steps: dict[Any, NotedStep] = {}
         self._noted: NotedStep | None = None  # the last step, if its calls can be noted

@@ -58,6 +58,8 @@ class Layer(Watched, Contents, Configurable):
     label: ClassVar[str | None] = None
     #: Whether training needs statistics of the whole batch: then `partial` and `merge` are called (see there).
     synchronises: ClassVar[bool] = False
+    #: Whether a layer that is not trained (``trainable=False``) works as in inference, also in training.
+    freezes: ClassVar[bool] = False
     #: Whether the layer takes several inputs: then ``x`` is a tuple, and backward returns a tuple.
     takes_many: ClassVar[bool] = False
     #: Whether forward returns its input unchanged outside training: then inference passes the layer over.

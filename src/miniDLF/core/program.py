@@ -90,6 +90,12 @@ class Step:
     pools: Pooling | None = None  # how it pools its output at last
     before: tuple[Layer, ...] = ()  # the layers whose work it does first
     after: tuple[Layer, ...] = ()  # the layers whose work it does at last
+    frozen: bool = False  # whether the layer works as in inference, also in training
+
+    @property
+    def meets(self) -> bool:
+        """Whether the shards of a training step meet here."""
+        return self.layer.synchronises and not self.frozen
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -140,7 +146,8 @@ class Program:
             needs_dx = tuple(needs[source] for source in sources)
             learns = any(needs_dx) or any(parameter in trained for parameter in layer.parameters)
             needs[target] = learns
-            steps.append(Step(index, node, layer, sources, target, needs_dx, learns, False))
+            frozen = _is_frozen(layer, trained)
+            steps.append(Step(index, node, layer, sources, target, needs_dx, learns, False, frozen=frozen))
         self.size = len(graph.inputs) + len(graph.nodes)
         self.outputs = [places[node] for node in graph.outputs]
         readers = Counter(source for step in steps for source in step.sources)
@@ -180,7 +187,7 @@ class Program:
                 if rows * flops > TAIL_FLOPS or rows * values > TAIL_VALUES:
                     break
                 known = position
-            if not any(step.layer.synchronises for step in self.steps[known:]):
+            if not any(step.meets for step in self.steps[known:]):
                 known = len(self.steps)
             self._tails[rows] = known
         return known
@@ -202,8 +209,9 @@ class Program:
     def share(self, workspace: Callable[[], Workspace], training: bool) -> dict[Layer, Shared]:
         """Make the records that `prepare` fills."""
         result = {layer: Shared(workspace()) for layer in self.prepared}
-        for shared in result.values():
-            shared.training = training
+        frozen = {step.layer for step in self.steps if step.frozen}
+        for layer, shared in result.items():
+            shared.training = training and layer not in frozen
         return result
 
 
@@ -211,6 +219,12 @@ def _absorbs(loss: Any, output: Node) -> bool:
     """Say whether a loss takes the activation that makes an output along, if nobody else reads it."""
     layer = output.layer
     return layer is not None and loss.absorbs is not None and layer.says("absorbable") == loss.absorbs
+
+
+def _is_frozen(layer: Layer, trained: set[Parameter]) -> bool:
+    """Say whether a layer that `freezes` is not trained: none of its weights is, or, without any, it says so itself."""
+    weights = [parameter for parameter in layer.parameters if parameter.trainable]
+    return layer.freezes and (trained.isdisjoint(weights) if weights else not layer.trainable)
 
 
 def _captures(part: Any, *methods: str) -> bool:

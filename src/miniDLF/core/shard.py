@@ -66,7 +66,7 @@ class Shard:
                 for parameter, array in own.items():
                     collected.setdefault(parameter, []).append((position, array))
             call = Call(Workspace(buffers.dtype), scratch, own, clock, (step.index, number))
-            call.training = call.keeps = self.training
+            call.training, call.keeps = self.training and not step.frozen, self.training
             call.needs_dx = any(step.needs_dx)
             call.overwrites = step.overwrites
             call.enlarges, call.rectifies, call.pools = step.enlarges, step.rectifies, step.pools
@@ -138,8 +138,8 @@ class Shard:
 
     def set_training(self, training: bool) -> None:
         """Set the mode of every call."""
-        for call in self.calls:
-            call.training = training
+        for step, call in zip(self.program.steps, self.calls, strict=True):
+            call.training = training and not step.frozen
         self.training = training
 
     def forward(self, inputs: Sequence[Array]) -> list[Array]:

@@ -20,7 +20,8 @@ class BatchNormalization(Layer):
 
     Per feature for vectors (N, D), per channel for images (N, C, H, W), per feature of the last axis for sequences
     (N, T, D). Training uses the mean and the biased variance of the whole batch, whatever its shards; inference uses
-    running ones, ``running = momentum * running + (1 - momentum) * batch``.
+    running ones, ``running = momentum * running + (1 - momentum) * batch``; so does a layer with ``trainable=False`` in
+    training, as in Keras, and its running statistics stay as they are.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ class BatchNormalization(Layer):
 
     label: ClassVar = "BatchNorm"
     synchronises: ClassVar = True
+    freezes: ClassVar = True
     captures = True
     gives_away = True
 
@@ -139,17 +141,16 @@ class BatchNormalization(Layer):
         return call.sums
 
     def backward(self, dy: Array, call: Call) -> Array:
-        if not call.training:
+        wanted = [(p, number) for number, p in enumerate((self.beta, self.gamma)) if p is not None and call.wants(p)]
+        if wanted and not call.training:
             self.backward_partial(dy, call)
-        if self.beta is not None:
-            call.grad(self.beta)[...] = call.sums[0]
-        if self.gamma is not None:
-            call.grad(self.gamma)[...] = call.sums[1]
+        for parameter, number in wanted:
+            call.grad(parameter)[...] = call.sums[number]
         if dy.strides != call.centred.strides:
             dy = _like(dy, call.centred, call)
         channels = self._channels(call.centred, call)
         if not call.training:
-            channels.scale_shift(dy, call.scale, np.zeros_like(call.scale), dy, call.scratch)
+            channels.scale_shift(dy, call.scale, call.zeros("no shift", call.scale.shape), dy, call.scratch)
             return dy
         count, (sums, products) = call.total[0], call.backward_total
         by_centred = call.scale * call.inverse * products / -count
