@@ -27,8 +27,8 @@ class Metric(Configurable):
     name = "metric"  # type: str
     #: The attributes that hold what was measured since `reset`.
     sums = ()  # type: tuple[str, ...]
-    #: Which way is better: "max", "min", or "" where nobody knows.
-    better = ""  # type: str
+    #: Which way is better: "max", "min", "" where nobody knows, ``None`` where the result is no number.
+    better = ""  # type: str | None
     #: Whether `update` wants the logits where the loss absorbs the activation behind them (see `absorb`).
     reads_logits = False  # type: bool
 

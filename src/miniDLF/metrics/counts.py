@@ -177,6 +177,7 @@ class ConfusionMatrix(Metric):
     normalize: str | None = None
     threshold: float | None = None
     name: str = "confusion_matrix"
+    better = None
 
     sums = ("table",)
 

@@ -10,7 +10,7 @@ from typing import Any
 from miniDLF.core.ranges import require, require_count
 from miniDLF.errors import ArgumentError
 from miniDLF.training.callbacks import Callback, say
-from miniDLF.training.stopping import direction, monitored
+from miniDLF.training.stopping import Watcher, monitored
 from miniDLF.whole import is_real
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
@@ -24,7 +24,7 @@ def _refuse_schedule(callback: Callback) -> None:
         )
 
 
-class ReduceLROnPlateau(Callback):
+class ReduceLROnPlateau(Watcher):
     """Multiplies the learning rate by `factor` where a log has not improved for `patience` epochs (Keras' arguments).
 
     Parameters
@@ -50,11 +50,11 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
-        self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
+        self._watch(monitor, mode)
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.min_delta, self.cooldown, self.min_lr = min_delta, cooldown, min_lr
         require(self, factor="(0, 1)", min_delta="(-inf, inf)", min_lr="[0, inf)")
         require_count(self, "patience", "cooldown", least=0)
-        self.sign = direction(mode, monitor, "ReduceLROnPlateau")
         self._begin()
 
     def _begin(self) -> None:
@@ -62,6 +62,7 @@ class ReduceLROnPlateau(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._begin()
+        self._settle()
         _refuse_schedule(self)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -28,6 +28,8 @@ class Callback:
     params: Mapping[str, Any] = {}
     #: All callbacks of the run, in order.
     peers: Sequence[Callback] = ()
+    #: Which way is better, "max" or "min", of the logs that it adds: for callbacks that watch them.
+    better: Mapping[str, str] = {}
     #: Whether a resumed run needs it as the first one had it; a callback that only shows something may come and go.
     essential = True
 

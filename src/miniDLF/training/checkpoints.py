@@ -14,7 +14,7 @@ import numpy as np
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, FileFormatError
 from miniDLF.storage import Checkpoints, part, report_mismatch
 from miniDLF.training.callbacks import Callback, overrides, say
-from miniDLF.training.stopping import direction, monitored
+from miniDLF.training.stopping import Watcher, monitored
 from miniDLF.whole import is_whole
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -50,7 +50,7 @@ def _unfit(filepath: str, error: Exception) -> ArgumentError:
     )
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(Watcher):
     """Saves the model after epochs, or every so many batches (Keras' arguments).
 
     Parameters
@@ -80,13 +80,17 @@ class ModelCheckpoint(Callback):
         save_freq: int | str = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        self.filepath, self.monitor, self.verbose = os.fspath(filepath), monitor, verbose
-        self.save_best_only, self.save_weights_only, self.mode = save_best_only, save_weights_only, mode
+        self._watch(monitor, mode)
+        self.filepath, self.verbose = os.fspath(filepath), verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq, self._every = save_freq, _frequency(save_freq, "ModelCheckpoint")
         _check_path(self.filepath)
-        self.sign = direction(mode, monitor, "ModelCheckpoint")
-        self.best = -math.inf if initial_value_threshold is None else self.sign * initial_value_threshold
+        self.initial_value_threshold, self.best = initial_value_threshold, -math.inf
         self._batches = self._epoch = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.save_best_only:
+            self._settle()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
@@ -106,12 +110,15 @@ class ModelCheckpoint(Callback):
             value = monitored(self, logs, self.monitor)
             if value is None:
                 return
-            best = "none" if math.isinf(self.best) else f"{self.sign * self.best:.5f}"
-            if not self.sign * value > self.best:
+            sign = self.sign
+            if self.initial_value_threshold is not None:
+                self.best = max(self.best, sign * self.initial_value_threshold)
+            best = "none" if math.isinf(self.best) else f"{sign * self.best:.5f}"
+            if not sign * value > self.best:
                 if self.verbose:
                     say(f"Epoch {epoch + 1}: {self.monitor} is no better than {best}")
                 return
-            self.best = self.sign * value
+            self.best = sign * value
             reason = f"{self.monitor} improved from {best} to {value:.5f}, "
         try:
             path = Path(self.filepath.format(epoch=epoch + 1, **logs))

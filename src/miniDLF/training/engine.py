@@ -53,8 +53,8 @@ class Engine:
             for metric in head.metrics:
                 self.bind(metric, number)
         self.steps = 0
-        self.loss_mean = MeanMetric()
-        self.head_means = [MeanMetric() for _ in heads] if len(self.heads) > 1 else []
+        self.loss_mean = MeanMetric(better="min")
+        self.head_means = [MeanMetric(better="min") for _ in heads] if len(self.heads) > 1 else []
 
     def bind(self, metric: Any, number: int) -> None:
         """Let a metric learn next to which output and loss it stands."""
@@ -85,17 +85,25 @@ class Engine:
 
     def logs(self) -> dict[str, Any]:
         """Return the running loss and metrics by name."""
-        result = {"loss": float(self.loss_mean.result())}
+        return {name: metric.result() for name, metric in self._named().items()}
+
+    def directions(self) -> dict[str, str | None]:
+        """Return which way each log is better: 'max', 'min', or '' where the metric does not know."""
+        return {name: getattr(metric, "better", "") for name, metric in self._named().items()}
+
+    def _named(self) -> dict[str, Any]:
+        """Return the running loss and metrics by the names of their logs."""
+        result: dict[str, Any] = {"loss": self.loss_mean}
         many = len(self.heads) > 1
         for number, head in enumerate(self.heads):
             start = f"{head.name}_" if many else ""
             if many:
-                result[start + "loss"] = float(self.head_means[number].result())
+                result[start + "loss"] = self.head_means[number]
             for metric in head.metrics:
                 name = start + metric.name
                 if name in result and getattr(metric, "weighted", False):
                     name = f"{start}weighted_{metric.name}"
-                result[_free(name, result)] = metric.result()
+                result[_free(name, result)] = metric
         return result
 
     def train(self, batch: Batch) -> float:

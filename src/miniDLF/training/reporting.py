@@ -27,6 +27,8 @@ class DatasetEvaluation(Callback):
     Adds ``accuracy`` (training split), ``val_loss`` and ``val_accuracy`` (test split) to the logs.
     """
 
+    better = {"accuracy": "max", "val_accuracy": "max"}
+
     def __init__(self, engine: Engine, train: Any, test: Any, *, accuracy: bool) -> None:
         self.engine, self.train, self.test = engine, train, test
         self.accuracy = accuracy

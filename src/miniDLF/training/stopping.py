@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,23 +41,52 @@ def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who
     )
 
 
-#: Words of metrics of which more, and of which less, is better. The name of an output stands before that of its metric,
-#: so the last word that is known counts: less is better of 'accuracy_loss' and of 'layer2_mae'.
-_RISING = re.compile(r".*(acc|accuracy|auc|precision|recall)|(f1|r2)(score)?|cosine(similarity)?")
-_FALLING = re.compile(r".*(loss|error|entropy)|r?mse|mae|mape|msle|perplexity|hinge|huber|cosh|poisson|divergence")
+class Watcher(Callback):
+    """Base of the callbacks that watch a log: they have to know which way it is better.
+
+    With ``mode="auto"`` the metric that makes the log says so (`Metric.better`), or the callback that adds it
+    (`Callback.better`); losses are better the smaller they are. A name says nothing.
+    """
+
+    monitor: str
+    mode: str
+
+    def _watch(self, monitor: str, mode: str) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ArgumentError(f"{type(self).__name__}: mode is 'auto', 'min' or 'max'; received {mode!r}.")
+        self.monitor, self.mode = monitor, mode
+
+    @property
+    def sign(self) -> float:
+        """-1 where less is better and +1 where more is.
+
+        Raises
+        ------
+        ArgumentError
+            If nobody says so.
+        """
+        better = self._better() if self.mode == "auto" else self.mode
+        if better not in ("min", "max"):
+            raise ArgumentError(
+                f"{type(self).__name__}: nothing says whether more or less of {self.monitor!r} is better. Write "
+                f"mode='max' or mode='min' beside it, or let the metric say so: MeanMetric(function, better='max')."
+            )
+        return 1.0 if better == "max" else -1.0
+
+    def _better(self) -> str | None:
+        for callback in self.peers:
+            if isinstance(callback.better, Mapping) and self.monitor in callback.better:
+                return callback.better[self.monitor]
+        known: Mapping[str, str | None] = self.model.engine().directions()
+        return known.get(self.monitor, known.get(self.monitor.removeprefix("val_")))
+
+    def _settle(self) -> None:
+        """Refuse, before the first epoch, a metric that does not say which way it is better."""
+        if self.mode == "auto" and self._better() == "":
+            self.sign  # noqa: B018 - raises
 
 
-def direction(mode: str, monitor: str, who: str) -> float:
-    """Return -1 where less is better and +1 where more is."""
-    if mode == "auto":
-        known = [word for word in monitor.lower().split("_") if _RISING.fullmatch(word) or _FALLING.fullmatch(word)]
-        mode = "max" if known and _RISING.fullmatch(known[-1]) else "min"
-    if mode not in ("min", "max"):
-        raise ArgumentError(f"{who}: mode is 'auto', 'min' or 'max'; received {mode!r}.")
-    return 1.0 if mode == "max" else -1.0
-
-
-class EarlyStopping(Callback):
+class EarlyStopping(Watcher):
     """Stops where a log has not improved for `patience` epochs (Keras' arguments).
 
     Parameters
@@ -70,7 +98,7 @@ class EarlyStopping(Callback):
     patience
         Epochs without improvement after which the run ends.
     mode
-        'min', 'max', or 'auto': 'max' for accuracies and their kin.
+        'min', 'max', or 'auto': what the metric says of itself. One that does not know must be told.
     verbose
         1 prints when the run is stopped and which weights are put back.
     baseline
@@ -94,12 +122,12 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        self.monitor, self.min_delta, self.patience, self.verbose = monitor, min_delta, patience, verbose
+        self._watch(monitor, mode)
+        self.min_delta, self.patience, self.verbose = min_delta, patience, verbose
         require(self, min_delta="(-inf, inf)")
         require_count(self, "patience", least=0)
         self.min_delta = abs(self.min_delta)
-        self.sign = direction(mode, monitor, "EarlyStopping")
-        self.mode, self.baseline, self.start_from_epoch = mode, baseline, start_from_epoch
+        self.baseline, self.start_from_epoch = baseline, start_from_epoch
         self.restore_best_weights = restore_best_weights
         self._begin()
 
@@ -111,6 +139,7 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._begin()
+        self._settle()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch < self.start_from_epoch:
@@ -118,7 +147,8 @@ class EarlyStopping(Callback):
         value = monitored(self, logs, self.monitor)
         if value is None:
             return
-        value *= self.sign
+        sign = self.sign
+        value *= sign
         if self.restore_best_weights and self.best_weights is None:
             self._remember(epoch)
         self.wait += 1
@@ -126,7 +156,7 @@ class EarlyStopping(Callback):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self._remember(epoch)
-            if self.baseline is None or value - self.min_delta > self.sign * self.baseline:
+            if self.baseline is None or value - self.min_delta > sign * self.baseline:
                 self.wait = 0
             return
         if self.wait >= self.patience and epoch > 0:
