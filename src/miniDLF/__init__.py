@@ -15,6 +15,7 @@ from miniDLF.kernels.threads import get_threads, set_threads
 if TYPE_CHECKING:  # at run time when it is asked for
     from miniDLF import ops
     from miniDLF.core.capture import use_notes
+    from miniDLF.engine.function import function
     from miniDLF.tensor import GradientTape, Tensor, Variable, gradient
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Tensor",
     "Variable",
     "__version__",
+    "function",
     "get_threads",
     "gradient",
     "ops",
@@ -52,6 +54,8 @@ _OF_TENSORS = ("GradientTape", "Tensor", "Variable", "gradient")
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "function":
+        return importlib.import_module(f"{__name__}.engine.function").function
     if name in _OF_TENSORS:
         importlib.import_module(f"{__name__}.ops")  # what gives tensors their functions
         return getattr(importlib.import_module(f"{__name__}.tensor"), name)

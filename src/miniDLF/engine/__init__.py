@@ -1,1 +1,1 @@
-"""Programs: recorded, differentiated, improved, planned, run."""
+"""Programs: recorded once with symbolic tensors, improved by passes, planned on fixed buffers, run by threads."""

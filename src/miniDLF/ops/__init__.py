@@ -10,7 +10,7 @@ from miniDLF.ops.arithmetic import *  # noqa: F403
 from miniDLF.ops.choices import *  # noqa: F403
 from miniDLF.ops.creation import *  # noqa: F403
 from miniDLF.ops.differentiation import *  # noqa: F403
-from miniDLF.ops.exponential import *  # noqa: F403
+from miniDLF.ops.exponentials import *  # noqa: F403
 from miniDLF.ops.indexing import *  # noqa: F403
 from miniDLF.ops.products import *  # noqa: F403
 from miniDLF.ops.reductions import *  # noqa: F403

@@ -7,15 +7,42 @@ from typing import Any
 import numpy as np
 
 from miniDLF.kernels.workspace import Shape
-from miniDLF.ops.arguments import axis_of, cast, floating, of_fractions
-from miniDLF.ops.exponential import erf, sigmoid
+from miniDLF.ops.arguments import axis_of, floating, of_fractions
+from miniDLF.ops.arithmetic import Subtract
+from miniDLF.ops.exponentials import Log, Sigmoid, erf, sigmoid
 from miniDLF.tensor.primitive import Elementwise, Primitive
+from miniDLF.tensor.rules import implements
 from miniDLF.tensor.tensor import Tensor, apply
+from miniDLF.tensor.variable import Variable
 
 __all__ = [
-    "celu", "elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "linear",
-    "log_sigmoid", "log_softmax", "logsumexp", "mish", "relu", "relu6", "selu", "silu", "softmax", "softplus",
-    "softsign", "squareplus", "swish", "tanh_shrink", "threshold",
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log",
+    "log2",
+    "log10",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "squareplus",
+    "swish",
+    "tanh_shrink",
+    "threshold",
 ]  # fmt: skip
 
 
@@ -26,7 +53,7 @@ class Relu(Elementwise):
         return np.maximum(x, 0, out=out)
 
     def derivative(self, dy, y, x):
-        return dy * cast(y > 0, y.dtype)
+        return apply(RectifierGradient(0.0), dy, y)
 
 
 class LeakyRelu(Elementwise):
@@ -39,7 +66,20 @@ class LeakyRelu(Elementwise):
         return (np.maximum if self.slope <= 1 else np.minimum)(x, y, out=y if out is None else out)
 
     def derivative(self, dy, y, x):
-        return dy * np.where(x > 0, 1.0, self.slope)
+        return apply(RectifierGradient(self.slope), dy, y if self.slope > 0 else x)
+
+
+class RectifierGradient(Elementwise):
+    """``y = dy`` where x > 0, else ``slope dy``: what a rectifier hands back; x may be its input or its output."""
+
+    slope: float
+
+    def evaluate(self, dy, x, out=None):
+        kind = dy.dtype.type
+        return np.multiply(dy, np.where(x > 0, kind(1), kind(self.slope)), out=out)
+
+    def derivative(self, dy, y, *inputs):
+        return apply(RectifierGradient(self.slope), dy, inputs[1]), None
 
 
 class Softplus(Elementwise):
@@ -113,6 +153,42 @@ def _finite_top(x: Any, axis: int) -> Any:
 
 silu = of_fractions(Silu)
 _relu, softplus = of_fractions(Relu), of_fractions(Softplus)
+
+
+@implements(np.log)
+def log(x: Any) -> Tensor:
+    """Return the natural logarithm.
+
+    That of a `softmax`, of a `sigmoid` or of 1 minus a sigmoid is taken of their inputs, so it is exact, and has exact
+    gradients, also where the probability is too small for its type.
+    """
+    x = floating(x)
+    made = x.operation
+    if made is not None and isinstance(made.primitive, Softmax):
+        return log_softmax(made.inputs[0], made.primitive.axis)
+    if made is not None and isinstance(made.primitive, Sigmoid):
+        return log_sigmoid(made.inputs[0])
+    if made is not None and isinstance(made.primitive, Subtract):
+        one, probability = made.inputs
+        if isinstance(getattr(probability.operation, "primitive", None), Sigmoid) and _is_one(one):
+            return -softplus(probability.operation.inputs[0])
+    return apply(Log(), x)
+
+
+def _is_one(x: Tensor) -> bool:
+    return x.operation is None and not x.is_symbolic and not isinstance(x, Variable) and bool(np.all(x.numpy() == 1))
+
+
+@implements(np.log2)
+def log2(x: Any) -> Tensor:
+    """Return the logarithm to base 2."""
+    return log(x) * (1 / float(np.log(2)))
+
+
+@implements(np.log10)
+def log10(x: Any) -> Tensor:
+    """Return the logarithm to base 10."""
+    return log(x) * (1 / float(np.log(10)))
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:

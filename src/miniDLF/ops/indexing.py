@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Where an array of indices stands among the parts of a key.
-_ARRAY = "array"
+ARRAY = "array"
 
 
 class Indexed(Primitive):
@@ -36,7 +36,7 @@ class Indexed(Primitive):
     def of(self, indices):
         """Return the key with `indices` at their places."""
         rest = iter(indices)
-        return tuple(next(rest) if part is _ARRAY else part for part in self.parts)
+        return tuple(next(rest) if part is ARRAY else part for part in self.parts)
 
 
 class GetItem(Indexed):
@@ -44,7 +44,7 @@ class GetItem(Indexed):
 
     @property
     def is_view(self):
-        return _ARRAY not in self.parts
+        return ARRAY not in self.parts
 
     def shape(self, x, *indices):
         probe = np.broadcast_to(np.empty((), np.int8), x)
@@ -205,12 +205,12 @@ def _key(x: Tensor, key: Any) -> tuple[tuple[Any, ...], list[Tensor]]:
             if Ellipsis not in parts and covered != given.shape:
                 raise ShapeError(f"the mask has the shape {given.shape}, the axes that it covers {covered}.")
             for where in np.nonzero(given.numpy()):
-                parts.append(_ARRAY)
+                parts.append(ARRAY)
                 indices.append(as_tensor(where.astype(np.intp)))
             continue
         if given.dtype.kind not in "iu":
             raise ArgumentTypeError(f"indices are whole numbers or booleans, received {given.dtype}; use astype(int).")
-        parts.append(_ARRAY)
+        parts.append(ARRAY)
         indices.append(cast(given, np.intp))
     return tuple(parts), indices
 
@@ -267,7 +267,7 @@ def segment_sum(x: Any, segments: Any, count: int) -> Tensor:
     x, segments = as_tensor(x), cast(as_tensor(segments), np.intp)
     if segments.shape != x.shape[:1]:
         raise ShapeError(f"segment_sum: expected segments of shape {x.shape[:1]}, received {segments.shape}.")
-    return apply(PutBack((_ARRAY,), (index(count), *x.shape[1:])), x, segments)
+    return apply(PutBack((ARRAY,), (index(count), *x.shape[1:])), x, segments)
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = "float32") -> Tensor:

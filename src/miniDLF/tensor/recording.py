@@ -7,18 +7,34 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from miniDLF.kernels.workspace import Array
     from miniDLF.tensor.tensor import Tensor
     from miniDLF.tensor.variable import Variable
 
-__all__ = ["Recording", "current", "layer_scope", "line_of_user", "no_history", "recording", "remembers", "scope"]
+__all__ = [
+    "Effect", "Recording", "current", "layer_scope", "line_of_user", "no_history", "recording", "remembers", "scope",
+]  # fmt: skip
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class Effect(Protocol):
+    """Something that a program does with some of its values when it is over, such as an optimizer's step."""
+
+    #: The values that it needs.
+    tensors: Sequence[Tensor]
+
+    def places(self, shards: int) -> Sequence[Sequence[Array]]:
+        """Return, for each of so many shards, where it writes its part of every value."""
+
+    def perform(self, shards: int) -> None:
+        """Do it: the values are the sums of the parts."""
 
 
 class Recording:
@@ -28,12 +44,15 @@ class Recording:
     ----------
     assignments : dict of Variable to Tensor
         What every changed variable holds when the program is over.
+    effects : list of Effect
+        What is done with values when the program is over.
     draws : int
         How many random operations there are so far; the number of each is a part of its key.
     """
 
     def __init__(self) -> None:
         self.assignments: dict[Variable, Tensor] = {}
+        self.effects: list[Effect] = []
         self.draws = 0
 
     def draw(self) -> int:

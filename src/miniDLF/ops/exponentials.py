@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from miniDLF.kernels.error_function import error_function
 from miniDLF.ops.arguments import of_fractions
 from miniDLF.tensor.primitive import Elementwise
-from miniDLF.tensor.rules import implements
-from miniDLF.tensor.tensor import Tensor
 
 __all__ = [
     "arccos",
@@ -25,10 +21,7 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
+        "log1p",
     "logaddexp",
     "sigmoid",
     "sin",
@@ -227,21 +220,9 @@ class Erf(Elementwise):
         return dy * np.exp(-np.square(x)) * float(2 / np.sqrt(np.pi))
 
 
-exp, expm1, log, log1p = of_fractions(Exp), of_fractions(Expm1), of_fractions(Log), of_fractions(Log1p)
+exp, expm1, log1p = of_fractions(Exp), of_fractions(Expm1), of_fractions(Log1p)
 logaddexp, sigmoid, erf = of_fractions(LogAddExp), of_fractions(Sigmoid), of_fractions(Erf)
 sin, cos, tan = of_fractions(Sin), of_fractions(Cos), of_fractions(Tan)
 arcsin, arccos, arctan, arctan2 = map(of_fractions, (Arcsin, Arccos, Arctan, Arctan2))
 sinh, cosh, tanh = of_fractions(Sinh), of_fractions(Cosh), of_fractions(Tanh)
 arcsinh, arccosh, arctanh = of_fractions(Arcsinh), of_fractions(Arccosh), of_fractions(Arctanh)
-
-
-@implements(np.log2)
-def log2(x: Any) -> Tensor:
-    """Return the logarithm to base 2."""
-    return log(x) * (1 / float(np.log(2)))
-
-
-@implements(np.log10)
-def log10(x: Any) -> Tensor:
-    """Return the logarithm to base 10."""
-    return log(x) * (1 / float(np.log(10)))
