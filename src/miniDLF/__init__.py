@@ -47,6 +47,7 @@ _SUBPACKAGES = (
     "ops",
     "optimizers",
     "regularizers",
+    "utils",
 )
 _OF_TENSORS = ("GradientTape", "Tensor", "Variable", "gradient")
 

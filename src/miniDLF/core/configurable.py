@@ -49,13 +49,30 @@ class Configurable:
     def config(self) -> dict[str, Any]:
         """Return the arguments that make an equal object, as values that JSON can hold; defaults are left out."""
         result = {}
-        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
-            if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
+        for name, parameter in _arguments(type(self)).items():
             value = _plain(getattr(self, name))
             if parameter.default is parameter.empty or value != _plain(parameter.default):
                 result[name] = value
         return result
+
+    def get_config(self) -> dict[str, Any]:
+        """Return all arguments by name, also those at their defaults, as values that JSON can hold."""
+        return {name: _plain(getattr(self, name)) for name in _arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Make an object of what `get_config` or `config` gave.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If `config` is no dictionary, or an argument is of a wrong kind or unknown.
+        """
+        if not isinstance(config, Mapping):
+            raise ArgumentTypeError(
+                f"{cls.__name__}.from_config takes a dictionary of arguments, received {type(config).__name__}."
+            )
+        return cls(**{name: value for name, value in config.items() if name != "class"})
 
     def __repr__(self) -> str:
         def shown(value: Any) -> str:
@@ -65,6 +82,16 @@ class Configurable:
             return repr(value)
 
         return shown({"class": type(self).__name__, **self.config()})
+
+
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the named arguments with which objects of a class are made."""
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
 
 
 def _translated(cls: type) -> Callable[..., None]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from miniDLF.arrays import plain_array, refuse_beyond
 from miniDLF.core.initializers import Initializer
-from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.errors import ArgumentTypeError, NotReadyError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Parameter"]
@@ -115,6 +115,32 @@ class Parameter:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def dtype(self) -> Any:
+        """The type of its numbers, ``None`` before a model is built."""
+        return None if self.value is None else self.value.dtype
+
+    def numpy(self) -> Array:
+        """Return a copy of the value.
+
+        Raises
+        ------
+        NotReadyError
+            If no model has drawn it yet.
+        """
+        if self.value is None:
+            raise NotReadyError(f"{self.name} has no value yet: a model draws it. Make the model first.")
+        return self.value.copy()
+
+    def assign(self, value: Any) -> None:
+        """Set the value, which keeps its shape and type; the same as ``parameter.value = value``."""
+        self.value = value
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        """Return the value for NumPy: ``np.asarray(parameter)``."""
+        value = self.numpy()
+        return value if dtype is None else value.astype(dtype)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.shape}, trainable={self.trainable})"

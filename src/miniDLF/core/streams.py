@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "fresh_seed"]
 
 #: Numbers thrown away before the first: what SFC64's author does after seeding with three words (PractRand, Chris
 #: Doty-Humphrey). Two seeds that differ in one bit then have nothing in common.
@@ -33,3 +35,12 @@ class Stream:
         bits = self.generator.bit_generator
         bits.state = self._state
         bits.random_raw(DISCARDED, output=False)
+
+
+def fresh_seed() -> int:
+    """Return the seed of a model that was given none.
+
+    It comes from Python's own random numbers, as Keras' seeds do, so that ``random.seed`` (and
+    `miniDLF.utils.set_random_seed`) fix it.
+    """
+    return random.getrandbits(32)

@@ -5,12 +5,24 @@ from __future__ import annotations
 from miniDLF.errors import names_of_keras
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.checking import GradientError, GradientReport
+from miniDLF.models.cloning import clone_model, model_from_json
 from miniDLF.models.drawing import plot_model
 from miniDLF.models.inputs import Input
 from miniDLF.models.model import Model
 from miniDLF.models.persistence import load
 from miniDLF.models.sequential import Sequential
 
-__all__ = ["Autoencoder", "GradientError", "GradientReport", "Input", "Model", "Sequential", "load", "plot_model"]
+__all__ = [
+    "Autoencoder",
+    "GradientError",
+    "GradientReport",
+    "Input",
+    "Model",
+    "Sequential",
+    "clone_model",
+    "load",
+    "model_from_json",
+    "plot_model",
+]
 
 __getattr__ = names_of_keras(__name__, {"load_model": "load(path)"})

@@ -214,7 +214,7 @@ class Inspecting:
         custom_objects
             Your own classes by name, as for `miniDLF.models.load`.
         """
-        from miniDLF.models.describing import model_from_config
+        from miniDLF.models.cloning import model_from_config
 
         return model_from_config(config, custom_objects)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from html import escape
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from miniDLF.core.graph import Graph, Node, apply
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.program import Head
+from miniDLF.core.streams import fresh_seed
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
@@ -83,7 +85,7 @@ class Model(Fitting, Measuring, Inspecting):
     def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
         self.name = name
         whole(type(self).__name__, 0, seed=seed)
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.seed = fresh_seed() if seed is None else int(seed)
         with suppress(TypeError):  # no type at all
             self.dtype = np.dtype(dtype)
         if getattr(self, "dtype", None) not in (np.float32, np.float64):
@@ -93,6 +95,10 @@ class Model(Fitting, Measuring, Inspecting):
         self.shards = None if shards is None else int(shards)
         self._graph = None
         self._output_names = []
+        self._untrained()
+
+    def _untrained(self) -> None:
+        """Be as before `compile`, without memory for weights and steps."""
         self._buffers: Buffers | None = None
         self._executor: Executor | None = None
         self._engine = None
@@ -214,6 +220,7 @@ class Model(Fitting, Measuring, Inspecting):
             ]
             self._engine = Engine(self.graph, self.ready(), heads, self.optimizer, seed=self.seed, shards=self.shards)
             self._executor = self._engine.executor
+            vars(self.optimizer)["_engine"] = ref(self._engine)  # which counts its steps
         return self._engine
 
     def converter(self) -> Converter:

@@ -49,6 +49,17 @@ class Optimizer(Configurable):
         """Whether `before` looks at the gradient: then the gradients of all shards are summed before it is called."""
         return type(self).before is not Optimizer.before
 
+    @property
+    def iterations(self) -> int:
+        """How many updates it has made for the model that it trains, which counts them; 0 for none."""
+        held = vars(self).get("_engine")
+        engine = held and held()
+        return self.updates(engine.steps) if engine else 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs: it trains no model yet."""
+        return {name: value for name, value in vars(self).items() if name != "_engine"}
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, with its decay."""
         raise NotImplementedError(f"{type(self).__name__} has no rate()")

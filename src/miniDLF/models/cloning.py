@@ -1,4 +1,4 @@
-"""Models from descriptions: what `Model.get_config` and `Model.to_json` gave, and models made again without weights."""
+"""Models made again without their weights: from another model, or from its description."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from miniDLF.errors import ArgumentTypeError, FileFormatError
+from miniDLF.core.streams import fresh_seed
+from miniDLF.errors import ArgumentTypeError, FileFormatError, answering
+from miniDLF.models.arguments import whole
 from miniDLF.models.model import Model
 from miniDLF.models.structure import explained, uncompiled
 from miniDLF.models.values import own_classes
 
-__all__ = ["model_from_config", "model_from_json"]
+__all__ = ["clone_model", "model_from_config", "model_from_json"]
 
 
 def model_from_config(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -60,3 +62,31 @@ def model_from_json(json_string: Any, custom_objects: Mapping[str, Any] | None =
             f"model_from_json: this is no JSON ({error}). Give what model.to_json() returned."
         ) from None
     return model_from_config(config, custom_objects)
+
+
+@answering
+def clone_model(model: Model, *, seed: int | None = None) -> Model:
+    """Return a model of the same layers with initial weights of its own, not compiled.
+
+    For a copy with the same weights: ``copy.deepcopy(model)``, or ``clone.set_weights(model.get_weights())``.
+
+    Parameters
+    ----------
+    model
+        Any model. What its layers hold is copied, functions are shared.
+    seed
+        Of the initial weights; drawn anew if ``None``, so that clones differ.
+    """
+    if not isinstance(model, Model):
+        raise ArgumentTypeError(f"clone_model takes a model, received {type(model).__name__}.")
+    whole("clone_model", 0, seed=seed)
+    clone = type(model).__new__(type(model))
+    clone._untrained()
+    clone.__dict__.update(deepcopy({name: value for name, value in vars(model).items() if name not in vars(clone)}))
+    clone.seed = fresh_seed() if seed is None else int(seed)
+    if clone._graph is not None:
+        for layer in clone._graph.layers:
+            for parameter in layer.parameters:
+                parameter.value = None  # type: ignore[assignment]  # drawn when it is needed
+        clone._graph.connect(clone)
+    return clone
