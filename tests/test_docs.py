@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from miniDLF import errors
 from miniDLF.cli import main
@@ -53,15 +54,17 @@ def test_the_commands_of_their_page_run(
     for name in ("x", "samples"):
         np.save(name, rng.normal(size=(40, 5)))
     np.save("y", np.arange(40) % 3)
+    np.savetxt("samples.csv", rng.normal(size=(40, 5)), delimiter=",", header="a,b,c,d,e", comments="")
+    Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save("photo.jpg")
     Path("run.toml").write_text(configuration, encoding="utf-8")
     for command in commands:
         _, name, *words = shlex.split(command, comments=True)
         assert name == "minidlf"
         short = ["--epochs", "1"] if words[0] in ("demo", "train") else []
-        assert main([*words, *short]) == (words[0] == "resume"), command  # that run has ended already
+        assert main([*words, *short]) == 2 * (words[0] == "resume"), command  # that run has ended already
     assert "nothing to resume" in capsys.readouterr().err
     Path("run.toml").write_text(configuration.replace("lr = 0.01", 'lr = "fast"'), encoding="utf-8")
-    assert main(shlex.split(mistake)[2:]) == 1
+    assert main(shlex.split(mistake)[2:]) == 2
     assert capsys.readouterr().err == " ".join(map(str.strip, answer)) + "\n"
 
 

@@ -128,8 +128,8 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     return answered
 
 
-def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package, or say in one sentence how to get it.
+def import_extra(module: str, extra: str, purpose: str, *, package: str | None = None) -> ModuleType:
+    """Import an optional package, or say in one sentence how to get it; `package` is its name where that is another.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
+        package = package or module.partition(".")[0]
         raise MissingExtraError(
             f"{purpose} needs the package {package!r}, which is not installed: pip install 'miniDLF[{extra}]'"
         ) from error

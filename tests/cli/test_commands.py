@@ -142,10 +142,10 @@ def test_a_run_that_is_interrupted_is_resumed(
     printed, progress = run(capsys, "train", folder / "run.toml", "--out", out, status=130)
     assert printed == ""
     assert f"minidlf resume {out}" in progress
-    assert "unfinished run" in run(capsys, "train", folder / "run.toml", "--out", out, status=1)[1]
+    assert "unfinished run" in run(capsys, "train", folder / "run.toml", "--out", out, status=2)[1]
     run(capsys, "resume", out)
     run(capsys, "train", folder / "run.toml", "--out", whole)
-    assert "has ended as planned; there is nothing to resume" in run(capsys, "resume", out, status=1)[1]
+    assert "has ended as planned; there is nothing to resume" in run(capsys, "resume", out, status=2)[1]
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
 
@@ -199,7 +199,7 @@ def test_without_matplotlib_there_are_results_and_no_pictures(
         (folder / "run.toml", [], set()),
         ("rnn", ["--data", folder / "text.txt", "--epochs", 1], {"predictions"}),
     ]:
-        printed, said = run(capsys, "train", what, *options, "--out", folder / "out", "--json")
+        printed, said = run(capsys, "train", what, *options, "--out", folder / "out", "--json", "--force")
         results = json.loads(printed)
         assert results["loss"] > 0
         assert set(results["files"]) == {"model", "history", *left}

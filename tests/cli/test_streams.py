@@ -31,7 +31,7 @@ CASES = {
     ),
     "no room for help": ("minidlf --help >/dev/full", 1, FULL),
     "no output": ("minidlf summary m.safetensors >&-", 0, ""),
-    "no output, a mistake": ("minidlf summary x.npy >&-", 1, "minidlf: x.npy is not a safetensors file"),
+    "no output, a mistake": ("minidlf summary x.npy >&-", 2, "minidlf: x.npy is not a safetensors file"),
     "no errors": ("minidlf train run.toml --out out 2>&- >&- && ls out/model.safetensors >&2", 0, "out/model.safetens"),
     "nobody sees progress": ("minidlf train run.toml --out unseen 2>&1 | head -0", 1, ""),
     "as a module": ("minidlf.cli --version >&2", 0, "minidlf 0"),

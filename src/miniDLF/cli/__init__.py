@@ -5,23 +5,19 @@ Progress goes to standard error and results to standard output; ``--json`` makes
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TextIO
 
-from miniDLF import __version__
-from miniDLF.cli import commands
-from miniDLF.cli.networks import NETWORKS
-from miniDLF.errors import MiniDLFError
+from miniDLF.cli.parser import parse
+from miniDLF.errors import DivergedError, MiniDLFError, MissingExtraError
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 done, 1 refused with a message, 2 wrong usage, 130 interrupted."""
+    """Run the command; return its exit status: 0 done, 1 failed, 2 a mistake in words or files, 130 interrupted."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by whoever started the command and does not want to hear of it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
@@ -40,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _status(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         options.run(options)
     except MiniDLFError as error:
         sys.stderr.write(f"minidlf: {error}\n")
-        return 1
+        return 1 if _is_failure(error) else 2
     except MemoryError as error:
         sys.stderr.write(f"minidlf: the memory does not suffice: {error}\n")
         return 1
@@ -53,6 +49,11 @@ def _status(arguments: Sequence[str] | None) -> int:
         sys.stderr.write("minidlf: interrupted\n")
         return 130
     return 0
+
+
+def _is_failure(error: MiniDLFError) -> bool:
+    """Say whether all was right that the user gave: a full disk, a missing package, a training that diverged."""
+    return isinstance(error, DivergedError | MissingExtraError) or isinstance(error.__cause__, OSError)
 
 
 def _forget(stream: TextIO) -> bool:
@@ -64,56 +65,3 @@ def _forget(stream: TextIO) -> bool:
             os.dup2(nothing.fileno(), stream.fileno())
         return True
     return False
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="minidlf", description="Deep learning in plain NumPy.")
-    parser.add_argument("--version", action="version", version=f"minidlf {__version__}")
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    train = verbs.add_parser(
-        "train",
-        help="train one of the five networks, or what a configuration file describes",
-        description="Train one of the networks of the specification, or the one that a TOML file describes. DIR then "
-        "holds the model, the history as CSV, a picture of the learning curves and one of predictions.",
-    )
-    train.add_argument("what", help=f"{', '.join(NETWORKS)}, or a configuration file (*.toml)")
-    train.add_argument(
-        "--data", help="MNIST (mnist.pkl.gz or a folder of IDX files) or a text; embedded data without it"
-    )
-    train.add_argument("--epochs", type=int, help="epochs to train at most")
-    train.add_argument("--batch-size", type=int, help="samples a step")
-    train.add_argument("--seed", type=int, help="of weights, order and dropout (default 0)")
-    train.add_argument("--out", type=Path, help="folder for the results (default out/NAME)")
-    train.set_defaults(run=commands.train)
-
-    resume = verbs.add_parser("resume", help="go on with a run that was interrupted or killed")
-    resume.add_argument("directory", type=Path, help="the folder that train wrote to")
-    resume.set_defaults(run=commands.resume)
-
-    predict = verbs.add_parser("predict", help="predict for the samples of a file")
-    predict.add_argument("model", type=Path, help="a model saved with model.save")
-    predict.add_argument("file", type=Path, help="samples: .npy (N, ...), .csv (a row a sample), .png (one image)")
-    predict.add_argument("--out", type=Path, help="write all outputs to a .npy or .csv file")
-    predict.set_defaults(run=commands.predict)
-
-    evaluate = verbs.add_parser("evaluate", help="loss and metrics of a model on data")
-    evaluate.add_argument("model", type=Path, help="a model saved with model.save")
-    evaluate.add_argument("--data", help="MNIST or a text, as for train; without it the data of the model's run")
-    evaluate.add_argument("--x", type=Path, help="samples as .npy, with --y; instead of --data")
-    evaluate.add_argument("--y", type=Path, help="targets as .npy")
-    evaluate.set_defaults(run=commands.evaluate)
-
-    summary = verbs.add_parser("summary", help="layers, shapes and parameters of a model")
-    summary.add_argument("model", type=Path, help="a model saved with model.save")
-    summary.add_argument("--style", choices=("lines", "table"), default="lines")
-    summary.add_argument("--svg", type=Path, help="draw the graph to this file as well")
-    summary.set_defaults(run=commands.summary)
-
-    demo = verbs.add_parser("demo", help="train the convolutional network on embedded data and show what it learned")
-    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (default out/demo)")
-    demo.add_argument("--epochs", type=int, default=8)
-    demo.set_defaults(run=commands.demo)
-    for verb in (train, resume, predict, evaluate, summary, demo):
-        verb.add_argument("--json", action="store_true", help="print the results as JSON")
-    return parser

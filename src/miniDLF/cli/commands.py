@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from miniDLF.callbacks import BackupAndRestore, CSVLogger, ProgressBar
-from miniDLF.cli.config import Run, make, problem_of, read_config, read_run
+from miniDLF.cli.config import OF_DATA, Run, problem_of, read_config, read_run
+from miniDLF.cli.folders import HISTORY, MODEL, RUN, is_repeated, make_room
+from miniDLF.cli.making import make
 from miniDLF.cli.networks import NETWORKS
-from miniDLF.cli.reading import array_of, called, data_of, samples_of
-from miniDLF.cli.results import pictures, samples, say, write_json
+from miniDLF.cli.preparing import class_names, inputs_of
+from miniDLF.cli.reading import array_of, called, data_of
+from miniDLF.cli.results import classes_of, pictures, predictions, samples, say, write_json
 from miniDLF.datasets import Dataset
-from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
-from miniDLF.models import Sequential, load, plot_model
+from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError, nearest
+from miniDLF.models import DataInfo, Sequential, load, plot_model
 from miniDLF.optimizers import get_optimizer
 
 __all__ = ["demo", "evaluate", "predict", "resume", "summary", "train"]
-
-_RUN, _MODEL, _HISTORY = "run.json", "model.safetensors", "history.csv"
 
 
 def train(options: Any) -> None:
@@ -35,7 +36,9 @@ def train(options: Any) -> None:
     elif what.endswith(".toml"):
         run = read_config(Path(what))
     else:
-        raise ArgumentError(f"train: {what!r} is neither one of {', '.join(NETWORKS)} nor a .toml file.")
+        raise ArgumentError(
+            f"train: {what!r} is neither one of {', '.join(NETWORKS)} nor a .toml file.{nearest(what, NETWORKS)}"
+        )
     if options.data is not None:
         run.data["path"] = options.data
     for name in ("path", "x", "y"):
@@ -43,11 +46,10 @@ def train(options: Any) -> None:
             run.data[name] = os.path.abspath(os.path.expanduser(run.data[name]))
     run.model.update(_given(options, "model", "seed"))
     run.training.update(_given(options, "training", "epochs", "batch_size"))
+    if options.classes is not None:
+        run.data["classes"] = list(class_names(options.classes) or ())
     out = options.out or Path(run.training.get("out", Path("out") / Path(what).stem))
-    if (out / _RUN).exists() and (out / "backup").exists() and any((out / "backup").iterdir()):
-        raise ArgumentError(
-            f"{out} holds an unfinished run: go on with `minidlf resume {out}`, or choose another --out."
-        )
+    make_room(out, options.force)
     _run(run, out, options.json)
 
 
@@ -62,7 +64,7 @@ def _given(options: Any, section: str, *names: str) -> dict[str, Any]:
 
 def resume(options: Any) -> None:
     """``minidlf resume``."""
-    run = read_run(options.directory / _RUN)
+    run = read_run(options.directory / RUN)
     if run.finished:
         raise ArgumentError(f"{options.directory}: this run has ended as planned; there is nothing to resume.")
     _run(run, options.directory, options.json, resumed=True)
@@ -71,11 +73,10 @@ def resume(options: Any) -> None:
 def demo(options: Any) -> None:
     """``minidlf demo``: the convolutional network on embedded digits."""
     training = {**_given(options, "training", "epochs"), "batch_size": 128}
-    out: Path = options.out
-    for old in (out / "backup").glob("*"):
-        old.unlink()
+    run = Run({"source": "digits"}, {"network": "cnn", "seed": 1}, training)
+    make_room(options.out, options.force or is_repeated(run, options.out))
     say("Training the specification's convolutional network on drawn digits (no download needed).")
-    _run(Run({"source": "digits"}, {"network": "cnn", "seed": 1}, training), out, options.json)
+    _run(run, options.out, options.json)
 
 
 def _run(run: Run, out: Path, as_json: bool, resumed: bool = False) -> None:
@@ -84,7 +85,7 @@ def _run(run: Run, out: Path, as_json: bool, resumed: bool = False) -> None:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileFormatError(f"--out {out}: the folder cannot be written to ({error}).") from None
-        run.write(out / _RUN)
+        run.write(out / RUN)
     model, data, settings = _build(run)
     say(
         f"{len(data.train)} samples to train on, {0 if data.test is None else len(data.test)} to test on; "
@@ -93,7 +94,7 @@ def _run(run: Run, out: Path, as_json: bool, resumed: bool = False) -> None:
     model.summary(print_fn=say)
     callbacks = [make("callbacks", config) for config in run.callbacks]
     callbacks += [
-        CSVLogger(out / _HISTORY),
+        CSVLogger(out / HISTORY),
         ProgressBar(specification=True, file=sys.stderr),
         BackupAndRestore(out / "backup"),
     ]
@@ -101,10 +102,10 @@ def _run(run: Run, out: Path, as_json: bool, resumed: bool = False) -> None:
     if model.interrupted:
         say(f"To go on: minidlf resume {out}")
         raise KeyboardInterrupt  # the status tells a script that there is no result yet
-    model.save(out / _MODEL)
+    model.save(out / MODEL)
     run.finished = True
-    run.write(out / _RUN)
-    files = {"model": out / _MODEL, "history": out / _HISTORY, **samples(model, data, out)}
+    run.write(out / RUN)
+    files = {"model": out / MODEL, "history": out / HISTORY, **samples(model, data, out)}
     try:
         files.update(pictures(model, data, history, out))
     except (MiniDLFError, OSError) as error:  # matplotlib is an extra; results do not depend on it
@@ -149,6 +150,9 @@ def _build(run: Run) -> tuple[Sequential, Dataset, dict[str, Any]]:
     for number, layer in enumerate(layers):
         with run.blamed(f"model.layers.{number}"):
             model.add(layer)
+    with run.blamed("data.classes", "data.0"):
+        model.data_info = DataInfo(**{key: run.data[key] for key in OF_DATA if key in run.data})
+        model.check_data_info()
     optimizer = {key: value for key, value in run.optimizer.items() if value is not None}
     try:
         model.compile(run.model.get("loss", "cce"), get_optimizer(optimizer), run.model.get("metrics"))
@@ -172,7 +176,6 @@ def _data_of(run: Run) -> Dataset:
 def predict(options: Any) -> None:
     """``minidlf predict``."""
     model = load(options.model)
-    x = samples_of(options.file, model.input_shape)
     if len(model.graph.outputs) != 1:
         raise ArgumentError(
             f"predict: expected a model with one output, this one has {', '.join(model.output_names)}. In Python "
@@ -180,23 +183,21 @@ def predict(options: Any) -> None:
         )
     if options.out is not None and options.out.suffix not in (".npy", ".csv"):
         raise ArgumentError(f"--out: a .npy or .csv file, received {options.out}.")
-    outputs = np.asarray(model.predict(x))
+    info = DataInfo(classes=class_names(options.classes)).over(model.data_info)
+    info.check_classes(model.output_shape)
+    outputs = np.asarray(model.predict(inputs_of(options.file, model, options)))
     if options.out is not None:
         with _writing("--out", options.out):
             if options.out.suffix == ".npy":
                 np.save(options.out, outputs)
             else:
                 np.savetxt(options.out, outputs.reshape(len(outputs), -1), delimiter=",")
-    classes = np.argmax(outputs, axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else None
+    classes, names = classes_of(outputs, model, info.classes)
     if options.json:
-        write_json({"outputs": outputs, "classes": classes})
+        write_json({"outputs": outputs, "classes": classes, **({} if names is None else {"names": names})})
         return
-    for number, output in enumerate(outputs):
-        if outputs.ndim == 2 and classes is not None:
-            sys.stdout.write(f"{classes[number]}\t{output[classes[number]]:.4f}\n")
-        else:
-            values = classes[number] if classes is not None else output
-            sys.stdout.write(" ".join(f"{value:g}" for value in np.ravel(values)) + "\n")
+    for line in predictions(outputs, classes, names):
+        sys.stdout.write(line + "\n")
 
 
 @contextmanager
@@ -212,7 +213,7 @@ def _writing(option: str, path: Path) -> Iterator[None]:
 def evaluate(options: Any) -> None:
     """``minidlf evaluate``."""
     model = load(options.model)
-    x, y, data = _measured(options, model.input_shape)
+    x, y, data = _measured(options, model)
     heads = model.engine().heads
     names = [metric.name for head in heads for metric in head.metrics]
     if len(heads) == 1 and heads[0].loss.classifies and "accuracy" not in names:
@@ -232,21 +233,24 @@ def evaluate(options: Any) -> None:
         sys.stdout.write(f"{name:<13} {shown}\n")
 
 
-def _measured(options: Any, shape: Any) -> tuple[Any, Any, str]:
+def _measured(options: Any, model: Any) -> tuple[Any, Any, str]:
     """Return the samples and targets to measure a model on, and what they are called.
 
     They are what the options name, else the data of the run that the model lies in, else what is embedded.
     """
-    if (options.x is None) != (options.y is None):
-        raise ArgumentError("evaluate: --x and --y go together.")
-    if options.x is not None:
+    shape, x = model.input_shape, options.file if options.x is None else options.x
+    if options.file is not None and options.x is not None:
+        raise ArgumentError("evaluate: the samples are there twice, as a file and as --x; give one.")
+    if (x is None) != (options.y is None) and (x is None or x.suffix.lower() != ".npz"):
+        raise ArgumentError("evaluate: --x and --y go together; a .npz file may hold both.")
+    if x is not None:
         if options.data is not None:
             raise ArgumentError("evaluate: give either --data, or --x and --y.")
-        return array_of(options.x), array_of(options.y), str(options.x)
+        return inputs_of(x, model, options), array_of(options.y or x, "y"), str(x)
     run = None
     if options.data is None:
         with suppress(FileFormatError):
-            run = read_run(options.model.parent / _RUN)
+            run = read_run(options.model.parent / RUN)
     if run is not None:
         data, config = _data_of(run), run.data
         if tuple(data.input_shape) != shape:
@@ -257,7 +261,7 @@ def _measured(options: Any, shape: Any) -> tuple[Any, Any, str]:
     elif not isinstance(shape, tuple) or (shape not in ((784,), (1, 28, 28)) and len(shape) != 2):
         raise ArgumentError(
             f"evaluate: the model takes samples of shape {shape}, which neither the digits nor a text has. Give --x "
-            "and --y, two .npy files."
+            "and --y, two files."
         )
     else:
         kind = "text" if len(shape) == 2 else "vectors" if len(shape) == 1 else "images"

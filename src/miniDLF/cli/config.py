@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,16 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from miniDLF.cli.lines import Lines
+from miniDLF.cli.making import make
 from miniDLF.cli.networks import NETWORKS
-from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError, import_extra, nearest
+from miniDLF.errors import FileFormatError, MiniDLFError, import_extra
+from miniDLF.files import read_text
 from miniDLF.losses import get_loss
 from miniDLF.metrics import get_metric
+from miniDLF.models import DataInfo
 from miniDLF.storage.atomic import atomic_file
 
-__all__ = ["Run", "make", "problem_of", "read_config", "read_run"]
+__all__ = ["OF_DATA", "Run", "problem_of", "read_config", "read_run"]
 
 _KEYS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
-    "data": {"source": str, "path": str, "x": str, "y": str, "test_fraction": float, "timesteps": int},
+    "data": {
+        "source": str,
+        "path": str,
+        "x": str,
+        "y": str,
+        "test_fraction": float,
+        "timesteps": int,
+        "scale": float,
+        "offset": float,
+        "classes": list,
+    },
     "model": {"network": str, "layers": list, "loss": str, "metrics": list, "seed": int, "dtype": str, "shards": int},
     "optimizer": {},  # its own arguments, checked by the optimizer
     "training": {
@@ -36,6 +47,10 @@ _KEYS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
 }
 
 
+#: Bytes of a configuration: whoever writes one by hand writes a few thousand.
+LARGEST = 1 << 20
+#: What the [data] section says that the model file remembers.
+OF_DATA = ("scale", "offset", "classes")
 SOURCES = ("mnist", "digits", "text", "arrays")
 #: The least and the greatest value of a number, where it has limits.
 _LIMITS: Mapping[str, tuple[float, float]] = {
@@ -50,17 +65,6 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 }
 #: The kinds of what the file of a run holds beside its sections.
 _REST: Mapping[str, type] = {"finished": bool, "file": str, "lines": dict}
-#: Classes that only mean something with code of one's own.
-_BASES = (
-    *("Callback", "DerivedLayer", "History", "LambdaCallback", "Layer"),
-    *("Minimum", "Optimizer", "UpdateRule", "Wrapper"),
-)
-_KINDS: Mapping[str, tuple[Any, str]] = {
-    "str": (str, "a text in quotes"),
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": (bool, "true or false"),
-}
 
 
 @dataclass
@@ -104,8 +108,10 @@ def read_config(path: Path) -> Run:
         If a section, a key or a value is wrong; the message names the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark before the text
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, "utf-8-sig", LARGEST)  # some editors put a byte-order mark before the text
+    except FileFormatError:
+        raise
+    except (OSError, ValueError) as error:
         raise FileFormatError(f"{path}: the configuration cannot be read ({error}).") from None
     toml = _toml()
     try:
@@ -129,7 +135,9 @@ def read_run(path: Path) -> Run:
         If a section, a key or a value is wrong, as `read_config`.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path, "utf-8", LARGEST))
+    except FileFormatError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise FileFormatError(
@@ -199,8 +207,14 @@ def _check_names(lines: Lines, values: Mapping[str, Any]) -> None:
         raise lines.error(
             "data", "source", f"unknown source {source!r}; there are {', '.join(SOURCES)}", SOURCES, source
         )
-    if (source == "arrays" or "x" in data or "y" in data) and not ("x" in data and "y" in data):
+    both = "x" in data and ("y" in data or str(data["x"]).lower().endswith(".npz"))
+    if (source == "arrays" or "x" in data or "y" in data) and not both:
         raise lines.error("data", "source", "arrays need both x = 'x.npy' and y = 'y.npy'")
+    for key in OF_DATA:
+        try:
+            DataInfo(**({key: data[key]} if key in data else {}))
+        except MiniDLFError as error:
+            raise lines.error("data", key, str(error).rstrip(".")) from None
     if model.get("dtype") not in (None, "float32", "float64"):
         raise lines.error("model", "dtype", f"dtype is 'float32' or 'float64', received {model['dtype']!r}")
     for key, check, names in (
@@ -212,40 +226,6 @@ def _check_names(lines: Lines, values: Mapping[str, Any]) -> None:
                 check(name)
         except MiniDLFError as error:
             raise lines.error("model", key, str(error).rstrip(".")) from None
-
-
-def make(kind: str, config: Mapping[str, Any]) -> Any:
-    """Make the optimizer, callback or layer that a section describes."""
-    arguments = {key: value for key, value in config.items() if key != "class"}
-    module = importlib.import_module(
-        {"optimizer": "miniDLF.optimizers", "callbacks": "miniDLF.callbacks", "model.layers": "miniDLF.layers"}[kind]
-    )
-    if "class" not in config:
-        raise ArgumentError("class is missing: every entry has one, such as class = 'Dense' or class = 'EarlyStopping'")
-    name = str(config["class"])
-    names = [entry for entry in module.__all__ if isinstance(getattr(module, entry), type) and entry not in _BASES]
-    if name not in names:
-        raise ArgumentError(f"class = {name!r}: choose from {', '.join(names)}.{nearest(name, names)}")
-    made = getattr(module, name)
-    _check_kinds(made, arguments)
-    try:
-        return made(**arguments)
-    except MiniDLFError:
-        raise
-    except TypeError as error:
-        raise ArgumentError(f"{name}: {str(error).partition('__init__() ')[2] or error}") from None
-
-
-def _check_kinds(made: type, arguments: Mapping[str, Any]) -> None:
-    """Refuse a text where the class says number, and the like; the parser gives any value for any key."""
-    for key, parameter in inspect.signature(made).parameters.items():
-        annotation, optional, _ = str(parameter.annotation).partition(" | None")
-        wanted = _KINDS.get(annotation)
-        if wanted is None or key not in arguments or (optional and arguments[key] is None):
-            continue
-        value, (kind, called) = arguments[key], wanted
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ArgumentError(f"{made.__name__}: {key} is {called}, received {value!r}")
 
 
 def _try(lines: Lines, section: str, config: Mapping[str, Any], number: int = 0) -> None:

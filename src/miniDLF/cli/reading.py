@@ -1,27 +1,35 @@
-"""What the commands read: data sets, arrays, tables and pictures."""
+"""What the commands read: data sets, arrays, tables and pictures, from files and from standard input."""
 
 from __future__ import annotations
 
-import math
+import io
 import os
-import warnings
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
-from miniDLF.errors import ArgumentError, FileFormatError, import_extra
+from miniDLF.datasets.npy import map_npy, read_npy, read_npz
+from miniDLF.datasets.pictures import read_picture
+from miniDLF.datasets.tables import read_table
+from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.files import open_file, size_of
+from miniDLF.models import DataInfo
 
-__all__ = ["array_of", "called", "data_of", "samples_of"]
+__all__ = ["STANDARD_INPUT", "array_of", "called", "data_of", "samples_of"]
 
-#: Bytes up to which samples are read into memory; more of them stay on the disk.
+#: Bytes up to which samples are read into memory; more of them, in a .npy file, stay on the disk.
 _IN_MEMORY = 1 << 30
+STANDARD_INPUT = Path("-")
+ARRAYS, PICTURES = (".npy", ".npz", ".csv"), (".png", ".jpg")
+#: How files begin of which the name says nothing.
+_BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK": ".npz", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 
 
-def data_of(config: dict[str, Any], kind: str | None) -> Dataset:
+def data_of(config: Mapping[str, Any], kind: str | None) -> Dataset:
     """Return the data that a [data] section, or --data, stands for.
 
     `kind` is what the network takes: 'vectors', 'images' or 'text'; ``None`` where layers are listed.
@@ -37,13 +45,20 @@ def data_of(config: dict[str, Any], kind: str | None) -> Dataset:
     if source == "text":
         return TEXT2SEQ(path, config.get("timesteps", 60))
     if source == "arrays":
-        x, y = array_of(Path(config["x"])), array_of(Path(config["y"]))
-        share = config.get("test_fraction", 0.1)
-        if x.nbytes <= _IN_MEMORY:
-            return Dataset(np.array(x), np.array(y), test_fraction=share)
-        cut = len(x) - max(1, round(len(x) * share))  # too large to shuffle: the end is for testing
-        return Dataset(x[:cut], y[:cut], test=(x[cut:], y[cut:]))
+        return _dataset_of(config)
     raise ArgumentError(f"the source of the data is 'mnist', 'digits', 'text' or 'arrays'; received {source!r}.")
+
+
+def _dataset_of(config: Mapping[str, Any]) -> Dataset:
+    x, y = array_of(Path(config["x"]), "x"), array_of(Path(config.get("y", config["x"])), "y")
+    info = DataInfo(scale=config.get("scale"), offset=config.get("offset"))
+    share = config.get("test_fraction", 0.1)
+    if x.nbytes <= _IN_MEMORY:
+        return Dataset(info.prepare(x), y, test_fraction=share)
+    if info != DataInfo():
+        raise ArgumentError(f"{config['x']}: is too large to scale in memory. Save it as it shall be learned from.")
+    cut = len(x) - max(1, round(len(x) * share))  # too large to shuffle: the end is for testing
+    return Dataset(x[:cut], y[:cut], test=(x[cut:], y[cut:]))
 
 
 def called(data: Dataset, config: Mapping[str, Any]) -> str:
@@ -55,67 +70,96 @@ def called(data: Dataset, config: Mapping[str, Any]) -> str:
     return "drawn digits (embedded)" if isinstance(data, Digits) else str(config["x"])
 
 
-def _there(path: Path) -> None:
-    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-        raise FileFormatError(f"{path}: there is no such file{where}. Check the path.")
+def array_of(path: Path, name: str) -> Any:
+    """Return the numbers in a .npy, .npz or .csv file.
 
+    Parameters
+    ----------
+    name
+        What they are: "x" or "y". In an archive of several arrays the one of this name is taken; a table with one
+        column of targets is a vector, and a vector of whole numbers holds classes.
 
-def array_of(path: Path) -> Any:
-    """Return the array of a .npy file, left on the disk."""
-    _there(path)
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise FileFormatError(f"{path}: the file cannot be read ({error.strerror or error}).") from None
-    except (ValueError, TypeError, OverflowError, SyntaxError, TokenError, MemoryError):
-        array = None
-    if array is None or array.dtype.kind not in "fiub" or not array.ndim:
-        what = "" if array is None else f", received an array {array.shape} of {array.dtype}"
-        raise FileFormatError(
-            f"{path}: expected a .npy file of numbers, an entry a sample, as np.save writes it{what}."
-        )
+    Raises
+    ------
+    ArgumentError
+        If it is a file of another kind.
+    FileFormatError
+        If it is missing or damaged, or holds no numbers.
+    """
+    if _kind_of(path) not in (*ARRAYS, ""):
+        raise ArgumentError(f"{path}: {name} is a .npy, .npz or .csv file.")
+    content, kind = _opened(path)
+    with content as file:
+        if kind not in ARRAYS:
+            raise ArgumentError(f"{path}: {name} is a .npy, .npz or .csv file.")
+        array = _numbers(file, path, kind, name)
+    if name == "y" and kind == ".csv" and array.shape[1] == 1:
+        array = array[:, 0]
+        whole = np.isfinite(array).all() and (array == np.trunc(array)).all() and np.abs(array).max() < 2**53
+        return array.astype(np.int64) if whole else array
     return array
 
 
-def samples_of(path: Path, shape: Any) -> Any:
-    """Read samples and bring them to the model's input shape."""
-    if path.suffix not in (".npy", ".csv", ".png"):
-        raise ArgumentError(f"{path}: samples are a .npy, .csv or .png file.")
-    _there(path)
-    x = array_of(path) if path.suffix == ".npy" else _table(path) if path.suffix == ".csv" else _image(path, shape)
-    if x.shape == tuple(shape):
-        x = x[np.newaxis]
-    if x.shape[1:] != tuple(shape) and math.prod(x.shape[1:]) == math.prod(shape):
-        x = x.reshape(len(x), *shape)
-    return x
+def samples_of(path: Path, shape: Any, resize: bool = False) -> tuple[Any, bool]:
+    """Return the samples in a file, or in what standard input gives, and whether they are a picture.
+
+    A picture has the model's input `shape`.
+    """
+    if _kind_of(path) not in (*ARRAYS, *PICTURES, ""):
+        raise ArgumentError(f"{path}: samples are a .npy, .npz, .csv, .png or .jpg file, or - for standard input.")
+    content, kind = _opened(path)
+    with content as file:
+        if kind in PICTURES:
+            return read_picture(_all(file, path), path, shape, resize), True
+        return _numbers(file, path, kind, "x"), False
 
 
-def _table(path: Path) -> Any:
-    """Read rows of numbers separated by commas."""
+def _kind_of(path: Path) -> str:
+    """Return of which kind a file is by its name: a suffix, or nothing for standard input."""
+    return "" if path == STANDARD_INPUT else path.suffix.lower().replace(".jpeg", ".jpg") or "?"
+
+
+def _opened(path: Path) -> tuple[IO[bytes], str]:
+    """Return the stream of a file and its kind; what comes from standard input tells by its first bytes."""
+    if path != STANDARD_INPUT:
+        try:
+            return open_file(path), _kind_of(path)
+        except FileFormatError:
+            raise
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and os.path.exists(path):
+                raise FileFormatError(f"{path}: the file cannot be read ({error.strerror or error}).") from None
+            where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+            raise FileFormatError(f"{path}: there is no such file{where}. Check the path.") from None
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise FileFormatError("-: there is no standard input. Name a file.")
+    content = stream.read(_IN_MEMORY + 1)
+    if len(content) > _IN_MEMORY:
+        raise FileFormatError(f"-: standard input gives more than {_IN_MEMORY:,} bytes. Name a .npy file.")
+    kind = next((kind for begin, kind in _BEGINNINGS.items() if content.startswith(begin)), ".csv")
+    return io.BytesIO(content), kind
+
+
+def _numbers(file: IO[bytes], path: Path, kind: str, name: str) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a file without a row only warns
-            # some editors put a byte-order mark before the text
-            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
-    except UserWarning:
-        raise FileFormatError(f"{path}: expected rows of numbers separated by commas, found no row.") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).partition(";")[0]  # what follows is advice on NumPy's arguments
-        raise FileFormatError(f"{path}: expected rows of numbers separated by commas ({reason}).") from None
+        size = size_of(file) if path != STANDARD_INPUT else len(file.getbuffer())  # type: ignore[attr-defined]
+        if kind == ".npy":
+            return read_npy(file, path, size) if size <= _IN_MEMORY else map_npy(file, path, size)
+        if kind == ".csv":
+            return read_table(_all(file, path), path)
+        arrays = read_npz(file, path, size, _IN_MEMORY)
+    except FileFormatError:
+        raise
+    except OSError as error:
+        raise FileFormatError(f"{path}: the file cannot be read ({error.strerror or error}).") from None
+    if name not in arrays and (len(arrays) > 1 or name == "y"):
+        raise ArgumentError(f"{path}: expected an array {name!r}, the archive holds {', '.join(sorted(arrays))[:200]}.")
+    return arrays.get(name, next(iter(arrays.values())))
 
 
-def _image(path: Path, shape: Any) -> Any:
-    """Read a picture as grey or colour values from 0 to 1, of the size that the model takes."""
-    try:
-        image = import_extra("matplotlib.image", "plots", "reading a .png").imread(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FileFormatError(f"{path}: not a readable .png file ({error}).") from None
-    image = np.asarray(image, dtype=np.float64)[..., :3] if np.ndim(image) == 3 else np.asarray(image, np.float64)
-    colours = shape[0] if len(shape) == 3 else 1
-    if image.ndim == 3 and colours == 1:
-        image = image @ np.array([0.299, 0.587, 0.114])
-    picture = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    if picture.size != int(np.prod(shape)):
-        raise ArgumentError(f"{path}: the image is {image.shape}, the model takes {tuple(shape)}. Resize it first.")
-    return picture[np.newaxis]
+def _all(file: IO[bytes], path: Path) -> bytes:
+    content = file.read(_IN_MEMORY + 1)
+    if len(content) > _IN_MEMORY:
+        raise FileFormatError(f"{path}: has more than {_IN_MEMORY:,} bytes. Save the samples with np.save.")
+    return content

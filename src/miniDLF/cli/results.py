@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,35 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(content) for content in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def classes_of(outputs: Any, model: Any, names: Sequence[str] | None) -> tuple[Any, Any]:
+    """Return the most likely classes (N, ...) of predictions, and their names, where there are such."""
+    if outputs.ndim > 1 and outputs.shape[-1] > 1:
+        classes = np.argmax(outputs, axis=-1)
+    elif names is not None:  # one output tells two classes apart: a probability, or a number around zero
+        final = model.graph.outputs[0].layer
+        limit = 0.5 if final is not None and final.says("absorbable") == "Sigmoid" else 0.0
+        classes = (outputs[..., 0] if outputs.ndim > 1 else outputs) > limit
+        classes = classes.astype(int)
+    else:
+        return None, None
+    return classes, None if names is None else np.asarray(names, object)[classes]
+
+
+def predictions(outputs: Any, classes: Any, names: Any) -> Iterator[str]:
+    """Yield a line for each sample: its class and how sure the model is, else the classes or numbers in a row."""
+    for number, output in enumerate(outputs):
+        if classes is not None and classes[number].ndim == 0:
+            shown = classes[number] if names is None else names[number]
+            sure = output[classes[number]] if output.size > 1 else np.ravel(output)[0]
+            yield f"{shown}\t{sure:.4f}"
+        elif names is not None:
+            row = np.ravel(names[number]).tolist()
+            yield ("" if all(len(name) == 1 for name in row) else " ").join(" ".join(name.split("\n")) for name in row)
+        else:
+            values = classes[number] if classes is not None else output
+            yield " ".join(f"{value:g}" for value in np.ravel(values))
 
 
 def samples(model: Sequential, data: Dataset, out: Path) -> dict[str, Path]:

@@ -85,6 +85,10 @@ class Dataset:
         If the data are empty, hold NaN or infinity, or do not fit each other.
     """
 
+    #: By what raw values were multiplied to make `x`, and the names of the classes, where they are known.
+    scale: float | None = None
+    class_names: tuple[str, ...] | None = None
+
     def __init__(
         self,
         x: Any,

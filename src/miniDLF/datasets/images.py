@@ -19,9 +19,14 @@ __all__ = ["ImageDataset", "check_image_shape", "contact_sheet", "scaled"]
 
 Array = NDArray[Any]
 
+#: By what bytes are multiplied; a power of two, so that every byte has its own exact number.
+SCALE = 1 / 256
+
 
 class ImageDataset(Dataset):
     """A data set of square grey images."""
+
+    scale = SCALE
 
     def contact_sheet(self, rows: int = 10, columns: int = 10, *, split: str = "train") -> Array:
         """Return one picture of the first images of a split, class by class where there is a row for each.
@@ -92,5 +97,5 @@ def check_image_shape(value: Any, size: int, where: str) -> tuple[int, ...]:
 
 def scaled(images: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return bytes (N, ...) as float32 in 0 <= x < 1, (N, *shape)."""
-    result = np.multiply(images, np.float32(1 / 256), dtype=np.float32)
+    result = np.multiply(images, np.float32(SCALE), dtype=np.float32)
     return result.reshape(len(images), *shape)

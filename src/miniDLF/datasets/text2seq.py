@@ -88,6 +88,7 @@ class TEXT2SEQ(Dataset):
         tested = choose_test(len(starts), test_fraction, seed)
         train, test = (Split(rows.take(windows[part], axis=0), following[part]) for part in (~tested, tested))
         self._set(train, test if len(test) else None, None, len(self.text.alphabet))
+        self.class_names = tuple(self.text.alphabet)
 
     def _check_memory(self, windows: Array, dtype: np.dtype[Any]) -> None:
         needed = windows.size * len(self.text.alphabet) * dtype.itemsize

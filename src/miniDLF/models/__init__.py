@@ -6,6 +6,7 @@ from miniDLF.errors import names_of_keras
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.checking import GradientError, GradientReport
 from miniDLF.models.cloning import clone_model, model_from_json
+from miniDLF.models.data_info import DataInfo
 from miniDLF.models.drawing import plot_model
 from miniDLF.models.inputs import Input
 from miniDLF.models.model import Model
@@ -14,6 +15,7 @@ from miniDLF.models.sequential import Sequential
 
 __all__ = [
     "Autoencoder",
+    "DataInfo",
     "GradientError",
     "GradientReport",
     "Input",

@@ -12,6 +12,7 @@ from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
 from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
+from miniDLF.models.data_info import seen_in
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback
@@ -144,6 +145,8 @@ class Fitting:
         if validation_data is not None:
             held_size = validation_batch_size or size
             validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
+        if isinstance(feed, ArrayFeed):
+            self._seen = seen_in(x, feed.data.inputs, [node.shape for node in self.graph.outputs])
         given = listed(callbacks)
         if stop is not None:
             given.append(EarlyStopping("loss", patience=stop))

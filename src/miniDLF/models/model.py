@@ -22,6 +22,7 @@ from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReady
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
+from miniDLF.models.data_info import DataInfo
 from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.inspecting import Inspecting
@@ -104,6 +105,7 @@ class Model(Fitting, Measuring, Inspecting):
         self._engine = None
         self._compiled: dict[str, Any] | None = None
         self._held: frozenset[str] | None = None  # what a restored run trains, whatever the layers say by now
+        self._told = self._seen = DataInfo()  # what the user says of the data, and what `fit` sees
         self.optimizer: Any = None
         self.loss: Any = None
         self.history: Any = None
@@ -312,6 +314,22 @@ class Model(Fitting, Measuring, Inspecting):
     def _repr_html_(self) -> str:
         """Show the graph in notebooks."""
         return graph_svg(self._graph) if self._graph is not None else escape(repr(self), quote=False)
+
+    @property
+    def data_info(self) -> DataInfo:
+        """What is known of the model's data: as you say, else as `fit` saw it. `save` writes it."""
+        return self._told.over(self._seen)
+
+    @data_info.setter
+    def data_info(self, value: DataInfo | None) -> None:
+        if not isinstance(value, DataInfo | None):
+            raise ArgumentTypeError(f"data_info is a DataInfo, such as DataInfo(scale=1 / 255); received {value!r}.")
+        self._told = value or DataInfo()
+
+    def check_data_info(self) -> None:
+        """Refuse names of more or fewer classes than the output has."""
+        if len(self.graph.outputs) == 1:
+            self.data_info.check_classes(self.graph.outputs[0].shape)
 
     @answering
     def save(self, path: Any, *, include_optimizer: bool = False) -> None:

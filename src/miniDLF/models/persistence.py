@@ -11,6 +11,7 @@ from miniDLF.arrays import refuse_beyond, refuse_not_finite
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import DataError, FileFormatError, answering
 from miniDLF.kernels.workspace import Array
+from miniDLF.models.data_info import DataInfo
 from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
 
 __all__ = ["check_weight", "load", "load_weights", "save", "save_weights"]
@@ -26,7 +27,12 @@ def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
     if include_optimizer:
         state = model.training_state()
         tensors.update({_STATE + name: np.asarray(value) for name, value in state.items()})
-    write_tensors(path, tensors, {"kind": "model", "model": describe(model)})
+    document = {"kind": "model", "model": describe(model)}
+    model.check_data_info()
+    data = {"told": model._told.config(), "seen": model._seen.config()}
+    if any(data.values()):
+        document["data"] = data
+    write_tensors(path, tensors, document)
 
 
 @answering
@@ -55,6 +61,10 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     if not isinstance(structure, dict):
         raise FileFormatError(f"{path}: the file holds no model structure; load it with model.load_weights(path).")
     model, state = rebuild(structure, own, part(tensors, _WEIGHTS), str(path)), part(tensors, _STATE)
+    if "data" in document:
+        with explained(f"{path}: the description of the data"):
+            model._told, model._seen = (DataInfo(**document["data"][key]) for key in ("told", "seen"))
+            model.check_data_info()
     if state:
         with explained(f"{path}: the training state"):
             model.resume_training(state)
