@@ -137,9 +137,19 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
     ),
     "old keyword of fit": (lambda m: m.fit(X, Y, nb_epoch=3), ArgumentTypeError, "Did you mean 'epochs'"),
     "keyword of summary": (
-        lambda m: m.summary(line_length=80),
+        lambda m: m.summary(line_width=80),
         ArgumentTypeError,
-        "summary has no argument 'line_length'; it takes style, print_fn",
+        "summary has no argument 'line_width'; it takes style, print_fn, line_length",
+    ),
+    "short lines": (
+        lambda m: m.summary(line_length=30),
+        ArgumentError,
+        "line_length is at least 60 letters",
+    ),
+    "no length": (
+        lambda m: m.summary(line_length="wide"),
+        ArgumentTypeError,
+        "line_length is a whole number .* 'wi",
     ),
     "keyword of load_weights": (
         lambda m: m.load_weights("x", by_name=True),
@@ -169,10 +179,10 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ArgumentTypeError,
         r"custom_objects\['Fork'\] is no class; received 3",
     ),
-    "a picture of pixels": (
-        lambda m: plot_model(m, "a.png"),
+    "a picture of another kind": (
+        lambda m: plot_model(m, "a.bmp"),
         ArgumentError,
-        r"plot_model draws SVG.*name the file \*.svg; received 'a.png'",
+        r"plot_model draws .svg, or with matplotlib .png, .*; received 'a.bmp'. Name the file \*.svg",
     ),
     # arrays
     "one array for two": (
@@ -299,13 +309,27 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ArgumentError,
         r"expected a model that gives classes, received outputs of shape \(1, 6, 6\)",
     ),
+    "the worst of no classes": (
+        lambda m: images().plot.predictions(RNG.random((2, 1, 6, 6)), worst=True),
+        ArgumentError,
+        r"plot.predictions: worst=True needs the right classes; pass predictions\(x, y, ...\)",
+    ),
+    "the worst of other classes": (
+        lambda m: images().plot.predictions(RNG.random((2, 1, 6, 6)), [1, 7], worst=True),
+        ArgumentError,
+        "plot.predictions: expected 2 classes from 0 to 2, received 2 from 0 to 7",
+    ),
     "directions": (
         lambda m: m.check_gradients(X, Y, directions=0),
         ArgumentError,
         "directions is at least 1, received 0",
     ),
     "not finite": (huge, DivergedError, "the loss is not finite; check on ordinary data"),
-    "poem": (lambda m: m.summary(style="poem"), ArgumentError, "style is 'lines' or 'table', received 'poem'"),
+    "poem": (
+        lambda m: m.summary(style="poem"),
+        ArgumentError,
+        "style is 'lines', 'details' or 'table', received",
+    ),
 }
 
 

@@ -301,7 +301,33 @@ def test_the_bar_of_a_terminal_grows_and_shows_the_time_left() -> None:
     screen = Terminal()
     model().fit(X, Y, batch_size=1, epochs=1, verbose=0, callbacks=[ProgressBar(file=screen)])
     assert "left]" in screen.getvalue()
-    assert "Epoch 01: " + "=" * 20 + ">" in screen.getvalue()
+    assert "Epoch 01/01: " + "=" * 20 + ">" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("options", "titles"),
+    [
+        ({"epochs": 2}, ["Epoch 01/02", "Epoch 02/02"]),
+        ({"epochs": 101, "initial_epoch": 99}, ["Epoch 100/101", "Epoch 101/101"]),
+        ({"epochs": 100, "initial_epoch": 98}, ["Epoch 099/100", "Epoch 100/100"]),
+    ],
+)
+def test_the_line_of_an_epoch_tells_how_many_there_are(
+    options: dict[str, Any], titles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model().fit(X, Y, **options)
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == titles
+
+
+def test_the_line_of_the_specification_does_not_and_its_growing_bar_does(capsys: pytest.CaptureFixture[str]) -> None:
+    data = Dataset(X, Y, test_fraction=0.2)
+    made = model()
+    made.fit(data, 2, 10, 5, "adam")
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()][:2] == ["Epoch 01", "Epoch 02"]
+    made.fit(data, 2, minibatch_size=10, callbacks=[ProgressBar(live=True, specification=True)])
+    shown = capsys.readouterr().out
+    assert "Epoch 02/02: " in shown
+    assert "Epoch 02: " + "=" * 20 + ">" in shown
 
 
 def line(size: int = 1, **options: Any) -> Sequential:

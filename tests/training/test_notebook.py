@@ -74,7 +74,7 @@ def test_the_bar_grows_in_place_and_leaves_a_line_an_epoch(cells: list[Any]) -> 
     assert text.count("/320 [") >= 2
     assert "left]" in text
     left = [line.rpartition("\r")[2] for line in text.split("\n")[:-1]]  # what a carriage return does not write over
-    assert [line[:9] for line in left] == ["Epoch 01:", "Epoch 02:"]
+    assert [line[:9] for line in left] == ["Epoch 01/", "Epoch 02/"]
     assert all("val_accuracy = " in line for line in left)
     assert all(output.get("name") != "stderr" for outputs in cells for output in outputs)
 

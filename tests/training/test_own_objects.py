@@ -14,7 +14,7 @@ from miniDLF.callbacks import Callback, LambdaCallback
 from miniDLF.constraints import Constraint
 from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.initializers import Initializer, RandomInitializer
-from miniDLF.layers import Dense
+from miniDLF.layers import Activation, Dense
 from miniDLF.losses import ElementwiseLoss, Loss, MeanSquaredError
 from miniDLF.metrics import Metric
 from miniDLF.metrics.base import Mean
@@ -540,6 +540,29 @@ def test_a_part_of_a_layer_that_is_wrong(case: str) -> None:
     make, kind, message = PARTS[case]
     with pytest.raises(kind, match=message):
         model(**make())
+
+
+# Activations ----------------------------------------------------------------------------------------------------------
+
+
+def double_in_place(x: Any) -> Any:
+    x *= 2
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative", "message"),
+    [
+        (lambda x: None, np.ones_like, "Activation: function returned None.*return an array of the shape that it is"),
+        (np.arcsinh, lambda x: None, "Activation: derivative returned None"),
+        (double_in_place, np.ones_like, "Activation: function double_in_place writes to the array that it is given"),
+        (lambda x, slope: x, np.ones_like, r"f\(x, slope\) cannot be called with \(x\). Write it as f\(x\)"),
+        (lambda x: x.sum(), np.ones_like, r"received an array of shape \(\d+, 3\) and returned one of shape \(\)"),
+    ],
+)
+def test_a_function_as_an_activation_that_is_wrong(function: Any, derivative: Any, message: str) -> None:
+    with pytest.raises(MiniDLFError, match=message):
+        Sequential([Dense(3, activation=Activation(function, derivative=derivative), input_shape=(4,))]).predict(X)
 
 
 # Callbacks ------------------------------------------------------------------------------------------------------------

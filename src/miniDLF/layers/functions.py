@@ -9,7 +9,8 @@ import numpy as np
 
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.core.own import check_call, shown
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["DERIVATIVES", "Elementwise", "known_derivative", "name_of", "without_derivative"]
@@ -36,6 +37,12 @@ class Elementwise(Layer):
     function: Any
     derivative: Any
 
+    def __post_init__(self) -> None:
+        for what, function in (("function", self.function), ("derivative", self.derivative)):
+            if callable(function):
+                name = name_of(function)
+                _try(function, f"Activation: {what}" + ("" if name == "the function" else f" {name}"))
+
     def forward(self, x: Array, call: Call) -> Array:
         call.x = x
         return self._of(self.function, x)
@@ -46,7 +53,7 @@ class Elementwise(Layer):
     def _of(self, function: Callable[[Array], Any], x: Array) -> Array:
         y: Array = np.asarray(function(x), x.dtype)
         if y.shape != x.shape:
-            if y.shape == ():  # the derivative of a line
+            if y.shape == () and function is self.derivative:  # of a line
                 return np.full(x.shape, y)
             raise ShapeError(
                 f"{self.described}: {name_of(function)} received an array of shape {x.shape} and returned one of shape "
@@ -56,6 +63,19 @@ class Elementwise(Layer):
 
     def flops(self, input_shape: Shape, output_shape: Shape) -> int:
         return int(np.prod(output_shape))
+
+
+def _try(function: Callable[[Array], Any], who: str) -> None:
+    """Call a function on a few numbers; refuse what it returns or writes to, if that is wrong."""
+    check_call(who, "f", function, ("x",), bound=False)
+    points = np.linspace(-2.1, 2.3, 24).reshape(4, 6)
+    given = points.copy()
+    with np.errstate(all="ignore"):
+        result = function(given)
+    if result is None or np.asarray(result).dtype.kind not in "fiub":
+        raise ArgumentTypeError(f"{who} returned {shown(result)}; return an array of the shape that it is given.")
+    if not np.array_equal(given, points):
+        raise ArgumentError(f"{who} writes to the array that it is given. Let it return a new one.")
 
 
 def known_derivative(function: Any) -> Callable[[Array], Array] | None:

@@ -20,6 +20,7 @@ from miniDLF.metrics.reading import (
     step_weights,
     yes_or_no,
 )
+from miniDLF.metrics.tables import ConfusionTable
 
 __all__ = ["ConfusionMatrix", "F1Score", "Precision", "Recall"]
 
@@ -218,9 +219,9 @@ class ConfusionMatrix(Metric):
             return float("nan")
         table: Array = self.table
         if self.normalize is None:
-            return table.copy()
+            return table.copy().view(ConfusionTable)
         axis = {"true": 1, "pred": 0, "all": None}[self.normalize]
-        return _ratio(table, table.sum(axis=axis, keepdims=True))
+        return _ratio(table, table.sum(axis=axis, keepdims=True)).view(ConfusionTable)
 
 
 def count_pairs(truth: Array, answer: Array, classes: int, weights: Array | None) -> Array:

@@ -25,7 +25,7 @@ class GradientError(MiniDLFError, ArithmeticError):
     """A backward pass that does not fit its forward pass."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientCheck:
     """One comparison: the derivative along a random direction, by backward and by finite differences."""
 
@@ -34,12 +34,12 @@ class GradientCheck:
     numeric: float
     ok: bool
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         verdict = "ok   " if self.ok else "WRONG"
         return f"{verdict} {self.where:<44} backward {self.analytic: .6e}   differences {self.numeric: .6e}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
     """All comparisons; `ok` if every one holds."""
 
@@ -50,7 +50,7 @@ class GradientReport:
         """Whether every gradient is right."""
         return all(check.ok for check in self.checks)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(map(str, self.checks))
 
 

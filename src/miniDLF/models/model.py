@@ -32,6 +32,7 @@ from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
+from miniDLF.training.notebook import interactive
 from miniDLF.whole import is_whole
 
 __all__ = ["Model"]
@@ -292,17 +293,37 @@ class Model(Fitting, Measuring, Inspecting):
         return checking.check_gradients(self, x, y, **options)
 
     def profile(self, x: Any, y: Any, repeats: int = 10, print_fn: Callable[[str], Any] | None = None) -> Profile:
-        """Time every layer on a batch, print the table and return it. See `miniDLF.models.profiling.profile`."""
+        """Time every layer on a batch, print the table and return it. See `miniDLF.models.profiling.profile`.
+
+        A notebook or an interactive Python shows what is returned by itself, so nothing is printed there.
+        """
         result = profile(self, x, y, repeats)
-        (print_fn or print)(str(result))
+        if print_fn is not None or not interactive():
+            (print_fn or print)(str(result))
         return result
 
     # Looking and keeping --------------------------------------------------------------------------------------------
 
     @answering
-    def summary(self, style: str = "lines", print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the layers with their shapes and parameters: the specification's lines, or ``style='table'``."""
-        summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential)
+    def summary(
+        self,
+        style: str = "lines",
+        print_fn: Callable[[str], Any] | None = None,
+        line_length: int | None = None,
+    ) -> None:
+        """Print the layers with their shapes and parameters.
+
+        Parameters
+        ----------
+        style
+            'lines' are those of the specification, 'details' adds the name and the settings of each layer (as 'lines'
+            does for graphs that are no chain), 'table' has them in columns, with the memory of a sample.
+        print_fn
+            Receives each line instead of standard output.
+        line_length
+            Letters of a line at the most; it makes a table, whose longer cells are folded (160 without it).
+        """
+        summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential, line_length)
 
     _sequential = False
 

@@ -10,7 +10,8 @@ import numpy as np
 from miniDLF.core.graph import Graph
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
-from miniDLF.training.plots import figure
+from miniDLF.models.pictures import draw_confusion, draw_filters
+from miniDLF.training.plots import figure, whole_numbers
 
 __all__ = ["Plots"]
 
@@ -25,15 +26,23 @@ class Plots:
         self._model = model
 
     def weights(self, path: Any = None) -> Any:
-        """Histograms of every parameter."""
+        """Every parameter: the filters of a convolution as pictures, all others as histograms.
+
+        Filters of one or three channels are shown side by side; of other filters a row each, with a picture a channel,
+        the first `FILTERS` of both. Blue is negative, red positive, white 0; three channels are red, green and blue.
+        """
         named = self._model.named_weights()
         if not named:
-            raise ArgumentError("plot.weights: the model has no parameters.")
-        drawing, panels = _grid(len(named), 3.0, 2.3)
+            raise ArgumentError("plot.weights: the model has no parameters. Add a layer that has some, such as Dense.")
+        drawing, panels = _grid(len(named), 3.2, 2.6)
         for axes, (name, value) in zip(panels, named.items(), strict=False):
-            axes.hist(np.asarray(value).ravel(), bins=40, color="#4477aa")
             axes.set_title(f"{name} {value.shape}", fontsize=8)
-            axes.tick_params(labelsize=7)
+            if value.ndim == 4 and value[0, 0].size > 1:
+                draw_filters(axes, np.asarray(value))
+            else:
+                axes.hist(np.asarray(value).ravel(), bins=int(np.clip(value.size // 4, 10, 40)), color="#4477aa")
+                axes.tick_params(labelsize=7)
+                whole_numbers(axes.yaxis)
         return _saved(drawing, path)
 
     def activations(self, x: Array, layer: str | None = None, path: Any = None) -> Any:
@@ -62,14 +71,22 @@ class Plots:
             drawing.colorbar(axes.imshow(values.T, aspect="auto", cmap="coolwarm"))
             axes.set_xlabel("step")
             axes.set_ylabel("feature")
+            whole_numbers(axes.xaxis, axes.yaxis)
         else:
             drawing = figure(8, 3)
-            drawing.subplots().bar(np.arange(values.size), values, color="#4477aa")
+            axes = drawing.subplots()
+            axes.bar(np.arange(values.size), values, color="#4477aa")
+            axes.set_xlabel("unit")
+            whole_numbers(axes.xaxis)
         drawing.suptitle(f"{name}: {values.shape}", fontsize=10)
         return _saved(drawing, path)
 
     def confusion(self, x: Array, y: Array, names: Any = None, path: Any = None) -> Any:
-        """Counts of predicted against true classes."""
+        """Counts of predicted against true classes: what is right in grey, mistakes in red.
+
+        The red of a mistake is its share of the samples of the true class, and the deepest red that of the most
+        frequent mistake, so that few mistakes are seen as well as many.
+        """
         outputs = np.asarray(self._model.predict(x))
         truth, guess = _labels(y), _labels(outputs)
         if truth.shape != guess.shape:
@@ -82,45 +99,44 @@ class Plots:
             raise ArgumentError(f"plot.confusion: names: expected {count}, one a class; received {len(names)}.")
         table = np.zeros((count, count), dtype=np.int64)
         np.add.at(table, (truth.ravel(), guess.ravel()), 1)
-        side = max(4.0, 0.5 * count)
-        drawing = figure(side + 1, side)
-        axes = drawing.subplots()
-        shown = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-        drawing.colorbar(axes.imshow(shown, cmap="Blues", vmin=0, vmax=1), label="share of the true class")
         ticks = [str(k) for k in range(count)] if names is None else list(names)
-        axes.set_xticks(range(count), ticks)
-        axes.set_yticks(range(count), ticks)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        if count <= 20:
-            for (i, j), number in np.ndenumerate(table):
-                colour = "white" if shown[i, j] > 0.5 else "black"
-                axes.text(j, i, str(number), ha="center", va="center", fontsize=7, color=colour)
-        return _saved(drawing, path)
+        return _saved(draw_confusion(table, ticks), path)
 
-    def predictions(self, x: Array, y: Array | None = None, count: int = 20, path: Any = None) -> Any:
-        """Samples as pictures with what the model makes of them; mistakes are red."""
-        x = np.asarray(x[:count])
-        images = _images(x)
+    def predictions(
+        self, x: Array, y: Array | None = None, count: int = 20, path: Any = None, worst: bool = False
+    ) -> Any:
+        """Samples as pictures with what the model makes of them; mistakes are red.
+
+        Parameters
+        ----------
+        y
+            The classes, as labels or one-hot rows.
+        count
+            How many pictures, the first ones, or with `worst` the worst ones.
+        worst
+            Begin with the mistake that the model is surest of: where the output of the class that it takes is furthest
+            above that of the right one. Behind the mistakes stand the right answers, the most uncertain first.
+        """
+        if worst and y is None:
+            raise ArgumentError("plot.predictions: worst=True needs the right classes; pass predictions(x, y, ...).")
+        x = np.asarray(x if worst else x[:count])
+        _images(x[:1])
         outputs = np.asarray(self._model.predict(x))
         if outputs.ndim != 2:
             raise ArgumentError(
                 f"plot.predictions: expected a model that gives classes, received outputs of shape {outputs.shape[1:]}."
             )
-        guesses = _labels(outputs)
-        drawing, panels = _grid(len(x), 1.3, 1.6)
-        for number, (axes, image) in enumerate(zip(panels, images, strict=False)):
+        truths = None if y is None else _labels(np.asarray(y[: len(x)])).reshape(-1)
+        rows = np.arange(len(x)) if truths is None or not worst else _worst_first(outputs, truths)[:count]
+        guesses, images = _labels(outputs), _images(x[rows])
+        drawing, panels = _grid(len(rows), 1.3, 1.6)
+        for axes, image, row in zip(panels, images, rows, strict=False):
             axes.imshow(image, cmap="gray")
             axes.set_axis_off()
-            guess = int(guesses[number])
-            if y is None:
-                axes.set_title(f"{guess}", fontsize=9)
-                continue
-            truth = int(_labels(np.asarray(y[: number + 1]))[-1])
-            right = guess == truth
-            axes.set_title(
-                f"{guess}" if right else f"{guess}, not {truth}", fontsize=9, color="black" if right else "red"
-            )
+            guess, truth = int(guesses[row]), None if truths is None else int(truths[row])
+            wrong = truth is not None and truth != guess
+            words = f"{guess}, not {truth}" if wrong else f"{guess}"
+            axes.set_title(words, fontsize=9, color="red" if wrong else "black")
         return _saved(drawing, path)
 
 
@@ -147,6 +163,21 @@ def _labels(y: Array) -> Array:
     if y.dtype.kind == "f" and y.ndim > 1:
         return (y[..., 0] >= 0.5).astype(np.int64)
     return y.astype(np.int64)
+
+
+def _worst_first(outputs: Array, truths: Array) -> Array:
+    """Return the order of samples from the surest mistake to the surest right answer."""
+    if outputs.shape[1] == 1:
+        outputs = np.concatenate([1 - outputs, outputs], axis=1)
+    if truths.min(initial=0) < 0 or truths.max(initial=0) >= outputs.shape[1] or len(truths) != len(outputs):
+        raise ArgumentError(
+            f"plot.predictions: expected {len(outputs)} classes from 0 to {outputs.shape[1] - 1}, received "
+            f"{len(truths)} from {truths.min(initial=0)} to {truths.max(initial=0)}. Give the class of every sample."
+        )
+    own = outputs[np.arange(len(outputs)), truths]
+    others = outputs.copy()
+    others[np.arange(len(outputs)), truths] = -np.inf
+    return np.argsort(own - others.max(axis=1), kind="stable")
 
 
 def _images(x: Array) -> Array:

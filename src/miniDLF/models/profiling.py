@@ -29,7 +29,7 @@ class LayerProfile:
 
 @dataclass(frozen=True, repr=False)
 class Profile:
-    """The costs of all layers; ``str()`` of it is the table.
+    """The costs of all layers; printed, it is the table.
 
     `pass_ms` is the whole way forward and back: the layers, the loss, and what hands values from one to the next.
     """
@@ -40,9 +40,6 @@ class Profile:
     pass_ms: float
 
     def __repr__(self) -> str:
-        return f"<Profile of {len(self.layers)} layers, {self.pass_ms:.3g} ms for {self.rows} samples>"
-
-    def __str__(self) -> str:
         width = max(26, *(len(layer.name) + 2 for layer in self.layers))
         lines = [
             f"batch of {self.rows}, one thread; GEMM of this machine: {self.gemm_gflops:.0f} GFLOP/s a thread",

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
-from miniDLF.errors import UnknownNameError, import_extra
+from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, nearest
+from miniDLF.models.describing import settings, shape_text, sources
 
 __all__ = ["lines", "show", "table", "totals"]
 
-#: Letters a line of the table takes at the most where the terminal is narrower; longer names are folded.
+#: Letters a line of the table takes at the most, where nothing else is asked for; longer cells are folded.
 WIDEST = 160
+#: The least a column of words is made narrow to.
+NARROWEST = 8
+#: Letters below which a table leaves the memory out.
+ROOMY = 100
+#: Columns of numbers, which stand to the right and are never folded; the one of memory, and that of connections.
+NUMBERS, MEMORY, LAST = (3, 4, 5), 5, 6
+STYLES = ("lines", "details", "table")
 
 
 def totals(graph: Graph) -> tuple[int, int, int]:
@@ -31,8 +41,11 @@ def totals(graph: Graph) -> tuple[int, int, int]:
     return trained, frozen, state
 
 
-def lines(graph: Graph, sequential: bool) -> list[str]:
-    """Return the specification's lines: name, shapes, trainable parameters, and the total."""
+def lines(graph: Graph, sequential: bool, details: bool = False) -> list[str]:
+    """Return the specification's lines: class, shapes, trainable parameters, and the total.
+
+    Where the layers are no chain, and with `details`, the name and the settings of each follow.
+    """
     result = []
     seen: set[Layer] = set()
     given = _given(graph)
@@ -54,9 +67,10 @@ def lines(graph: Graph, sequential: bool) -> list[str]:
         if layer in seen:
             line += "  (shared, counted above)"
         seen.add(layer)
-        if not sequential:
-            sources = (s.name or "input" if s.layer is None else graph.names[s.layer] for s in node.inputs)
-            line += f"  {graph.names[layer]} <- {', '.join(sources)}"
+        if details or not sequential:
+            line += f"  {graph.names[layer]}" + ("" if sequential else f" <- {sources(graph, node)}")
+            told = settings(layer, graph)
+            line += f"  ({told})" if told else ""
         result.append(line)
     trained, frozen, _ = totals(graph)
     result.append(f"Total # trainable parameters: {trained}")
@@ -78,53 +92,89 @@ def _shape(shape: tuple[int, ...], given: bool) -> str:
     return str(np.array(shape)) if given else str(shape)
 
 
-def table(graph: Graph, title: str, itemsize: int) -> Any:
-    """Return a rich table: name, class, shape, parameters, memory of a sample's values, connections."""
-    rich = import_extra("rich.table", "rich", "summary(style='table')")
-    result = rich.Table(title=title)
-    for heading, side in (
-        ("layer", "left"),
-        ("class", "left"),
-        ("output shape", "left"),
-        ("parameters", "right"),
-        ("trainable", "center"),
-        ("KiB a sample", "right"),
-        ("connected to", "left"),
-    ):
-        result.add_column(heading, justify=side, overflow="fold")
+def table(graph: Graph, title: str, itemsize: int, sequential: bool, width: int = WIDEST) -> list[str]:
+    """Return the lines of a table: name, class, settings, shape, parameters, memory of a sample, connections."""
+    headings = ["layer", "class, settings", "output shape", "parameters", "trained", "KiB a sample", "connected to"]
+    rows = []
+    seen: set[Layer] = set()
     for node in graph.nodes:
         layer = node.layer
         if layer is None:
             continue
-        sources = (s.name or "input" if s.layer is None else graph.names[s.layer] for s in node.inputs)
         has = bool(layer.parameters)
-        result.add_row(
-            graph.names[layer],
-            type(layer).__name__,
-            f"(N, {', '.join(map(str, node.shape))})",
-            f"{sum(p.size for p in layer.parameters):,}" if has else "",
-            ("yes" if graph.trains(layer) else "frozen") if has else "",
-            f"{np.prod(node.shape) * itemsize / 1024:,.2f}",
-            ", ".join(sources),
+        count = "shared" if layer in seen else f"{sum(p.size for p in layer.parameters):,}"
+        seen.add(layer)
+        rows.append(
+            [
+                graph.names[layer],
+                " ".join([type(layer).__name__, settings(layer, graph)]).rstrip(),
+                shape_text(node.shape),
+                count if has else "",
+                ("yes" if graph.trains(layer) else "frozen") if has else "",
+                f"{np.prod(node.shape) * itemsize / 1024:,.2f}",
+                sources(graph, node),
+            ]
         )
+    shown = [place for place in range(len(headings)) if not (sequential and place == LAST)]
+    if width < ROOMY:
+        shown.remove(MEMORY)
     trained, frozen, state = totals(graph)
-    result.caption = f"parameters: {trained:,} trained, {frozen:,} frozen, {state:,} running statistics"
-    return result
+    caption = f"parameters: {trained:,} trained, {frozen:,} frozen, {state:,} running statistics"
+    widths = _widths([headings, *rows], shown, width)
+    rule = "-" * (sum(widths.values()) + 2 * (len(widths) - 1))
+    made = [line for row in rows for line in _folded(row, widths)]
+    return [title, rule, *_folded(headings, widths), rule, *made, rule, caption]
 
 
-def show(graph: Graph, title: str, itemsize: int, style: str, write: Any, sequential: bool) -> None:
+def _widths(rows: Sequence[Sequence[str]], shown: Sequence[int], width: int) -> dict[int, int]:
+    """Return the widths of the columns: those of the longest cells, or less for the widest columns of words."""
+    widths = {place: max(len(row[place]) for row in rows) for place in shown}
+    while sum(widths.values()) + 2 * (len(widths) - 1) > width:
+        column = max((place for place in shown if place not in NUMBERS), key=lambda place: widths[place])
+        if widths[column] <= NARROWEST:
+            break
+        widths[column] -= 1
+    return widths
+
+
+def _folded(row: Sequence[str], widths: Mapping[int, int]) -> list[str]:
+    """Return the lines that a row takes in columns of these widths."""
+    cells = {place: textwrap.wrap(row[place], width) or [""] for place, width in widths.items()}
+    made = []
+    for number in range(max(map(len, cells.values()))):
+        parts = {place: cell[number] if number < len(cell) else "" for place, cell in cells.items()}
+        placed = [
+            parts[place].rjust(width) if place in NUMBERS else parts[place].ljust(width)
+            for place, width in widths.items()
+        ]
+        made.append("  ".join(placed).rstrip())
+    return made
+
+
+def show(
+    graph: Graph,
+    title: str,
+    itemsize: int,
+    style: str,
+    write: Callable[[str], Any] | None,
+    sequential: bool,
+    line_length: int | None = None,
+) -> None:
     """Print the summary in one of its styles."""
     write = write or (lambda line: sys.stdout.write(line + "\n"))
-    if style == "lines":
-        for line in lines(graph, sequential):
-            write(line)
-    elif style == "table":
-        console = import_extra("rich.console", "rich", "summary(style='table')").Console()
-        made = table(graph, title, itemsize)
-        terminal, console.width = console.width, WIDEST
-        console.width = max(terminal, console.measure(made).maximum)
-        with console.capture() as captured:
-            console.print(made)
-        write(captured.get().rstrip("\n"))
+    if style not in STYLES:
+        raise UnknownNameError(
+            f"summary: style is 'lines', 'details' or 'table', received {style!r}.{nearest(str(style), STYLES)}"
+        )
+    if line_length is not None:
+        if isinstance(line_length, bool) or not isinstance(line_length, int | np.integer):
+            raise ArgumentTypeError(f"summary: line_length is a whole number of letters; received {line_length!r}.")
+        if line_length < 60:
+            raise ArgumentError(f"summary: line_length is at least 60 letters, received {line_length}.")
+        style = "table"  # the lines of the specification are as long as they are
+    if style == "table":
+        made = table(graph, title, itemsize, sequential, WIDEST if line_length is None else int(line_length))
     else:
-        raise UnknownNameError(f"summary: style is 'lines' or 'table', received {style!r}.")
+        made = lines(graph, sequential, style == "details")
+    for line in made:
+        write(line)

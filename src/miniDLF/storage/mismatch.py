@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 MOST_LINES = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MismatchReport:
     """Names that match, that only one side has, and whose shapes differ."""
 
@@ -28,7 +28,7 @@ class MismatchReport:
         """Whether everything fits."""
         return not (self.missing or self.extra or self.misshaped)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"{len(self.matched)} arrays fit"]
         lines += _listed("missing in the file:  ", {name: str(shape) for name, shape in self.missing.items()})
         lines += _listed("only in the file:     ", {name: str(shape) for name, shape in self.extra.items()})

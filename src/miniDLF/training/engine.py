@@ -85,7 +85,8 @@ class Engine:
 
     def logs(self) -> dict[str, Any]:
         """Return the running loss and metrics by name."""
-        return {name: metric.result() for name, metric in self._named().items()}
+        results = {name: metric.result() for name, metric in self._named().items()}
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in results.items()}
 
     def directions(self) -> dict[str, str | None]:
         """Return which way each log is better: 'max', 'min', or '' where the metric does not know."""

@@ -1,11 +1,11 @@
-"""Whether the code runs in a notebook."""
+"""Whether the code runs in a notebook, or in a Python that shows results by itself."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-__all__ = ["in_notebook"]
+__all__ = ["in_notebook", "interactive"]
 
 
 def in_notebook() -> bool:
@@ -13,3 +13,8 @@ def in_notebook() -> bool:
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
+
+
+def interactive() -> bool:
+    """Say whether whoever called shows the value of a line by itself, as a notebook and Python's prompt do."""
+    return hasattr(sys, "ps1") or in_notebook()

@@ -14,7 +14,7 @@ from miniDLF.training.callbacks import Callback
 from miniDLF.training.notebook import in_notebook
 from miniDLF.whole import is_real
 
-__all__ = ["LivePlot", "figure", "plot_curves"]
+__all__ = ["LivePlot", "figure", "plot_curves", "whole_numbers"]
 
 
 def figure(width: float, height: float) -> Any:
@@ -23,6 +23,13 @@ def figure(width: float, height: float) -> Any:
     from miniDLF.training.drawing import Drawing
 
     return Drawing(figsize=(width, height), layout="constrained")
+
+
+def whole_numbers(*axes: Any) -> None:
+    """Let there be ticks at whole numbers only, on axes that count something; also where there is room for one."""
+    ticker = import_extra("matplotlib.ticker", "plots", "a plot")
+    for axis in axes:
+        axis.set_major_locator(ticker.MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
 def plot_curves(
@@ -71,7 +78,7 @@ def plot_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
-        axes.locator_params(axis="x", integer=True)
+        whole_numbers(axes.xaxis)
         axes.legend()
     for axes in drawing.axes[len(panels) :]:
         axes.set_visible(False)

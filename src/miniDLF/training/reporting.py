@@ -50,7 +50,7 @@ class DatasetEvaluation(Callback):
 
 
 class ProgressBar(Callback):
-    """Prints one line an epoch, and on a terminal or in a notebook a bar that grows, with the time left.
+    """Prints one line an epoch, ``Epoch 03/10: ...``; on a terminal or in a notebook a bar grows, with the time left.
 
     Given to `evaluate` or `predict` it shows their batches in the same way; the validations inside `fit` it leaves to
     the line of their epoch.
@@ -60,7 +60,8 @@ class ProgressBar(Callback):
     live
         Whether the bar grows; by default on a terminal and in notebooks only.
     specification
-        Whether the line has the specification's words (train_acc, test_acc) and its closing lines.
+        Whether the line has the specification's words (train_acc, test_acc), without the number of all epochs, and its
+        closing lines.
     file
         Where to print; standard output by default.
     """
@@ -87,7 +88,15 @@ class ProgressBar(Callback):
         self._best = {}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start(f"Epoch {epoch + 1:02d}", self.model.position.batch)
+        self._start(self._title(epoch, total=True), self.model.position.batch)
+
+    def _title(self, epoch: int, total: bool) -> str:
+        """Return ``Epoch 03/10``, or ``Epoch 03``: the line of the specification does not tell the total."""
+        epochs = self.params.get("epochs")
+        if not total or epochs is None:
+            return f"Epoch {epoch + 1:02d}"
+        width = max(2, len(str(epochs)))
+        return f"Epoch {epoch + 1:0{width}d}/{epochs:0{width}d}"
 
     def _start(self, title: str, done: int = 0) -> None:
         self._began = time.perf_counter()
@@ -124,7 +133,7 @@ class ProgressBar(Callback):
         self._advance(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._finish(f"Epoch {epoch + 1:02d}", _words(logs, self.specification))
+        self._finish(self._title(epoch, total=not self.specification), _words(logs, self.specification))
         accuracy = logs.get("val_accuracy", logs.get("accuracy"))
         if accuracy is not None:
             best = self._best
