@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import numpy as np
 import pytest
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
+from miniDLF.layers import BatchNormalization, Dense, Dropout, Reshape
 from miniDLF.layers.recurrent import GRU, LSTM, RNN
+from miniDLF.models import Sequential
 from tests.reference_recurrent import CELLS
 from tests.standalone import Standalone, directional_check
 
@@ -46,7 +51,8 @@ def test_weights_have_the_agreed_order_and_shapes(layer, gates):
         ({"output_units": 4}, (7, 4)),
         ({"output_units": 0}, (7, 5)),
         ({"output_units": False}, (7, 5)),
-        ({"return_sequences": False}, (3,)),
+        ({"return_sequences": False}, (5,)),
+        ({"return_sequences": False, "output_units": False}, (5,)),
         ({"return_sequences": False, "output_units": 4}, (4,)),
         ({"return_sequences": False, "output_units": 0}, (5,)),
     ],
@@ -66,7 +72,7 @@ def test_variants_have_the_output_they_promise(layer, options, shape):
 
 @every_layer
 def test_the_gradient_reaches_the_first_step_through_all_of_time(layer):
-    alone = Standalone(layer(8, return_sequences=False), (30, 3))
+    alone = Standalone(layer(8, return_sequences=False, output_units=3), (30, 3))
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 30, 3))
     dy = rng.normal(size=(2, 3))
@@ -177,7 +183,7 @@ def test_flops_count_every_product():
     lstm = LSTM(256)
     shape = lstm.build((60, 43))
     assert lstm.flops((60, 43), shape) == 60 * (2 * (43 + 256) * 1024 + 2 * 256 * 43)
-    last = GRU(8, return_sequences=False)
+    last = GRU(8, output_units=3, return_sequences=False)
     assert last.flops((5, 3), last.build((5, 3))) == 5 * 2 * 11 * 24 + 2 * 8 * 3
     bare = RNN(8, output_units=0)
     assert bare.flops((5, 3), bare.build((5, 3))) == 5 * 2 * 11 * 8
@@ -269,3 +275,65 @@ def test_parity_of_the_gru_with_torch_operations():
     np.testing.assert_allclose(alone.backward(dy.copy()), tensor.grad.numpy(), rtol=1e-8, atol=1e-10)
     for ours, other in zip(alone.gradients.values(), tensors, strict=True):
         np.testing.assert_allclose(ours, other.grad.numpy(), rtol=1e-8, atol=1e-9)
+
+
+@every_layer
+def test_the_last_step_needs_no_projection_and_a_dense_layer_behind_it_none_of_its_own(layer):
+    model = Sequential([layer(32, return_sequences=False, input_shape=(10, 7)), Dense(3)])
+    assert [node.shape for node in model.graph.nodes] == [(32,), (3,)]
+    assert len(model.layers[0].parameters) == 3
+
+
+@every_layer
+@pytest.mark.parametrize("between", [[], [Dropout(0.5)], [BatchNormalization(), Dropout(0.5)]], ids=len)
+def test_a_dense_layer_behind_sequences_is_told_how_to_get_the_last_step(layer, between):
+    kind = layer.__name__
+    message = (
+        rf"^layer {2 + len(between)} \(Dense 'dense_1'\) expects vectors \(features,\), and {kind} '{kind.lower()}_1' "
+        rf"gives one for each time step\. .*{kind}\(8, return_sequences=False\).*{kind}\(8, output_units=5\)\.$"
+    )
+    with pytest.raises(ShapeError, match=message) as caught:
+        Sequential([layer(8, input_shape=(10, 7)), *map(copy.copy, between), Dense(5, activation="relu")])
+    assert "Flatten" not in str(caught.value)
+
+
+def test_a_dense_layer_behind_another_shape_is_told_of_flatten():
+    for layers in ([Reshape((2, 3), input_shape=(6,))], [LSTM(4, input_shape=(3, 2)), Reshape((2, 3))]):
+        with pytest.raises(ShapeError, match=r"received \(2, 3\)\. Put Flatten\(\) before it"):
+            Sequential([*layers, Dense(5)])
+
+
+# Initial biases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "gates"),
+    [
+        ({}, (0, 1, 0, 0)),
+        ({"forget_bias": 2.5}, (0, 2.5, 0, 0)),
+        ({"bias_initializer": "ones"}, (1, 1, 1, 1)),
+        ({"bias_initializer": 3.0}, (3, 1, 3, 3)),
+        ({"bias_initializer": 3.0, "forget_bias": 0.0}, (3, 0, 3, 3)),
+        ({"bias_initializer": 3.0, "forget_bias": None}, (3, 3, 3, 3)),
+        ({"bias_initializer": 3.0, "unit_forget_bias": False}, (3, 3, 3, 3)),
+        ({"bias_initializer": 3.0, "unit_forget_bias": True}, (3, 1, 3, 3)),
+        ({"bias_initializer": 3.0, "unit_forget_bias": np.False_}, (3, 3, 3, 3)),
+    ],
+)
+def test_the_bias_of_an_lstm_as_in_keras(options, gates):
+    model = Sequential([LSTM(4, input_shape=(3, 2), **options)])
+    np.testing.assert_array_equal(model.get_weights()[2], np.repeat(gates, 4))
+    again = LSTM(4, input_shape=(3, 2), **{k: v for k, v in model.layers[0].config().items() if k in ("forget_bias",)})
+    assert again.forget_bias == model.layers[0].forget_bias
+
+
+@pytest.mark.parametrize("layer", [RNN, GRU])
+def test_the_bias_of_the_others_is_what_its_initializer_says(layer):
+    bias = Sequential([layer(4, input_shape=(3, 2), bias_initializer=3.0)]).get_weights()[2]
+    np.testing.assert_array_equal(bias, np.full(len(bias), 3))
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_forget_bias_is_a_finite_number(value):
+    with pytest.raises(ArgumentError, match="LSTM: forget_bias must lie in"):
+        LSTM(3, forget_bias=value)

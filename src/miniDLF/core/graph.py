@@ -105,7 +105,10 @@ def apply(layer: Layer, inputs: Any) -> Any:
     node = nodes[0]
     for part in layer.parts():
         received = tuple(n.shape for n in nodes) if part.takes_many else node.shape
-        shape = part.build(received)
+        try:
+            shape = part.build(received)
+        except ShapeError as error:
+            raise part.misfit(error, _before(node)) from None
         if not isinstance(shape, tuple | list):
             raise ArgumentTypeError(
                 f"{part.described}: build returned {shape!r}; return the shape of the output, a tuple without the "
@@ -115,6 +118,15 @@ def apply(layer: Layer, inputs: Any) -> Any:
         node = Node(part, nodes if part.takes_many else (node,), tuple(shape), host=host)
     _note_use(layer, nodes, node)
     return node
+
+
+def _before(node: Node) -> list[Layer]:
+    """Return the layers that stand before, the nearest first; of several inputs the first is followed."""
+    layers = []
+    while node.layer is not None:
+        layers.append(node.layer)
+        node = node.inputs[0]
+    return layers
 
 
 def _note_use(layer: Layer, inputs: Sequence[Node], output: Any) -> None:

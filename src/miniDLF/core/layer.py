@@ -180,6 +180,10 @@ class Layer(Watched, Contents, Configurable):
         """Return the layers that this one stands for: itself, and the activation that one of its fields names."""
         return (self,)
 
+    def misfit(self, error: ShapeError, before: Sequence[Layer]) -> ShapeError:
+        """Return what to say where `build` has raised `error` behind these layers, the nearest first."""
+        return error
+
     def row_matrix(self) -> Parameter | None:
         """Return the matrix whose gradient backward leaves to `Call.product_over_rows`, if there is one."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.layers.activations import with_activation
 from miniDLF.layers.convolution import pair
 from miniDLF.layers.normalization import BatchNormalization
+from miniDLF.layers.recurrent import Recurrent
+from miniDLF.layers.shaping import Reshape
 
 __all__ = ["Dense"]
 
@@ -83,6 +86,20 @@ class Dense(Layer):
                 constraint=self.bias_constraint,
             )
         return (self.size,)
+
+    def misfit(self, error: ShapeError, before: Sequence[Layer]) -> ShapeError:
+        for layer in before:
+            if isinstance(layer, Recurrent):
+                kind = type(layer).__name__
+                return ShapeError(
+                    f"{self.described} expects vectors (features,), and {layer.described} gives one for each time step."
+                    f" For the last of them write {kind}({layer.n_units}, return_sequences=False); {self.size} outputs "
+                    f"for every step come from the layer's own projection, {kind}({layer.n_units}, "
+                    f"output_units={self.size})."
+                )
+            if isinstance(layer, Reshape):
+                break
+        return error
 
     def parts(self) -> tuple[Layer, ...]:
         return with_activation(self, self.activation)

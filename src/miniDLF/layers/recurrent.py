@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from miniDLF.core.call import Call
-from miniDLF.core.initializers import Initializer, get_initializer
+from miniDLF.core.initializers import Constant, Initializer, get_initializer
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, ShapeError
+from miniDLF.core.ranges import require
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.elementwise import ones
 from miniDLF.kernels.gru import GRURecurrence
 from miniDLF.kernels.lstm import LSTMRecurrence
@@ -22,7 +24,7 @@ __all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
 
 
 class Recurrent(Layer):
-    """Base of the recurrent layers: (N, T, D) -> (N, T, O), or (N, O) without ``return_sequences``.
+    """Base of the recurrent layers: (N, T, D) -> (N, T, O), or the last state (N, H) without ``return_sequences``.
 
     The states are h_t (N, H), starting from zero; the output is ``y_t = h_t @ output_weight + output_bias``.
 
@@ -31,12 +33,14 @@ class Recurrent(Layer):
     n_units
         Number H of hidden units.
     output_units
-        Number O of the projection's outputs: ``None`` for the input's features D; 0 or ``False`` for no projection,
-        then the states are the output and O is H.
+        Number O of the projection's outputs; 0 or ``False`` for no projection, then the states are the output and O is
+        H. ``None`` is the number of the input's features D for sequences, and no projection for the last step alone.
     return_sequences
         Whether the output holds all steps or the last alone.
     recurrent_initializer
         Draws the (H, H) matrix of each gate by itself.
+    bias_initializer
+        Of the gates' bias; that of an LSTM's forget gate is `forget_bias`.
 
     Raises
     ------
@@ -76,6 +80,8 @@ class Recurrent(Layer):
 
     def __post_init__(self) -> None:
         self.n_units = _whole(self, "n_units", self.n_units, 1)
+        if isinstance(self.return_sequences, int | np.bool_):
+            self.return_sequences = bool(self.return_sequences)
         if self.output_units is not None:
             self.output_units = _whole(self, "output_units", self.output_units, 0)
 
@@ -109,7 +115,9 @@ class Recurrent(Layer):
         self.bias = self.parameter(
             "bias", (columns,), self.initial_bias, regularizer=self.bias_regularizer, constraint=self.bias_constraint
         )
-        outputs = features if self.output_units is None else self.output_units
+        outputs = self.output_units
+        if outputs is None:
+            outputs = features if self.return_sequences else 0
         self.projects = outputs > 0
         if self.projects:
             self.output_weight = self.parameter(
@@ -216,10 +224,12 @@ class LSTM(Recurrent):  # type: ignore[misc]
     Parameters
     ----------
     forget_bias
-        Added to the initial bias of the forget gate, so that the cell remembers at first (Jozefowicz et al. 2015).
+        The initial bias of the forget gate, so that the cell remembers at first (Jozefowicz et al. 2015). ``None`` or
+        ``False`` leaves it to `bias_initializer`, as Keras' ``unit_forget_bias=False`` does; ``True`` is 1.
     """
 
-    forget_bias: float = 1.0
+    forget_bias: Any = 1.0
+    aliases: ClassVar = {**Recurrent.aliases, "unit_forget_bias": "forget_bias"}
 
     captures = True
     recurrence: ClassVar = LSTMRecurrence
@@ -228,9 +238,19 @@ class LSTM(Recurrent):  # type: ignore[misc]
 
         def __init__(self, n_units: int, input_shape: Any = None, trainable: bool = True, **options: Any) -> None: ...
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.forget_bias, bool | np.bool_):
+            self.forget_bias = 1.0 if self.forget_bias else None
+        if self.forget_bias is not None:
+            if not isinstance(self.forget_bias, Real):
+                raise ArgumentTypeError(f"LSTM: forget_bias is a number; received {self.forget_bias!r}.")
+            require(self, forget_bias="(-inf, inf)")
+
     @property
     def initial_bias(self) -> Initializer:
-        return GateByGate(super().initial_bias, 4, (0.0, self.forget_bias, 0.0, 0.0))
+        bias = super().initial_bias
+        return bias if self.forget_bias is None else GateByGate(bias, 4, {1: Constant(self.forget_bias)})
 
 
 class GRU(Recurrent):  # type: ignore[misc]
@@ -249,24 +269,23 @@ class GRU(Recurrent):  # type: ignore[misc]
 
 
 class GateByGate(Initializer):
-    """Draws the columns of each gate by themselves, and adds a number to each."""
+    """Draws the columns of each gate by themselves, those of some gates by initializers of their own."""
 
     initializer: Any
     gates: int
-    offsets: tuple[float, ...] = ()
+    others: Any = None
 
     def __call__(self, shape: Shape, rng: np.random.Generator, fans: tuple[int, int]) -> Array:
-        inner = get_initializer(self.initializer)
+        inner, others = get_initializer(self.initializer), self.others or {}
         part = (*shape[:-1], shape[-1] // self.gates)
-        values = [inner(part, rng, (fans[0], part[-1])) for _ in range(self.gates)]
-        offsets = self.offsets or (0.0,) * self.gates
-        return np.concatenate([value + offset for value, offset in zip(values, offsets, strict=True)], axis=-1)
+        drawn = (others.get(gate, inner)(part, rng, (fans[0], part[-1])) for gate in range(self.gates))
+        return np.concatenate(list(drawn), axis=-1)
 
 
 def _whole(layer: Layer, name: str, value: Any, least: int) -> int:
-    number = int(value) if value is False else value
-    if not is_whole(number, least):
+    value = 0 if value is False else value
+    if not is_whole(value, least):
         raise ArgumentError(
             f"{layer.described}: {name} has to be a whole number of at least {least}, received {value!r}."
         )
-    return int(number)
+    return int(value)

@@ -17,6 +17,7 @@ from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
+from miniDLF.models.older import MEANING, as_meant, project_as_then
 from miniDLF.models.persistence import check_weight
 from miniDLF.models.sequential import Sequential
 from miniDLF.models.values import Classes, class_name, made, stored
@@ -108,6 +109,7 @@ def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
     numbers = {layer: number for number, layer in enumerate(graph.layers)}
     result: dict[str, Any] = {
         "class": _kind(model),
+        "meaning": MEANING,
         "name": model.name,
         "dtype": model.dtype.name,
         "seed": model.seed,
@@ -204,6 +206,9 @@ def _check_size(who: str, makes: str, shape: tuple[int, ...]) -> None:
 def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
     """Return the model of a description without weights, and its nodes by their places there."""
     _checked(structure, _MODEL)
+    meaning = structure.get("meaning", 0)
+    if not _whole(meaning, 0) or meaning > MEANING:
+        raise ArgumentError(f"meaning: expected a whole number up to {MEANING}, received {meaning!r}. Upgrade miniDLF.")
     inputs = [
         Node(None, (), tuple(entry["shape"]), entry["name"])
         for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
@@ -213,13 +218,14 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
     layers = []
     for number, entry in enumerate(structure["layers"]):
         with explained(f"{where}: layers[{number}] of the model's structure"):
-            layers.append(_layer(_checked(entry, _LAYER), own))
+            layers.append(_layer(_checked(entry, _LAYER), own, meaning))
     nodes = list(inputs)
     for entry in structure["nodes"]:
         layer, sources = layers[_checked(entry, _NODE)["layer"]], tuple(_at(place, nodes) for place in entry["inputs"])
         if layer.takes_many != (len(sources) > 1):
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
+        project_as_then(layer, received, meaning)
         shape = tuple(layer.build(received))
         _check_size(layer.described, "makes", shape)
         nodes.append(Node(layer, sources, shape, host=_host(layer, sources[0])))
@@ -235,8 +241,8 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
     return model, nodes
 
 
-def _layer(entry: Mapping[str, Any], own: Classes) -> Layer:
-    layer = made({**entry["config"], "class": entry["class"]}, CHOICES, own, "layer")
+def _layer(entry: Mapping[str, Any], own: Classes, meaning: int) -> Layer:
+    layer = made({**as_meant(entry, meaning), "class": entry["class"]}, CHOICES, own, "layer")
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{entry['class']!r} is not a layer.")
     layer.name, layer.trainable = entry["path"], entry["trainable"]
