@@ -17,10 +17,10 @@ from miniDLF.metrics.reading import (
     class_places,
     comparable,
     is_labels,
+    need_classes,
+    need_two,
     numbers,
     require_threshold,
-    second_of_two,
-    several_classes,
     yes_or_no,
 )
 
@@ -76,6 +76,11 @@ class Accuracy(Hits):
         require_threshold(self)
         super().__post_init__()
 
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        if self.threshold is not None and not self._several and output_shape[-1:] > (1,):
+            need_two(self, output_shape)
+
     def hits(self, target: Array, prediction: Array) -> Array:
         target = comparable(target, prediction)
         if prediction.ndim == 1 or prediction.shape[-1] == 1 or (self._several and target.shape == prediction.shape):
@@ -83,7 +88,8 @@ class Accuracy(Hits):
         labels = class_labels(self, target, prediction)
         if self.threshold is None:
             return answers(prediction) == labels
-        return right_of(self, self.threshold, labels, second_of_two(self, prediction))
+        need_two(self, prediction.shape[1:])
+        return right_of(self, self.threshold, labels, prediction[..., 1])
 
 
 class BinaryAccuracy(Hits):
@@ -108,8 +114,13 @@ class CategoricalAccuracy(Hits):
 
     name: str = "categorical_accuracy"
 
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        need_classes(self, output_shape)
+
     def hits(self, target: Array, prediction: Array) -> Array:
-        return answers(several_classes(self, prediction)) == class_labels(self, target, prediction)
+        need_classes(self, prediction.shape[1:])
+        return answers(prediction) == class_labels(self, target, prediction)
 
 
 class SparseCategoricalAccuracy(CategoricalAccuracy):
@@ -131,8 +142,13 @@ class TopKCategoricalAccuracy(Hits):
         require_count(self, "k")
         super().__post_init__()
 
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        need_classes(self, output_shape)
+
     def hits(self, target: Array, prediction: Array) -> Array:
-        labels = class_places(self, target, several_classes(self, prediction))
+        need_classes(self, prediction.shape[1:])
+        labels = class_places(self, target, prediction)
         right = np.take_along_axis(prediction, labels[..., None], axis=-1)
         lower = np.count_nonzero(prediction < right, axis=-1)
         return (lower >= prediction.shape[-1] - self.k) & ~np.isnan(right[..., 0])
@@ -160,6 +176,7 @@ class Perplexity(Mean):
 
     def bind(self, output_shape: Shape, loss: Any) -> None:
         super().bind(output_shape, loss)
+        need_classes(self, output_shape)
         self.reads_logits = False
         if self._from_logits and not self.from_logits:
             raise ArgumentError("Perplexity: the loss has from_logits=True; use Perplexity(from_logits=True) too.")
@@ -168,6 +185,7 @@ class Perplexity(Mean):
         self.reads_logits = activation == "Softmax"
 
     def values(self, target: Array, prediction: Array) -> Array:
+        need_classes(self, prediction.shape[1:])
         logarithms: Array
         if self.from_logits or self.reads_logits:
             shifted = prediction - prediction.max(axis=-1, keepdims=True)

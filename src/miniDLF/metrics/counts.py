@@ -14,9 +14,9 @@ from miniDLF.metrics.reading import (
     answers,
     class_places,
     comparable,
+    need_two,
     numbers,
     require_threshold,
-    second_of_two,
     step_weights,
     yes_or_no,
 )
@@ -62,6 +62,19 @@ class Counts(Metric):
         require_threshold(self)
         self.reset()
 
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        several = self.multi_label or self._several
+        if output_shape and output_shape[-1] > (1 if several else 2):
+            self._need_average(output_shape[-1])
+
+    def _need_average(self, classes: int) -> None:
+        if self.average == "binary":
+            raise ArgumentError(
+                f"{type(self).__name__}: average='binary' is for one output or two classes; there are {classes}. "
+                "Choose average='macro', 'micro', 'weighted' or None."
+            )
+
     def reset(self) -> None:
         self.true_positives: Any = None
         self.false_positives: Any = None
@@ -87,11 +100,8 @@ class Counts(Metric):
             found = self._yes_and_no(truth, prediction, weights, prediction.shape[:-1])
         if found.shape[1] == 2 and self.average == "binary" and not several:
             found = found[:, 1:]
-        if self.average == "binary" and found.shape[1] > 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: average='binary' is for one output or two classes; there are "
-                f"{found.shape[1]}. Choose average='macro', 'micro', 'weighted' or None."
-            )
+        if found.shape[1] > 1:
+            self._need_average(found.shape[1])
         if self.true_positives is None:
             self.true_positives, self.false_positives, self.false_negatives = (np.zeros(found.shape[1]) for _ in "123")
         if len(self.true_positives) != found.shape[1]:
@@ -190,6 +200,11 @@ class ConfusionMatrix(Metric):
         require_threshold(self)
         self.reset()
 
+    def bind(self, output_shape: Shape, loss: Any) -> None:
+        super().bind(output_shape, loss)
+        if self.threshold is not None and output_shape[-1:] > (1,):
+            need_two(self, output_shape)
+
     def reset(self) -> None:
         self.table: Any = None
 
@@ -202,7 +217,8 @@ class ConfusionMatrix(Metric):
             if self.threshold is None:
                 table = count_pairs(labels, answers(prediction), prediction.shape[-1], weights)
             else:
-                table = self._pairs(labels, second_of_two(self, prediction), weights)
+                need_two(self, prediction.shape[1:])
+                table = self._pairs(labels, prediction[..., 1], weights)
         if self.table is not None and self.table.shape != table.shape:
             raise ShapeError(
                 f"metric {self.name!r}: a batch with {len(table)} classes after one with {len(self.table)}. Call "

@@ -19,10 +19,10 @@ __all__ = [
     "comparable",
     "is_labels",
     "lined_up",
+    "need_classes",
+    "need_two",
     "numbers",
     "require_threshold",
-    "second_of_two",
-    "several_classes",
     "step_weights",
     "threshold_of",
     "yes_or_no",
@@ -113,24 +113,22 @@ def answers(scores: Array) -> Array:
     return best
 
 
-def several_classes(metric: Any, prediction: Array) -> Array:
+def need_classes(metric: Any, output_shape: Shape) -> None:
     """Refuse an output of one number a row, whose only class is always the answer."""
-    if prediction.ndim < 2 or prediction.shape[-1] < 2:
+    if not output_shape or output_shape[-1] < 2:
         raise ShapeError(
-            f"metric {metric.name!r}: predictions {prediction.shape} hold no classes to choose from. Use 'accuracy' or "
-            "'binary_accuracy', or give the last layer a unit for each class."
+            f"metric {metric.name!r}: an output {_shown(output_shape)} holds no classes to choose from. Use 'accuracy' "
+            "or 'binary_accuracy', or give the last layer a unit for each class."
         )
-    return prediction
 
 
-def second_of_two(metric: Any, prediction: Array) -> Array:
-    """Return the score of the second of two classes, which is the yes that a threshold is for."""
-    if prediction.shape[-1] != 2:
+def need_two(metric: Any, output_shape: Shape) -> None:
+    """Refuse a threshold for more than two classes."""
+    if output_shape[-1] != 2:
         raise ArgumentError(
-            f"metric {metric.name!r}: a threshold tells yes from no, and the predictions {prediction.shape} have "
-            f"{prediction.shape[-1]} classes, of which the largest score is the answer. Leave the threshold out."
+            f"metric {metric.name!r}: a threshold tells yes from no, and an output {_shown(output_shape)} has "
+            f"{output_shape[-1]} classes, of which the largest score is the answer. Leave the threshold out."
         )
-    return prediction[..., 1]
 
 
 def yes_or_no(metric: Any, threshold: float | None, scores: Array) -> tuple[Array, Array]:
@@ -180,3 +178,7 @@ def lined_up(metric: Any, weights: Array, shape: Shape) -> Array:
             "samples, (N,), or put the metric under metrics, not weighted_metrics."
         )
     return weights
+
+
+def _shown(shape: Shape) -> str:
+    return f"(N, {', '.join(map(str, shape))})" if shape else "(N,)"
