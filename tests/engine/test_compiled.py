@@ -123,7 +123,7 @@ BINARY = [np.add, np.subtract, np.multiply, np.maximum, lambda a, b: a @ b.T @ b
           lambda a, b: a - (-b), lambda a, b: a + (-b)]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100)), min_size=1, max_size=12))
 def test_random_programs_are_the_same_with_and_without_passes_and_shards(choices: list[tuple[int, int, int]]) -> None:
     rng = np.random.default_rng(0)

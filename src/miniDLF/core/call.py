@@ -9,8 +9,8 @@ import numpy as np
 
 from miniDLF.core.joint import JointProduct
 from miniDLF.core.parameter import Parameter
-from miniDLF.core.streams import Stream
 from miniDLF.core.tracing import NoteTaker, TracingWorkspace, plain
+from miniDLF.kernels.streams import Stream
 from miniDLF.kernels.tiles import Pooling
 from miniDLF.kernels.workspace import Array, Once, Workspace
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import threading
 import warnings
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from miniDLF.engine.executors.threads import Executable
+from miniDLF.engine.memory import Clock
 from miniDLF.engine.passes import PASSES
 from miniDLF.engine.program import Program, flatten, trace, unflatten
 from miniDLF.engine.report import PlanReport, report_of
@@ -47,6 +49,7 @@ class CompiledFunction:
         self._plans: OrderedDict[Any, tuple[Executable, Any]] = OrderedDict()
         self._lock = threading.RLock()
         self._recorded = 0
+        self._clock, self._seed = Clock(), -1
         functools.update_wrapper(self, python)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -109,16 +112,18 @@ class CompiledFunction:
             return self.python(*arguments, **keywords)
 
         given = [(array.shape, array.dtype) for array in dynamic if array is not None]
-        program, result = trace(run, given)
+        if self._seed < 0:
+            self._seed = random.getrandbits(63)  # by set_random_seed, as the seeds of models
+        program, result = trace(run, given, self._seed)
         before = len(program.operations)
         for improve in PASSES:
             program = improve(program)
-        executable = _planned(program, self.shards)
+        executable = _planned(program, self.shards, self._clock)
         executable.recorded_operations = before
         return executable, result
 
 
-def _planned(program: Program, shards: int | None) -> Executable:
+def _planned(program: Program, shards: int | None, clock: Clock) -> Executable:
     """Choose the batch, and how many shards it is cut into; plan."""
     lengths = [tensor.shape[0] for tensor in program.inputs if tensor.ndim]
     samples = lengths[0] if lengths else 1
@@ -134,7 +139,7 @@ def _planned(program: Program, shards: int | None) -> Executable:
     parts = cut(program, batch, samples, sizes)
     if parts.reason:
         bounds = [(0, samples)]
-    return Executable(program, parts, bounds)
+    return Executable(program, parts, bounds, clock)
 
 
 def _symbolic(leaf: Any) -> bool:

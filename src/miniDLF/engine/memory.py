@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.kernels.workspace import ALIGNMENT, Array, Shape, aligned_empty
 
-__all__ = ["Arena", "ScratchSpace", "Storage"]
+__all__ = ["Arena", "Clock", "ScratchSpace", "Storage"]
 
 
 class Storage:
@@ -92,10 +92,27 @@ def _give_back(free: list[tuple[int, int]], offset: int, size: int) -> None:
     bisect.insort(free, (offset, size))
 
 
-class ScratchSpace:
-    """Memory that every operation of a plan may use while it runs, one after the other."""
+class Clock:
+    """The number of the present run, which random streams begin with; all plans of a program read the same one."""
+
+    __slots__ = ("step",)
 
     def __init__(self) -> None:
+        self.step = 0
+
+
+class ScratchSpace:
+    """Memory that every operation of a plan may use while it runs, one after the other; and where it runs.
+
+    Attributes
+    ----------
+    shard : int
+        The number of the shard.
+    clock : Clock
+    """
+
+    def __init__(self, shard: int = 0, clock: Clock | None = None) -> None:
+        self.shard, self.clock = shard, clock or Clock()
         self._slots: list[Array] = []
         self._used = 0
 

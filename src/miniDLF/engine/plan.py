@@ -45,6 +45,7 @@ class Plan:
         levels: Sequence[int],
         arrays: dict[Any, Array],
         targets: Sequence[tuple[Tensor, Array | None]],
+        scratch: ScratchSpace,
     ) -> None:
         self.operations, self.levels = list(operations), list(levels)
         self._arrays = dict(arrays)
@@ -59,7 +60,7 @@ class Plan:
         self._lives()
         self._in_place()
         storages = list({id(storage): storage for storage in self._storages.values()}.values())
-        self.arena, self.scratch = Arena(storages), ScratchSpace()
+        self.arena, self.scratch = Arena(storages), scratch
         self.calls = self._bind()
         self.nbytes = self.arena.nbytes + self.scratch.nbytes
         self._arrays = {key: self._arrays[key] for key in (place(tensor) for tensor, _ in targets)}

@@ -77,7 +77,9 @@ def leaves(targets: Sequence[Tensor]) -> list[Tensor]:
     return list(found.values())
 
 
-def trace(function: Callable[..., Any], specifications: Sequence[tuple[Shape, Any]]) -> tuple[Program, Any]:
+def trace(
+    function: Callable[..., Any], specifications: Sequence[tuple[Shape, Any]], seed: int = 0
+) -> tuple[Program, Any]:
     """Run `function` once with symbolic tensors of these shapes and types.
 
     Returns
@@ -90,7 +92,7 @@ def trace(function: Callable[..., Any], specifications: Sequence[tuple[Shape, An
         If its flow depends on numbers; the message names the line and the remedies.
     """
     inputs = [placeholder(shape, dtype) for shape, dtype in specifications]
-    record = Recording()
+    record = Recording(seed)
     with recording(record):
         returned = function(*inputs)
     flat, structure = flatten(returned)

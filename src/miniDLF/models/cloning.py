@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from miniDLF.core.streams import fresh_seed
 from miniDLF.errors import ArgumentTypeError, FileFormatError, answering
+from miniDLF.kernels.streams import fresh_seed
 from miniDLF.models.arguments import whole
 from miniDLF.models.model import Model
 from miniDLF.models.structure import explained, uncompiled

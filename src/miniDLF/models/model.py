@@ -17,8 +17,8 @@ from miniDLF.core.graph import Graph, Node, apply
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.program import Head
-from miniDLF.core.streams import fresh_seed
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
+from miniDLF.kernels.streams import fresh_seed
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged

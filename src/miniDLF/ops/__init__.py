@@ -4,6 +4,7 @@
 tensors as well: ``np.exp(x)`` is ``ops.exp(x)``.
 """
 
+from miniDLF.ops import random as random
 from miniDLF.ops.activations import *  # noqa: F403
 from miniDLF.ops.arguments import cast as cast
 from miniDLF.ops.arithmetic import *  # noqa: F403

@@ -13,6 +13,7 @@ from miniDLF.core.ranges import number, require
 from miniDLF.core.update import Scratch
 from miniDLF.errors import ArgumentTypeError
 from miniDLF.kernels.workspace import Array, aligned_empty
+from miniDLF.optimizers.applying import apply_gradients
 from miniDLF.optimizers.schedules import Schedule, get_schedule
 
 __all__ = ["Optimizer", "Scratch", "State", "UpdateRule", "zeros"]
@@ -52,13 +53,31 @@ class Optimizer(Configurable):
     @property
     def iterations(self) -> int:
         """How many updates it has made for the model that it trains, which counts them; 0 for none."""
+        applied = vars(self).get("_applied")
+        if applied is not None:
+            return self.updates(int(applied.steps))
         held = vars(self).get("_engine")
         engine = held and held()
         return self.updates(engine.steps) if engine else 0
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy needs: it trains no model yet."""
-        return {name: value for name, value in vars(self).items() if name != "_engine"}
+        return {name: value for name, value in vars(self).items() if name not in ("_engine", "_applied")}
+
+    def apply_gradients(self, grads_and_vars: Any) -> None:
+        """Make one step with gradients of one's own: pairs of a gradient and the `Variable` that it is of.
+
+        The first call takes the variables into one flat buffer, and every later one must give the same. In a function
+        that is compiled the step is made when the function is over. A gradient of ``None`` counts as 0.
+
+        Raises
+        ------
+        ArgumentError
+            If the variables are not those of the first call, or no gradient is there.
+        DivergedError
+            If a gradient is not finite; nothing is changed then.
+        """
+        apply_gradients(self, grads_and_vars)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, with its decay."""

@@ -46,11 +46,14 @@ class Recording:
         What every changed variable holds when the program is over.
     effects : list of Effect
         What is done with values when the program is over.
+    seed : int
+        Of its random numbers.
     draws : int
         How many random operations there are so far; the number of each is a part of its key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
         self.assignments: dict[Variable, Tensor] = {}
         self.effects: list[Effect] = []
         self.draws = 0

@@ -66,6 +66,10 @@ class Variable(Tensor):
         variable.trainable, variable.name, variable.version = trainable, name or "variable", 0
         return variable
 
+    def move(self, array: Array) -> None:
+        """Live in the memory of `array` from now on, which holds the value."""
+        self._array = array
+
     def touch(self) -> None:
         """Note that the array was written to: gradients of what was made of the old value are then refused."""
         self.version += 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.engine.batch_axis import WHOLE, Partial, Split, local_length
+from miniDLF.engine.memory import Clock, ScratchSpace
 from miniDLF.engine.plan import Plan
 from miniDLF.engine.program import Program, leaves
 from miniDLF.engine.shards import Import, Parts, join
@@ -41,9 +42,14 @@ class Executable:
         What `cut` made of it.
     bounds
         (start, stop) of the samples of every shard.
+    clock
+        What counts the runs, for the random numbers.
     """
 
-    def __init__(self, program: Program, parts: Parts, bounds: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self, program: Program, parts: Parts, bounds: Sequence[tuple[int, int]], clock: Clock | None = None
+    ) -> None:
+        self.clock = clock or Clock()
         self.program, self.parts = program, parts
         self.bounds = list(bounds)
         self.recorded_operations = len(program.operations)
@@ -137,7 +143,8 @@ class Executable:
             for number, (where, value) in enumerate(parts.outputs)
             if where is WHOLE
         ]
-        self.common = Plan(operations, levels, arrays, [*bound, *((one.common, None) for one in parts.imports)])
+        imported: list[tuple[Tensor, Array | None]] = [(one.common, None) for one in parts.imports]
+        self.common = Plan(operations, levels, arrays, [*bound, *imported], ScratchSpace(0, self.clock))
         for number, (where, value) in enumerate(parts.outputs):
             if where is WHOLE and number < self._first_effect:
                 self._outputs[number] = self.common.array(value)
@@ -178,7 +185,7 @@ class Executable:
                 effect = number - self._first_effect
                 targets.append((value[size], self._places[len(self.shards)][effect] if effect >= 0 else None))
         operations, levels = self._ordered([tensor for tensor, _ in targets])
-        plan = Plan(operations, levels, arrays, targets)
+        plan = Plan(operations, levels, arrays, targets, ScratchSpace(len(self.shards) + 1, self.clock))
         self.shards.append(plan)
         self._shard_inputs.append(own_inputs)
         for number, meeting in enumerate(parts.meetings):
@@ -214,6 +221,7 @@ class Executable:
 
         The whole run holds BLAS to one thread where there are several shards.
         """
+        self.clock.step += 1
         if len(self.shards) > 1:
             self._run_shards(arguments)
         else:

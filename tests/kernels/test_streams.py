@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from miniDLF.core.streams import Stream
+from miniDLF.kernels.streams import Stream
 
 
 def drawn(key: tuple[int, ...], step: int, count: int = 40_000) -> np.ndarray:
