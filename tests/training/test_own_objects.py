@@ -15,11 +15,11 @@ from miniDLF.constraints import Constraint
 from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.initializers import Initializer, RandomInitializer
 from miniDLF.layers import Activation, Dense
-from miniDLF.losses import ElementwiseLoss, Loss, MeanSquaredError
+from miniDLF.losses import BinaryCrossentropy, CategoricalCrossentropy, ElementwiseLoss, Loss, MeanSquaredError
 from miniDLF.metrics import Metric
 from miniDLF.metrics.base import Mean
 from miniDLF.models import Sequential
-from miniDLF.optimizers import Accumulate, Adam, ClipNorm, Optimizer, UpdateRule, Wrapper
+from miniDLF.optimizers import SGD, Accumulate, Adam, ClipNorm, Optimizer, UpdateRule, Wrapper
 from miniDLF.optimizers.schedules import Schedule
 from miniDLF.regularizers import Regularizer
 
@@ -217,6 +217,42 @@ def test_a_loss_that_derives_from_one_of_the_package_is_tried_too() -> None:
     half = type("Mine", (MeanSquaredError,), {"__module__": __name__, "terms": lambda self, p, t, grad, empty: p - t})
     with pytest.raises(ArgumentError, match="loss Mine: terms did not fill grad"):
         train(loss=half())
+
+
+@pytest.mark.parametrize(
+    ("base", "units", "activation", "method"),
+    [
+        (CategoricalCrossentropy, 3, "softmax", "value_and_grad"),
+        (BinaryCrossentropy, 1, "sigmoid", "value_and_grad"),
+        (BinaryCrossentropy, 1, "sigmoid", "terms"),
+    ],
+)
+def test_a_formula_of_ones_own_is_not_passed_by_for_that_of_its_base(
+    base: Any, units: int, activation: str, method: str
+) -> None:
+    """Behind softmax and sigmoid the losses of the package work on the logits, by another method."""
+
+    def tenfold(self: Any, prediction: Any, target: Any, third: Any, empty: Any) -> Any:
+        result = getattr(base, method)(self, prediction, target, third, empty)
+        if method == "terms":
+            third *= 10
+            return 10 * result
+        return 10 * result[0], 10 * result[1]
+
+    mixin = type("Mixin", (), {"__module__": __name__, method: tenfold})
+    kinds = (base, type("Mine", (base,), {"__module__": __name__, method: tenfold}), type("Mine", (mixin, base), {}))
+    labels = np.arange(40) % max(units, 2)
+    found = []
+    for kind in (*kinds, type("Heir", (kinds[1],), {"__module__": __name__})):
+        made = Sequential([Dense(units, input_shape=(4,)), Activation(activation)], seed=0)
+        made.compile(kind(), SGD(0.1, momentum=0, nesterov=False))
+        before = made.get_weights()[0]
+        found.append([made.evaluate(X, labels), made.train_on_batch(X, labels), made.get_weights()[0] - before])
+    for value, step, change in found[1:]:
+        assert value == pytest.approx(10 * found[0][0], rel=1e-4)
+        assert step == pytest.approx(10 * found[0][1], rel=1e-4)
+        np.testing.assert_allclose(change, 10 * found[0][2], rtol=1e-3, atol=1e-6)
+    assert kinds[0].absorbs is not None
 
 
 # Metrics --------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 
 from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
+from miniDLF.core.own import is_own
 from miniDLF.kernels.workspace import Array, Shape, lend_like
 from miniDLF.losses.targets import check_numbers, check_range, check_shape, with_last_axis
 
@@ -37,6 +38,21 @@ class Loss(Watched, Configurable):
     sums_over_time = False
     #: The interval in which targets lie, both ends included.
     target_range = (-np.inf, np.inf)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls._is_left_out():
+            cls.absorbs = None
+
+    @classmethod
+    def _is_left_out(cls) -> bool:
+        """Say whether a formula of one's own would be passed by, because a base has one for the logits as well."""
+
+        def place(name: str) -> int:
+            return next((n for n, one in enumerate(cls.__mro__) if name in vars(one)), len(cls.__mro__))
+
+        own = min(place("value_and_grad"), place("terms"))
+        return own < min(place("fused_value_and_grad"), place("absorbs")) and is_own(cls.__mro__[own])
 
     def encode(self, target: Any, output_shape: Shape) -> Array:
         """Check targets for an output (N, *output_shape) and return them in the form that the loss works with.
