@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from miniDLF.core.parameter import Parameter
+from miniDLF.kernels.sharing import MEMORY, is_shared
 from miniDLF.kernels.workspace import ALIGNMENT, Array, Shape, aligned_empty
 
 __all__ = ["Buffers", "Slot"]
@@ -71,6 +72,7 @@ class Buffers:
             self._zeros(sizes[True]),
             self._zeros(sizes[False]),
         )
+        self._process = MEMORY.process
         self.current = False
         self.written = True
         self.take()
@@ -86,6 +88,7 @@ class Buffers:
         Another model that shares some of them notices that it is no longer `current` and takes them back before its
         next step.
         """
+        self.settle()
         with _MOVING:
             for slot in self.slots:
                 parameter, home = slot.parameter, self.values if slot.trained else self.state
@@ -97,6 +100,28 @@ class Buffers:
                 gradient = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
                 parameter.move(self, view, gradient)
             self.current = self.written = True
+
+    def settle(self) -> None:
+        """In a fork of the process that made this, move to memory of its own, where forks share it with their parent.
+
+        What a child sets would else be set in its parent and in its siblings, too. It takes the weights as it finds
+        them: those of the moment when it first uses the model.
+        """
+        if self._process == MEMORY.process:
+            return
+        with _MOVING:
+            if self._process != MEMORY.process and is_shared(self.values):
+                self.values, self.gradients, self.state = map(self._copied, (self.values, self.gradients, self.state))
+                for slot in self.slots if self.current else ():
+                    home = self.values if slot.trained else self.state
+                    gradient = self.gradients[slot.slice].reshape(slot.shape) if slot.trained else None
+                    slot.parameter.move(self, home[slot.slice].reshape(slot.shape), gradient)
+            self._process = MEMORY.process
+
+    def _copied(self, vector: Array) -> Array:
+        copy = aligned_empty(vector.size, self.dtype)
+        np.copyto(copy, vector)
+        return copy
 
     def trained_slots(self) -> list[Slot]:
         """The slots of what the optimizer trains."""

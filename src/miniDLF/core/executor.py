@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,16 +14,18 @@ from miniDLF.core.buffers import Buffers
 from miniDLF.core.call import Clock, Shared, explained
 from miniDLF.core.capture import Watched
 from miniDLF.core.graph import Graph
+from miniDLF.core.inference import FEW_WEIGHTS, Inference
 from miniDLF.core.joint import JointProduct
 from miniDLF.core.layer import Layer
 from miniDLF.core.meetings import drive_all, tree
-from miniDLF.core.noted import NotedPredictions, NotedStep, keep
+from miniDLF.core.noted import NotedStep, keep
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head, Program
 from miniDLF.core.shard import Shard
-from miniDLF.core.tracing import arrays_in, in_place
+from miniDLF.errors import NotReadyError
+from miniDLF.kernels.sharing import MEMORY, is_shared
 from miniDLF.kernels.threads import POOL, quiet_arithmetic, single_threaded_blas
-from miniDLF.kernels.workspace import Array, Workspace, aligned_empty, comparison
+from miniDLF.kernels.workspace import Array, Workspace, aligned_empty
 
 __all__ = ["Batch", "Executor", "bounds"]
 
@@ -45,9 +47,6 @@ COPIED = 64 << 20
 CHUNK_ROWS = 1024
 CHUNK_BYTES = 12 << 20
 CHUNK_UNIT = 16
-#: Models of at most so many weights keep what they have prepared from one prediction to the next, and combine weights
-#: of neighbours where that saves a layer.
-FEW_WEIGHTS = 65_536
 
 
 class Executor:
@@ -107,8 +106,10 @@ class Executor:
         self._shared: dict[Layer, Shared] = {}
         if self._training is not None:
             self._shared = self._training.share(lambda: Workspace(buffers.dtype), True)
-        self._idle: deque[_Inference] = deque()
-        self._idle_for_losses: deque[_Inference] = deque() if any(fused) else self._idle
+        self._infers_in = self._trains_in = MEMORY.process
+        self._lies_shared = MEMORY.shared or is_shared(buffers.values)
+        self._idle: deque[Inference] = deque()
+        self._idle_for_losses: deque[Inference] = deque() if any(fused) else self._idle
         per_row = sum(int(np.prod(node.shape)) for node in graph.nodes) * buffers.dtype.itemsize
         self._chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(per_row, 1)))
 
@@ -142,6 +143,8 @@ class Executor:
         program = self._training
         if program is None:
             raise RuntimeError("an executor without heads cannot train")
+        if self._trains_in != MEMORY.process:
+            self.leave_parent()
         if not self.buffers.current:
             self.buffers.take()
         self.clock.begin(number)
@@ -163,6 +166,31 @@ class Executor:
         if len(shards) == 1:  # 1 to 2 % of a tiny step
             return list(map(float, shards[0].losses))
         return [tree(_plus, [float(shard.losses[head]) for shard in shards]) for head in range(len(self.heads))]
+
+    def leave_parent(self) -> None:
+        """In a fork, train in memory of its own; in the process that made this, nothing.
+
+        Raises
+        ------
+        NotReadyError
+            Where weights, gradients or the optimizer's state lie in memory that processes share (`use_processes`): the
+            steps of a fork would go into the weights of the process from which it was forked.
+        """
+        if self._trains_in == MEMORY.process:
+            return
+        if self._lies_shared:
+            raise NotReadyError(
+                "this model belongs to the process that this one was forked from, and trains in memory that both see "
+                "(see use_processes). Call compile again, and it trains in memory of this process; or start processes "
+                "by spawn instead of fork."
+            )
+        self._shards, self._active, self._gradients, self._cuts = [], [], [], ()
+        self._steps.clear()
+        self._joint.clear()
+        self._noted = None
+        if self._training is not None:
+            self._shared = self._training.share(lambda: Workspace(self.buffers.dtype), True)
+        self._trains_in = MEMORY.process
 
     def _arrange(self, program: Program, batch: Batch, training: bool, backward: bool) -> NotedStep | None:
         """Get the shards ready; return what knows how such a step went before, where its calls can be noted."""
@@ -255,6 +283,10 @@ class Executor:
 
         Outputs `for_losses` are those that `Head.take` wants: logits where the loss absorbs the activation (`fused`).
         """
+        if self._infers_in != MEMORY.process:  # forked: what the parent predicts with may lie where both write
+            self.buffers.settle()
+            self._idle, self._idle_for_losses = deque(), deque()
+            self._infers_in = MEMORY.process
         program = self._measuring if for_losses else self._inference
         idle = self._idle_for_losses if for_losses else self._idle
         if not self.buffers.current:
@@ -262,7 +294,7 @@ class Executor:
         try:
             context = idle.pop()
         except IndexError:
-            context = _Inference(program, self.buffers)
+            context = Inference(program, self.buffers)
         try:
             rows = len(inputs[0])
             context.prepare()
@@ -274,7 +306,7 @@ class Executor:
         finally:
             idle.append(context)
 
-    def _infer_chunks(self, context: _Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
+    def _infer_chunks(self, context: Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
         # Two parts at least, whatever the number of threads: shapes alone decide. Where the batch is the last axis in
         # memory, whole cache lines of rows keep every vector within a line.
         step = min(self._chunk, -(-rows // 2))
@@ -292,47 +324,6 @@ class Executor:
 
         POOL.run([partial(chunk, *cut) for cut in cuts], count)
         return outputs
-
-
-class _Inference:
-    """What one caller of `Executor.infer` works with: nobody else uses it meanwhile."""
-
-    def __init__(self, program: Program, buffers: Buffers) -> None:
-        self._program, self._buffers = program, buffers
-        self._shared = program.share(lambda: Workspace(buffers.dtype), False)
-        self._workers: list[NotedPredictions] = []
-        weights = [array for array in (buffers.values, buffers.state) if array.size]
-        few = sum(array.size for array in weights) <= FEW_WEIGHTS
-        self._kept = [(array, array.copy()) for array in weights] if few else []  # and how they were when prepared
-        self._changed: list[Callable[[], object]] = []
-        self._seen = -1  # the changes of arguments when they were prepared
-
-    def prepare(self) -> None:
-        """Let the layers order their weights, unless these, and all arguments, are what they were when they last did.
-
-        Anybody may write to the weights at any time, so they are compared: 3 us for those of the specified CNN, whose
-        preparation takes 17.
-        """
-        known = self._changed and self._seen == Watched.changes
-        if not self._shared or (known and not any([changed() for changed in self._changed])):  # noqa: C419
-            return
-        for layer, shared in self._shared.items():
-            before = arrays_in(vars(shared).values())
-            layer.prepare(shared)
-            if before and not in_place(before, arrays_in(vars(shared).values())):
-                Watched.changes += 1  # what is noted reads the arrays that were there
-        for array, copy in self._kept:
-            np.copyto(copy, array)
-        if not self._changed:
-            self._changed = [comparison(*pair) for pair in self._kept]
-        self._seen = Watched.changes
-
-    def worker(self, number: int) -> NotedPredictions:
-        """What predicts on one thread."""
-        while len(self._workers) <= number:
-            shard = Shard(self._program, self._buffers, None, self._shared, Clock(0, 0), len(self._workers))
-            self._workers.append(NotedPredictions(shard))
-        return self._workers[number]
 
 
 def _plus(a: float, b: float) -> float:

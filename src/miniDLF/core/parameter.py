@@ -72,6 +72,7 @@ class Parameter:
         if name == "value" and value is not None:
             value = self.checked(value, self.name)
             if self.owner is not None:
+                self.owner.settle()
                 self.value[...] = value
                 self.owner.written = True
                 return

@@ -19,7 +19,13 @@ BLOCK = 1 << 20
 
 
 class Memory:
-    """Where arrays that last come to lie: in memory of this process, or in such that forks share with it."""
+    """Where arrays that last come to lie: in memory of this process, or in such that forks share with it.
+
+    Attributes
+    ----------
+    process : int
+        The number of this process, which is another one in a fork.
+    """
 
     def __init__(self, shared: bool) -> None:
         self.shared = shared
@@ -27,6 +33,7 @@ class Memory:
 
     def forget(self) -> None:
         """Begin a new block, also in a forked child: its parent goes on with the one that both see."""
+        self.process = os.getpid()
         self._lock = threading.Lock()
         self._block = np.empty(0, np.uint8)
 

@@ -165,6 +165,7 @@ class Model(Fitting, Measuring, Inspecting):
                         refuse_beyond(np.atleast_1d(value), self.dtype, where, entry="row")
                         parameter.value = value.astype(self.dtype, copy=False)
             self._buffers = Buffers(self._entries(), self.dtype)
+        self._buffers.settle()
         return self._buffers
 
     def _entries(self) -> list[list[tuple[str, Any, bool]]]:

@@ -117,6 +117,7 @@ class Engine:
             of steps are then those of a step shortly before, whose loss was finite; or as they were set, if they were
             set after it.
         """
+        self.executor.leave_parent()
         if self._untried:
             self._untried = try_heads(self.heads, batch, self.executor)
         if self.updater.raw is not None and not self.updater.running:  # an average stands in the model since `fit`
@@ -271,6 +272,7 @@ class Engine:
 
     def begin(self) -> None:
         """A run begins."""
+        self.executor.leave_parent()
         self.updater.begin()
 
     def finish(self) -> None:
