@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniDLF.kernels.sharing import use_processes
 from miniDLF.kernels.threads import get_threads, set_threads
+from miniDLF.names import names_of_keras
 
 if TYPE_CHECKING:  # at run time when it is asked for
     from miniDLF import ops
@@ -49,6 +50,18 @@ _SUBPACKAGES = (
     "regularizers",
     "utils",
 )
+#: What Keras has at the top too, by the module that holds it.
+_OF_MODULES = {
+    "Initializer": "initializers",
+    "Input": "models",
+    "Layer": "layers",
+    "Loss": "losses",
+    "Metric": "metrics",
+    "Model": "models",
+    "Optimizer": "optimizers",
+    "Regularizer": "regularizers",
+    "Sequential": "models",
+}
 _OF_TENSORS = ("GradientTape", "Tensor", "Variable", "gradient")
 
 
@@ -62,8 +75,13 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__name__}.tensor"), name)
     if name == "use_notes":
         return importlib.import_module(f"{__name__}.core.capture").use_notes
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _OF_MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_OF_MODULES[name]}"), name)
+    return _missing(name)
+
+
+_missing = names_of_keras(__name__)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_SUBPACKAGES])
+    return sorted([*__all__, *_SUBPACKAGES, *_OF_MODULES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miniDLF.names import names_of_keras
 from miniDLF.training.adapting import LearningRateScheduler, ReduceLROnPlateau
 from miniDLF.training.callbacks import Callback, LambdaCallback
 from miniDLF.training.checkpoints import BackupAndRestore, ModelCheckpoint
@@ -27,3 +28,5 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]
+
+__getattr__ = names_of_keras(__name__)

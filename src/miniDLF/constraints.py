@@ -7,6 +7,7 @@ from miniDLF.core.constraints import (
     UnitNorm,
     get_constraint,
 )
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "Constraint",
@@ -15,3 +16,5 @@ __all__ = [
     "UnitNorm",
     "get_constraint",
 ]
+
+__getattr__ = names_of_keras(__name__)

@@ -9,9 +9,11 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
+
+from miniDLF.names import Hint, hint_for
 
 __all__ = [
     "ArgumentError",
@@ -27,7 +29,6 @@ __all__ = [
     "UnknownNameError",
     "answering",
     "import_extra",
-    "names_of_keras",
     "nearest",
     "no_argument",
 ]
@@ -80,20 +81,6 @@ class MissingExtraError(MiniDLFError, ImportError):
     """An optional package that is not installed."""
 
 
-def names_of_keras(module: str, hints: Mapping[str, str]) -> Callable[[str], NoReturn]:
-    """Return a module's ``__getattr__`` that says what is called otherwise here: ``{"Input": "miniDLF.models.Input"}``.
-
-    An `ImportError`, because ``from module import name`` swallows what an `AttributeError` says.
-    """
-
-    def __getattr__(name: str) -> NoReturn:
-        if name in hints:
-            raise ImportError(f"{module} has no {name}; use {hints[name]}.", name=module)
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-
-    return __getattr__
-
-
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'relu'?"`` for the choice most like `name`, or an empty string."""
     folded = {choice.lower(): choice for choice in choices}
@@ -101,11 +88,16 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f" Did you mean {folded[found[0]]!r}?" if found else ""
 
 
-def no_argument(who: str, key: str, names: Iterable[str], instead: str = "") -> ArgumentTypeError:
-    """Return the error about a keyword that `who` does not take, with `instead` or else the nearest right one."""
+def no_argument(who: str, key: str, names: Iterable[str], hint: Hint | None = None) -> ArgumentTypeError:
+    """Return the error about a keyword that `who` does not take, with a hint or else the nearest right one."""
     names = list(names)
+    said, takes = f"{who} has no argument {key!r}", ", ".join(names) or "none"
+    if hint is not None and not hint.code:
+        return ArgumentTypeError(f"{hint.said(said)} It takes {takes}.")
     return ArgumentTypeError(
-        f"{who} has no argument {key!r}; it takes {', '.join(names)}.{instead or nearest(key, names)}"
+        hint.said(f"{said}; it takes {takes}", who, "Write")
+        if hint
+        else f"{said}; it takes {takes}.{nearest(key, names)}"
     )
 
 
@@ -114,7 +106,7 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return function
-    names = [name for name in parameters if name != "self"]
+    names = [name for name in parameters if name not in ("self", "cls")]
     *_, owner, name = ("", *function.__qualname__.split("."))
     who = owner if name == "__init__" else name
 
@@ -122,7 +114,10 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     def answered(*values: P.args, **keywords: P.kwargs) -> R:
         for key in keywords:
             if key not in names:
-                raise no_argument(who, key, names)
+                held = values[0] if owner else None
+                kind = held if held is None or isinstance(held, type) else type(held)
+                called = "" if name == "__init__" else name
+                raise no_argument(who, key, names, hint_for(kind, f"{called}({key})"))
         return function(*values, **keywords)
 
     return answered

@@ -22,6 +22,7 @@ from miniDLF.core.initializers import (
     Zeros,
     get_initializer,
 )
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "Constant",
@@ -45,3 +46,5 @@ __all__ = [
     "Zeros",
     "get_initializer",
 ]
+
+__getattr__ = names_of_keras(__name__)

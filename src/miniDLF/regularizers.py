@@ -8,6 +8,7 @@ from miniDLF.core.regularizers import (
     Regularizer,
     get_regularizer,
 )
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "L1",
@@ -17,3 +18,5 @@ __all__ = [
     "Regularizer",
     "get_regularizer",
 ]
+
+__getattr__ = names_of_keras(__name__)

@@ -14,6 +14,7 @@ from miniDLF.arrays import plain_array
 from miniDLF.datasets import one_hot
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, answering
 from miniDLF.models.drawing import plot_model
+from miniDLF.names import names_of_keras
 
 __all__ = ["pad_sequences", "plot_model", "set_random_seed", "split_dataset", "timeseries_windows", "to_categorical"]
 
@@ -291,3 +292,6 @@ def _samples(name: str, size: Any, count: int) -> int | None:
     if isinstance(size, Real) and 0 < float(size) < 1:
         return round(float(size) * count)
     raise ArgumentError(f"split_dataset: {name} is a number of samples, or a share between 0 and 1; received {size!r}.")
+
+
+__getattr__ = names_of_keras(__name__)

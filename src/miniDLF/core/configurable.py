@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 import numpy as np
 
 from miniDLF.core.kinds import check_kinds, kinds_of
-from miniDLF.errors import ArgumentTypeError, MiniDLFError, UnknownNameError, nearest, no_argument
+from miniDLF.errors import ArgumentTypeError, MiniDLFError, UnknownNameError, answering, nearest, no_argument
+from miniDLF.names import Explained, hint_for
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -32,13 +33,11 @@ T = TypeVar("T")
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
-class Configurable:
+class Configurable(Explained):
     """Base of layers, losses, optimizers and their kin: fields in, ``repr`` and ``config()`` out."""
 
     #: Other frameworks' keywords and the field each one means, e.g. ``{"units": "size"}``.
     aliases: ClassVar[Mapping[str, str]] = {}
-    #: Other frameworks' keywords that no field answers to, and what to write instead ({name} is the class).
-    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -60,6 +59,7 @@ class Configurable:
         return {name: _plain(getattr(self, name)) for name in _arguments(type(self))}
 
     @classmethod
+    @answering
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Make an object of what `get_config` or `config` gave.
 
@@ -109,8 +109,7 @@ def _translated(cls: type) -> Callable[..., None]:
             keywords[field] = keywords.pop(alias)
         for key in keywords:
             if key not in names:
-                instead = cls.instead.get(key, "").format(name=cls.__name__)  # type: ignore[attr-defined]
-                raise no_argument(cls.__name__, key, names, instead and f" Write {instead}.")
+                raise no_argument(cls.__name__, key, names, hint_for(cls, f"({key})"))
         given = dict(zip(names, values, strict=False)) | keywords
         try:
             plain_init(self, *values, **keywords)

@@ -61,6 +61,10 @@ class Contents:
         """Those that it does not: running statistics, and all that is frozen."""
         return [parameter for parameter, trained in self._held() if not trained]
 
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
     def _held(self, trained: bool = True, seen: set[int] | None = None) -> Iterator[tuple[Parameter, bool]]:
         """Yield the parameters, and whether each is trained."""
         seen = set() if seen is None else seen

@@ -19,7 +19,7 @@ from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.kinds import check_kinds
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
-from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError
+from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError, answering
 from miniDLF.kernels.workspace import Array, Shape
 
 __all__ = ["Layer"]
@@ -104,6 +104,7 @@ class Layer(Watched, Contents, Configurable):
             cls.__annotations__ = annotations
         super().__init_subclass__(**keywords)
 
+    @answering
     def __init__(
         self, *, name: str | None = None, trainable: bool = True, input_shape: Sequence[int] | None = None
     ) -> None:

@@ -11,6 +11,7 @@ from miniDLF.datasets.mnist import MNIST
 from miniDLF.datasets.prefetch import prefetch
 from miniDLF.datasets.text import Text
 from miniDLF.datasets.text2seq import TEXT2SEQ
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "MNIST",
@@ -25,3 +26,5 @@ __all__ = [
     "one_hot",
     "prefetch",
 ]
+
+__getattr__ = names_of_keras(__name__)

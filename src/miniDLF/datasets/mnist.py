@@ -17,6 +17,7 @@ from miniDLF.datasets.idx import read_idx
 from miniDLF.datasets.images import ImageDataset, check_image_shape, scaled
 from miniDLF.datasets.pickle_reader import read_pickle
 from miniDLF.errors import DataError, FileFormatError
+from miniDLF.names import names_of_keras
 
 __all__ = ["MNIST"]
 
@@ -157,3 +158,6 @@ def _finish(pair: Pair, n_classes: int, input_shape: Any, as_rows: bool) -> Spli
         images = np.ascontiguousarray(x, np.float32).reshape(len(x), *shape)  # the array is ours: no copy of 157 MB
     labels = check_labels(y, n_classes, "MNIST: labels").astype(np.int64)
     return Split(images, one_hot(labels, n_classes) if as_rows else labels)
+
+
+__getattr__ = names_of_keras(__name__)

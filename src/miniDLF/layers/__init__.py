@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from miniDLF.core.layer import Layer
-from miniDLF.errors import names_of_keras
 from miniDLF.layers.activations import (
     ELU,
     GELU,
@@ -24,6 +23,7 @@ from miniDLF.layers.normalization import BatchNormalization
 from miniDLF.layers.pooling import GlobalAveragePooling2D, Pooling2D, UpSampling2D
 from miniDLF.layers.recurrent import GRU, LSTM, RNN
 from miniDLF.layers.shaping import Dropout, Flatten, Reshape
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "ELU",
@@ -62,15 +62,4 @@ __all__ = [
 #: The closed registry by which files name layers.
 CHOICES: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name not in ("Layer", "DerivedLayer")}
 
-__getattr__ = names_of_keras(
-    __name__,
-    {
-        "AveragePooling2D": "Pooling2D(size, stride, 'avg')",
-        "Embedding": "one-hot inputs: np.eye(words)[indices]",
-        "Input": "miniDLF.models.Input",
-        "InputLayer": "the first layer's input_shape=(...)",
-        "LeakyReLU": "ReLU(alpha)",
-        "MaxPooling2D": "Pooling2D(size, stride, 'max')",
-        "SimpleRNN": "RNN",
-    },
-)
+__getattr__ = names_of_keras(__name__)

@@ -17,6 +17,7 @@ from miniDLF.losses.regression import (
     MeanSquaredLogarithmicError,
     Poisson,
 )
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "BinaryCrossentropy",
@@ -40,3 +41,5 @@ __all__ = [
     "SquaredHinge",
     "get_loss",
 ]
+
+__getattr__ = names_of_keras(__name__)

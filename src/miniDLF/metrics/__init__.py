@@ -21,6 +21,7 @@ from miniDLF.metrics.regression import (
     R2Score,
     RootMeanSquaredError,
 )
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "AUC",
@@ -44,3 +45,5 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "get_metric",
 ]
+
+__getattr__ = names_of_keras(__name__)

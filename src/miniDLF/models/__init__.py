@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from miniDLF.errors import names_of_keras
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.checking import GradientError, GradientReport
 from miniDLF.models.cloning import clone_model, model_from_json
@@ -12,6 +11,7 @@ from miniDLF.models.inputs import Input
 from miniDLF.models.model import Model
 from miniDLF.models.persistence import load
 from miniDLF.models.sequential import Sequential
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "Autoencoder",
@@ -27,4 +27,4 @@ __all__ = [
     "plot_model",
 ]
 
-__getattr__ = names_of_keras(__name__, {"load_model": "load(path)"})
+__getattr__ = names_of_keras(__name__)

@@ -12,11 +12,12 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, nearest
 from miniDLF.kernels.workspace import Array
+from miniDLF.names import Explained
 
 __all__ = ["Inspecting"]
 
 
-class Inspecting:
+class Inspecting(Explained):
     """What `Model` and `Sequential` share: looking inside."""
 
     _graph: Any

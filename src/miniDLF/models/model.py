@@ -67,14 +67,20 @@ class Model(Fitting, Measuring, Inspecting):
     @answering
     def __init__(
         self,
-        inputs: Any,
-        outputs: Any,
+        inputs: Any = None,
+        outputs: Any = None,
         *,
         name: str | None = None,
         seed: int | None = None,
         dtype: Any = "float32",
         shards: int | None = None,
     ) -> None:
+        if inputs is None or outputs is None:
+            raise ArgumentTypeError(
+                f"{type(self).__name__}: expected inputs and outputs: nodes, which Input(shape) and layers called on "
+                "nodes return. A model of layers that a class of your own calls does not exist yet: wire them with "
+                "nodes, or write a Layer with compose(self, x)."
+            )
         self._settings(name, seed, dtype, shards)
         named_inputs, named_outputs = _nodes(inputs, "inputs"), _nodes(outputs, "outputs")
         for given, node in named_inputs:
@@ -358,6 +364,7 @@ class Model(Fitting, Measuring, Inspecting):
         """Save structure and weights to one safetensors file; on request the optimizer's state too."""
         persistence.save(self, path, include_optimizer)
 
+    @answering
     def save_weights(self, path: Any) -> None:
         """Save the weights alone, by path."""
         persistence.save_weights(self, path)

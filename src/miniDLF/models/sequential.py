@@ -54,6 +54,7 @@ class Sequential(Model):
         for layer in layers or []:
             self.add(layer)
 
+    @answering
     def add(self, layer: Any) -> None:
         """Put a layer (or a model, or an `Input`) at the end. A shape that does not fit is refused here."""
         if isinstance(layer, type):
@@ -109,6 +110,7 @@ class Sequential(Model):
         self._graph = Graph([start] if start else [], [end]) if end is not start else None
         self._buffers = self._executor = self._engine = self._held = None
 
+    @answering
     def pop(self) -> Any:
         """Take the last layer (or model) off the end and return it; the others keep their weights.
 

@@ -1,5 +1,6 @@
 """Optimizers: one class an update rule, and wrappers for what is not part of a rule."""
 
+from miniDLF.names import names_of_keras
 from miniDLF.optimizers.adam import Adam, Adamax, AdamW, AMSGrad, Nadam
 from miniDLF.optimizers.adaptive import Adadelta, Adagrad, RMSProp
 from miniDLF.optimizers.base import Optimizer, UpdateRule
@@ -36,3 +37,5 @@ __all__ = [
     "Wrapper",
     "get_optimizer",
 ]
+
+__getattr__ = names_of_keras(__name__)

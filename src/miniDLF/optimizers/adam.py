@@ -73,12 +73,6 @@ class Adam(_TwoMoments):
     corrected moment, as in the algorithm and in PyTorch; Keras adds it to the root of the uncorrected one.
     """
 
-    instead: ClassVar[Mapping[str, str]] = {
-        **UpdateRule.instead,
-        "weight_decay": "AdamW(weight_decay=0.004) or WeightDecay(Adam(), 0.004)",
-        "amsgrad": "AMSGrad()",
-    }
-
     def update(
         self, value: Array, grad: Array, state: State, learning_rate: float, step: int, scratch: Scratch
     ) -> None:

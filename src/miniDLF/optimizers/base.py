@@ -141,14 +141,6 @@ class UpdateRule(Optimizer):
     decay: float = 1e-6
 
     aliases: ClassVar[Mapping[str, str]] = {"learning_rate": "lr"}
-    instead: ClassVar[Mapping[str, str]] = {
-        "clipnorm": "ClipNorm({name}(), 1.0)",
-        "clipvalue": "ClipValue({name}(), 1.0)",
-        "global_clipnorm": "ClipGlobalNorm({name}(), 1.0)",
-        "weight_decay": "WeightDecay({name}(), 0.004)",
-        "use_ema": "MovingAverage({name}(), 0.99)",
-        "gradient_accumulation_steps": "Accumulate({name}(), 4)",
-    }
     #: The arrays of `init_state`; they begin as zeros.
     state_names: ClassVar[tuple[str, ...]] = ()
     #: Where the fields of a rule must lie.

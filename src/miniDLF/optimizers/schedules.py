@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from miniDLF.core.configurable import Configurable, resolve
 from miniDLF.core.ranges import number, require, require_count
 from miniDLF.errors import ArgumentError
+from miniDLF.names import names_of_keras
 
 __all__ = [
     "CHOICES",
@@ -257,3 +258,6 @@ CHOICES: dict[str, Any] = {
 def get_schedule(value: Any) -> Schedule:
     """Return the schedule that `value` is, or that its configuration describes."""
     return resolve(value, CHOICES, "schedule", Schedule)
+
+
+__getattr__ = names_of_keras(__name__)

@@ -1,0 +1,115 @@
+"""What Keras calls otherwise, or has and miniDLF lacks: names_of_keras.txt lists it, messages about names tell it."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+__all__ = ["Explained", "Hint", "hint_for", "names_of_keras", "table"]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What to write instead of a name.
+
+    Attributes
+    ----------
+    code
+        The code; empty where there is none.
+    remark
+        A sentence without its full stop, or empty.
+    """
+
+    code: str
+    remark: str
+
+    def said(self, before: str, who: str = "", verb: str = "Use") -> str:
+        """Return `before` with the hint behind it: ``Adam has no ... Write ClipNorm(Adam(), 1.0).``"""
+        return f"{before}. {verb} {self.code.replace('{name}', who)}." if self.code else f"{before}: {self.remark}."
+
+
+@functools.cache
+def table() -> dict[str, Hint]:
+    """Return the hints by name: ``layers.Conv1D``, ``Layer.dtype``, ``Model.fit(workers)``."""
+    hints: dict[str, Hint] = {}
+    prefix = ""
+    for line in Path(__file__).with_name("names_of_keras.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            heading = line.strip("[]")
+            prefix = "" if heading in ("attributes", "arguments", "miniDLF") else heading + "."
+        elif line and not line.startswith("#"):
+            names, _, said = line.partition(": ")
+            hint = _hint(said)
+            hints.update((prefix + name, hint) for name in names.split(", "))
+    return hints
+
+
+def _hint(said: str) -> Hint:
+    mark, _, remark = said.partition(" ")
+    if mark == "!":
+        return Hint("", remark)
+    if mark == "-":
+        return Hint("", "it does not exist yet" + (f"; {remark}" if remark else ""))
+    return Hint(said, "")
+
+
+def hint_for(owner: type | None, name: str) -> Hint | None:
+    """Return what is said of a name in a class or its bases: an attribute, or an argument of a method or of the class.
+
+    Arguments are written ``fit(workers)`` and ``(dtype)``; those of functions have no owner: ``plot_model(dpi)``.
+    """
+    hints = table()
+    if owner is None:
+        return hints.get(name)
+    dot = "" if name.startswith("(") else "."
+    return next((hints[key] for base in owner.__mro__ if (key := base.__name__ + dot + name) in hints), None)
+
+
+def names_of_keras(module: str) -> Callable[[str], NoReturn]:
+    """Return a module's ``__getattr__``, which says what stands there for a name of Keras'.
+
+    A missing name is an `AttributeError`. But ``from module import name`` swallows what an `AttributeError` says, so
+    there it is an `ImportError`.
+    """
+    prefix = module.partition(".")[2]
+
+    def __getattr__(name: str) -> NoReturn:
+        hint = None if name.startswith("_") else table().get(f"{prefix}.{name}" if prefix else name)
+        if hint is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}", name=name)
+        said = f"{module} has no {name}" + (f"; use {hint.code}." if hint.code else f": {hint.remark}.")
+        if _imports(sys._getframe(1)):
+            raise ImportError(said, name=module)
+        raise AttributeError(said, name=name)
+
+    return __getattr__
+
+
+def _imports(frame: FrameType) -> bool:
+    """Say whether the code of a frame is just importing a name: a ``from`` import in it, or the import of a package."""
+    if frame.f_code.co_name == "__getattr__" and frame.f_back is not None:  # a module's own, which passed the name on
+        frame = frame.f_back
+    code = frame.f_code
+    return code.co_name == "_handle_fromlist" or code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
+
+
+class Explained:
+    """Base of classes whose missing attributes may be Keras': then the `AttributeError` says what to write."""
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            if inspect.getattr_static(type(self), name, None) is not None:  # a property that failed says why itself
+                return object.__getattribute__(self, name)
+            hint = hint_for(type(self), name)
+            said = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(hint.said(said) if hint else said, name=name, obj=self)
