@@ -32,8 +32,10 @@ MACHINERY = frozenset(
         r"\w+",
         """
         compose converter described engine executor graph ready resume_training
+        training_state held_weights check_data_info
         absorbable absorbs_enlarging absorbs_pooling absorbs_rectifier argument chooses
         enlarges folded joins parts pools recurrence rectifies rises says
+        misfit settle_state freezes absorb reads_logits finished restart completed
         logit_terms mean_and_scale smoothed SHORTEST
         add_note with_traceback
         """,

@@ -92,8 +92,8 @@ def test_the_readme_is_the_first_page_and_names_two_commands() -> None:
 def test_the_api_page_leaves_out_what_is_there() -> None:
     settings = runpy.run_path(str(ROOT / "docs" / "conf.py"))
     modules = re.findall(r"automodule:: (\S+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
-    public = [vars(importlib.import_module(module)) for module in modules]
-    things = [names[name] for names in public for name in names.get("__all__", ())]
+    public = [importlib.import_module(module) for module in modules]
+    things = [getattr(module, name) for module in public for name in getattr(module, "__all__", ())]
     known = {name for thing in things if isinstance(thing, type) for name in dir(thing)}
     if sys.version_info < (3, 11):
         known.add("add_note")

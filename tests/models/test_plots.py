@@ -266,3 +266,11 @@ def test_summary_styles(capsys: pytest.CaptureFixture[str]) -> None:
     assert detailed[1].endswith("  activation_1  (relu)")
     with pytest.raises(ArgumentError, match="style is 'lines', 'details' or 'table'"):
         model.summary(style="poem")
+
+
+def test_what_plot_model_returns_shows_itself_in_a_notebook(tmp_path: Path) -> None:
+    formatters = pytest.importorskip("IPython.core.formatters")
+    drawn = plot_model(network(), tmp_path / "m.svg")
+    shown, _ = formatters.DisplayFormatter().format(drawn)
+    assert shown["image/svg+xml"] == (tmp_path / "m.svg").read_text(encoding="utf-8")
+    assert "<svg" not in shown["text/plain"]

@@ -267,6 +267,10 @@ def values_of(values: Callable[..., Any]) -> Any:
     return made_of(Mean, values=lambda self, target, prediction: values(target, prediction))
 
 
+def counting(self: Any, target: Any, prediction: Any, weights: Any = None) -> None:
+    self.rows += len(target)
+
+
 METRICS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
     "no method": (
         lambda: type("Mine", (Metric,), {"__module__": __name__, "reset": lambda self: None})(),
@@ -285,6 +289,16 @@ METRICS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         r"update\(target, prediction\) cannot be called with \(target, prediction, weights\)\. Write it as update\(s",
     ),
     "no result": (lambda: metric_of(None), ArgumentTypeError, "result returned None, as it does without a return"),
+    "sums of nothing": (
+        lambda: metric_of(1.0, sums=("total",)),
+        ArgumentError,
+        r"sums names 'total', which reset\(\) does not set. Set self.total there",
+    ),
+    "no way back": (
+        lambda: made_of(Metric, rows=0, reset=lambda self: None, update=counting, result=lambda self: self.rows),
+        ArgumentError,
+        r"the same batch gives 32 at first and 64 after reset\(\).*Set everything back in reset",
+    ),
     "text": (lambda: metric_of("good"), ArgumentTypeError, "result returned str; return a number, or an array"),
     "values of nothing": (lambda: values_of(lambda t, p: None), ArgumentTypeError, "values returned None"),
     "mean": (
@@ -463,6 +477,18 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         ArgumentTypeError,
         "rate returned None; return the learning rate, a finite number",
     ),
+    "a schedule that returns nothing": (
+        lambda: Adam(lr=made_of(Schedule, __call__=lambda self, step: None)),
+        ArgumentTypeError,
+        "Mine: __call__ returned None; return the learning rate, a finite number",
+    ),
+    "a minimizer that returns an array": (
+        lambda: made_of(
+            Optimizer, full_batch=True, rate=lambda self, step: 1.0, minimize=lambda self, f, values: values
+        ),
+        ArgumentTypeError,
+        r"minimize returned an array of shape \(4,\); return a miniDLF.optimizers.Minimum",
+    ),
     "a schedule that takes nothing": (
         lambda: Adam(lr=made_of(Schedule, __call__=lambda self: 0.1)),
         ArgumentTypeError,
@@ -476,6 +502,12 @@ def test_an_optimizer_that_is_wrong(case: str) -> None:
     make, kind, message = OPTIMIZERS[case]
     with np.errstate(all="ignore"), pytest.raises(kind, match=message):
         model(optimizer=make())
+
+
+def test_an_optimizer_that_climbs_is_warned_of() -> None:
+    up = rule(step_of(lambda value, grad, state, rate: descend(value, grad, state, -rate)))
+    with pytest.warns(UserWarning, match="Mine: update goes up along the gradient.*value -= learning_rate"):
+        model(optimizer=ClipNorm(up, 1.0))
 
 
 def test_optimizers_that_are_right_are_tried_in_silence() -> None:

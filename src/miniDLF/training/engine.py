@@ -174,6 +174,8 @@ class Engine:
     @quiet_arithmetic
     def gradients(self, batch: Batch, *, training: bool = True) -> tuple[float, dict[str, Array]]:
         """Return the loss and a copy of the gradients by path; no weight changes."""
+        if self._untried:
+            self._untried = try_heads(self.heads, batch, self.executor)
         losses = self.executor.step(batch, self.steps, training=training)
         self.updater.join(*self.executor.gradient_parts())
         total = total_loss(self.heads, losses) + self.updater.penalties()

@@ -241,10 +241,21 @@ def try_metric(metric: Metric, target: Array, prediction: Array, weights: Array 
                 f"{who}: {method} returned {shown(np.asarray(values))}; expected one number a sample, ({rows},), or "
                 f"one an element, ({rows}, ...). Leave the mean over samples to the metric."
             )
+    lost = [name for name in tried.sums if not hasattr(tried, name)]
+    if lost:
+        raise ArgumentError(f"{who}: sums names {lost[0]!r}, which reset() does not set. Set self.{lost[0]} there.")
     tried.update(target, prediction, weights)
-    result = tried.result()
+    result = deepcopy(tried.result())
     if result is None or np.asarray(result).dtype.kind not in "fiub":
         raise ArgumentTypeError(f"{who}: result returned {shown(result)}; return a number, or an array of numbers.")
+    tried.reset()
+    tried.update(target, prediction, weights)
+    again = tried.result()
+    if not np.allclose(result, again, equal_nan=True):
+        raise ArgumentError(
+            f"{who}: the same batch gives {result} at first and {again} after reset(), so an epoch would go on with "
+            "the numbers of the last one. Set everything back in reset()."
+        )
     finite = all(np.isfinite(array).all() for array in (target, prediction))
     if finite and np.isnan(result).any():
         warnings.warn(

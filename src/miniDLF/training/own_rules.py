@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,7 @@ from miniDLF.core.own import check_methods, is_own, own_parts, shown
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array
+from miniDLF.optimizers.schedules import Schedule
 
 __all__ = ["check_rules"]
 
@@ -25,9 +27,15 @@ def check_rules(optimizer: Any, slots: Sequence[Any], dtype: Any) -> None:
     """Check optimizers, regularizers and constraints of one's own, on numbers that nobody else sees."""
     own = list(own_parts(optimizer))
     for part in own:
-        needed = ("__call__",) if not hasattr(part, "update") else ("rate", "minimize" if part.full_batch else "update")
-        check_methods(part, type(part).__name__, *needed)
-    if own and not optimizer.full_batch:
+        who = type(part).__name__
+        if isinstance(part, Schedule):
+            check_methods(part, who, "__call__")
+            _check_rate(part(0), f"{who}: __call__")
+        else:
+            check_methods(part, who, "rate", "minimize" if part.full_batch else "update")
+    if own and optimizer.full_batch:
+        _try_minimizer(optimizer, type(own[0]).__name__, dtype)
+    elif own:
         _try_optimizer(optimizer, type(own[0]).__name__, dtype)
     tried: set[int] = set()
     for slot in slots:
@@ -57,10 +65,7 @@ def _try_optimizer(optimizer: Any, who: str, dtype: Any) -> None:
             break
     else:
         return  # it skips steps for a reason of its own
-    rate = optimizer.rate(step - 1)
-    if not isinstance(rate, int | float | np.number) or not np.isfinite(rate):
-        raise ArgumentTypeError(f"{who}: rate returned {rate!r}; return the learning rate, a finite number.")
-    rate = float(rate) or 0.01  # a schedule may begin at 0
+    rate = _check_rate(optimizer.rate(step - 1), f"{who}: rate") or 0.01  # a schedule may begin at 0
 
     def update(part: slice) -> Any:
         local = {name: array if name.startswith("_") else array[part] for name, array in state.items()}
@@ -93,6 +98,11 @@ def _try_optimizer(optimizer: Any, who: str, dtype: Any) -> None:
             "add a small epsilon, and look at the first step, where the state is 0."
         )
     whole = value.copy()
+    if float(np.dot(buffers.gradients, whole - start)) > 0:
+        warnings.warn(
+            f"{who}: update goes up along the gradient, where the loss grows. Subtract: value -= learning_rate * grad.",
+            stacklevel=2,
+        )
     value[...] = start
     for name, array in state.items():
         array[...] = kept[name]
@@ -103,6 +113,24 @@ def _try_optimizer(optimizer: Any, who: str, dtype: Any) -> None:
             f"{who}: update gives one result for the whole vector and another for its halves. It has to work element "
             "by element, since threads share the vector; what needs all of the gradient, such as a norm, belongs in "
             "before()."
+        )
+
+
+def _check_rate(rate: Any, what: str) -> float:
+    if not isinstance(rate, int | float | np.number) or not np.isfinite(rate):
+        raise ArgumentTypeError(f"{what} returned {rate!r}; return the learning rate, a finite number.")
+    return float(rate)
+
+
+def _try_minimizer(optimizer: Any, who: str, dtype: Any) -> None:
+    """Let an optimizer over the whole data set look for the least of ``|v - 1|^2 / 2``."""
+    values = np.zeros(4, dtype)
+    found = deepcopy(optimizer).minimize(lambda v: (float((v - 1) @ (v - 1)) / 2, v - 1), values)
+    missing = [name for name in ("values", "loss") if not hasattr(found, name)]
+    if missing or np.shape(found.values) != (4,) or np.ndim(found.loss):
+        raise ArgumentTypeError(
+            f"{who}: minimize returned {shown(found)}; return a miniDLF.optimizers.Minimum: the vector `values` that "
+            "it found, of the shape of the one it began with, and the number `loss` there."
         )
 
 
