@@ -41,6 +41,8 @@ class Conv2D(Layer):
         Name of an activation that follows, as a layer of its own.
     use_bias
         Whether there is a bias; a batch normalisation right behind the layer would take it off again.
+    weight_initializer
+        Draws the kernels: by default Glorot's uniform form, the best in docs/initial_weights.md.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class Conv2D(Layer):
     trainable: bool = True
     activation: Any = None
     use_bias: bool = True
-    weight_initializer: Any = "he_normal"
+    weight_initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
     weight_regularizer: Any = None
     bias_regularizer: Any = None

@@ -37,6 +37,9 @@ class Recurrent(Layer):
         H. ``None`` is the number of the input's features D for sequences, and no projection for the last step alone.
     return_sequences
         Whether the output holds all steps or the last alone.
+    input_initializer, output_initializer
+        Draw the matrices from the input and of the projection: by default He's normal form, since Glorot's, which
+        counts the units of all gates, makes learning slow (docs/initial_weights.md).
     recurrent_initializer
         Draws the (H, H) matrix of each gate by itself.
     bias_initializer

@@ -7,13 +7,16 @@ from typing import Any
 
 from miniDLF.core.layer import Layer
 from miniDLF.kernels.workspace import Shape
+from miniDLF.layers.convolution import Conv2D
+from miniDLF.layers.dense import Dense
 from miniDLF.layers.recurrent import Recurrent
 
-__all__ = ["MEANING", "as_meant", "project_as_then"]
+__all__ = ["MEANING", "as_meant", "draw_as_then", "project_as_then"]
 
 #: The count of such changes; a description of a model says how many it knows, those of 0.1 nothing.
 #: 1: GELU is the exact one, and recurrent layers without sequences have no projection of their own accord.
-MEANING = 1
+#: 2: the weights of Dense and Conv2D are Glorot's uniform ones; they were He's normal ones.
+MEANING = 2
 
 _GELU_THEN = {"class": "Activation", "activation": "gelu", "approximate": True}
 
@@ -40,6 +43,16 @@ def as_meant(entry: Mapping[str, Any], meaning: int) -> dict[str, Any]:
         else:
             config["activation"] = _GELU_THEN
     return config
+
+
+def draw_as_then(layer: Layer, config: Mapping[str, Any], meaning: int) -> None:
+    """Give a layer whose `config` does not say how to draw its weights the default that it had, before it is built.
+
+    A class of one's own that has a default of its own keeps that.
+    """
+    decides = next((cls for cls in type(layer).__mro__ if "weight_initializer" in vars(cls)), None)
+    if meaning < 2 and decides in (Dense, Conv2D) and "weight_initializer" not in config:
+        vars(layer)["weight_initializer"] = "he_normal"
 
 
 def project_as_then(layer: Layer, input_shape: Shape, meaning: int) -> None:

@@ -17,7 +17,7 @@ from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
-from miniDLF.models.older import MEANING, as_meant, project_as_then
+from miniDLF.models.older import MEANING, as_meant, draw_as_then, project_as_then
 from miniDLF.models.persistence import check_weight
 from miniDLF.models.sequential import Sequential
 from miniDLF.models.values import Classes, class_name, made, stored
@@ -245,6 +245,7 @@ def _layer(entry: Mapping[str, Any], own: Classes, meaning: int) -> Layer:
     layer = made({**as_meant(entry, meaning), "class": entry["class"]}, CHOICES, own, "layer")
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{entry['class']!r} is not a layer.")
+    draw_as_then(layer, entry["config"], meaning)
     layer.name, layer.trainable = entry["path"], entry["trainable"]
     base, _, number = entry["path"].rpartition("/")[2].rpartition("_")
     if number.isdecimal() and base == snake_case(type(layer).__name__):
