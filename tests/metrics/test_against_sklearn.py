@@ -72,6 +72,10 @@ def test_counts_of_classes(kind, name, average, weights) -> None:
 def test_counts_of_yes(kind, name, weights) -> None:
     expected = getattr(sk, name)(BINARY[:, 0], SCORES[:, 0] > 0.3, sample_weight=weights)
     assert _measured(kind(threshold=0.3), BINARY, SCORES, weights) == pytest.approx(expected)
+    for average in ("macro", "micro", "weighted", None):  # of both answers
+        expected = getattr(sk, name)(BINARY[:, 0], SCORES[:, 0] > 0.3, average=average, sample_weight=weights)
+        measured = _measured(kind(average, threshold=0.3), BINARY, SCORES, weights)
+        np.testing.assert_allclose(measured, expected, rtol=1e-12)
     two = np.hstack([1 - SCORES, SCORES])
     expected = getattr(sk, name)(BINARY[:, 0], two.argmax(1), sample_weight=weights)
     assert _measured(kind(), BINARY[:, 0], two, weights) == pytest.approx(expected)

@@ -173,7 +173,7 @@ REFUSED = [
     (
         lambda: [m := metrics.Recall("macro"), m.update(np.array([0, 1]), ROWS), m.update(COLUMN, COLUMN)],
         ShapeError,
-        "metric 'recall': a batch with 1 classes after one with 3. Call reset() between models.",
+        "metric 'recall': a batch with 2 classes after one with 3. Call reset() between models.",
     ),
     (
         lambda: [m := metrics.ConfusionMatrix(), m.update(np.array([0, 1]), ROWS), m.update(COLUMN, COLUMN)],

@@ -124,6 +124,27 @@ def _unchecked(model, x, y, w):
     return batch
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("make", [*CATEGORICAL, BINARY[0], *BINARY[2:]])
+def test_a_network_that_forbids_a_class_trains(make, from_logits) -> None:
+    rng = np.random.default_rng(0)
+    x, labels, loss = rng.normal(size=(20, 4)), rng.integers(0, 2, 20), make(from_logits=from_logits)
+    classes = isinstance(loss, CategoricalCrossentropy | CategoricalFocalCrossentropy)
+    activation = "linear" if from_logits else "softmax" if classes else "sigmoid"
+    model = Sequential([Dense(3, activation=activation, input_shape=(4,))], seed=1, shards=2)
+    model.compile(
+        loss, "adam", metrics=[LossMetric(loss, name="again"), *(["perplexity"] if activation == "softmax" else [])]
+    )
+    model.layers[0].bias.value[2] = -np.inf
+    for targets in (labels, np.eye(3)[labels], np.c_[rng.dirichlet(np.ones(2), 20), np.zeros(20)])[not classes :]:
+        history = model.fit(x, targets, epochs=2, verbose=0, validation_data=(x, targets)).history
+        assert all(np.isfinite(values).all() for values in history.values())
+        assert history["val_again"] == pytest.approx(history["val_loss"], rel=1e-6)
+        gradients = model.gradients(x, targets)[1]
+        assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+        assert gradients["dense_1/bias"][2] == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("make", [BINARY[0], *BINARY[2:]])  # with smoothing some target stands against what cannot be
 def test_answers_that_are_certain_cost_nothing_or_a_finite_number(make) -> None:
     x = np.array([[-np.inf, np.inf, 1.0, -np.inf]])

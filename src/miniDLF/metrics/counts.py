@@ -36,8 +36,9 @@ class Counts(Metric):
     ----------
     average
         'binary': of the class "yes" alone, for an output (N, ..., 1), or (N, ..., 2), whose second class it is.
-        For several classes, or several answers a sample: 'macro', the mean over classes; 'weighted', the mean weighted
-        by how often each class occurs; 'micro', over all together; ``None``, an array with one number a class.
+        Of all classes: 'macro', the mean over them; 'weighted', the mean weighted by how often each occurs; 'micro',
+        over all together; ``None``, an array with one number a class. An output of one has the classes no and yes; of
+        several answers a sample each is a class.
     threshold
         Of a yes, from 0 to 1; ``None`` is 0.5, or 0 next to a loss with ``from_logits=True`` and to a hinge. Of several
         classes the largest score is the answer; with a threshold each is one whose score is above it.
@@ -85,9 +86,11 @@ class Counts(Metric):
         several, classes = self.multi_label or self._several, prediction.shape[-1]
         if prediction.ndim == 1 or classes == 1:
             target, prediction = numbers(self, target, prediction)
-            found = self._yes_and_no(target.reshape(-1, 1), prediction.reshape(-1, 1), weights, prediction.shape)
+            column = (*prediction.shape[: max(prediction.ndim - 1, 1)], 1)
+            both = self.average != "binary" and not self.multi_label
+            found = self._yes_and_no(target.reshape(column), prediction.reshape(column), weights, both)
         elif several and target.shape == prediction.shape:
-            found = self._yes_and_no(target, prediction, weights, prediction.shape[:-1])
+            found = self._yes_and_no(target, prediction, weights)
         elif self.multi_label:
             raise ShapeError(
                 f"metric {self.name!r}: multi_label=True needs a target for each answer, {prediction.shape}, received "
@@ -97,7 +100,7 @@ class Counts(Metric):
             found = self._one_of_several(target, prediction, weights)
         else:
             truth = class_places(self, target, prediction)[..., np.newaxis] == np.arange(classes)
-            found = self._yes_and_no(truth, prediction, weights, prediction.shape[:-1])
+            found = self._yes_and_no(truth, prediction, weights)
         if found.shape[1] == 2 and self.average == "binary" and not several:
             found = found[:, 1:]
         if found.shape[1] > 1:
@@ -113,10 +116,13 @@ class Counts(Metric):
         self.false_positives = self.false_positives + found[1]
         self.false_negatives = self.false_negatives + found[2]
 
-    def _yes_and_no(self, target: Array, prediction: Array, weights: Array | None, shape: Shape) -> Array:
-        target, prediction = (array.reshape(-1, array.shape[-1]) for array in (target, prediction))
-        yes, _ = yes_or_no(self, self.threshold, prediction)
-        truth, w = target > 0.5, step_weights(weights, shape)
+    def _yes_and_no(self, target: Array, scores: Array, weights: Array | None, both: bool = False) -> Array:
+        """Count the yeses of each column; of `both` answers of a single one also the noes, which come first."""
+        yes, answered = yes_or_no(self, self.threshold, scores)
+        truth, w = target > 0.5, step_weights(weights, scores.shape[:-1])
+        if both:
+            yes, truth = np.concatenate([answered & ~yes, yes], -1), np.concatenate([~truth, truth], -1)
+        yes, truth = (array.reshape(-1, array.shape[-1]) for array in (yes, truth))
         return np.stack([w @ (yes & truth), w @ (yes & ~truth), w @ (~yes & truth)])
 
     def _one_of_several(self, target: Array, prediction: Array, weights: Array | None) -> Array:
