@@ -116,3 +116,27 @@ def test_a_steady_step_allocates_nothing_large(case: LossCase, fused: bool) -> N
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 * 1024
+
+
+@pytest.mark.parametrize("distance", [1e-18, 1e-6, 1e-4, 1e-2, 0.5, 0.999, 1.001, 3.0, 80.0, 1e4, 1e30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_cosh_keeps_its_digits(distance: float, dtype: type) -> None:
+    x = np.array([[distance], [-distance]], dtype)
+    value, gradient = losses.LogCosh().value_and_grad(x, np.zeros_like(x), _weights(2, dtype), Workspace(dtype).empty)
+    d = float(x[0, 0])
+    exact = d * d / 2 if d < 1e-3 else np.log(np.cosh(d)) if d < 20 else d - np.log(2)
+    assert value == pytest.approx(exact, rel=1e-6)
+    np.testing.assert_allclose(gradient, [[np.tanh(d) / 2], [-np.tanh(d) / 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("p", "t"), [(1e6 + 1, 1e6), (1e6, 1e6 + 1), (3e38, 0.0), (0.0, 3e38), (1e-4, 1.001e-4), (2.0, 2.0)]
+)
+def test_the_squared_logarithmic_error_keeps_its_digits(p: float, t: float) -> None:
+    p, t = np.float32(p), np.float32(t)
+    exact = (np.log1p(max(float(p), 1e-7)) - np.log1p(float(t))) ** 2
+    value, gradient = losses.MeanSquaredLogarithmicError().value_and_grad(
+        np.array([[p]]), np.array([[t]]), _weights(1), Workspace().empty
+    )
+    assert value == pytest.approx(exact, rel=1e-5)
+    assert np.sign(gradient[0, 0]) == (0 if p == 0 else np.sign(p - t))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from miniDLF.errors import ArgumentError
 from miniDLF.layers import Activation, Dense
 from miniDLF.losses import (
     BinaryCrossentropy,
@@ -251,3 +252,14 @@ def test_an_output_of_weight_zero_ends_no_run() -> None:
     found = model.train_on_batch(x, y, return_dict=True)
     assert np.isfinite(found["loss"])
     assert found["b_loss"] == np.inf
+
+
+def test_a_loss_from_logits_as_a_metric_is_given_logits_or_refused() -> None:
+    x, y, _ = _data("softmax", 30.0, False)
+    model = passing("softmax")
+    model.compile("cce", still(), metrics=[LossMetric(CategoricalCrossentropy(from_logits=True), name="again")])
+    for found in (model.train_on_batch(x, y), model.evaluate(x, y)):
+        assert found[1] == pytest.approx(found[0], rel=1e-6)
+    with pytest.raises(ArgumentError, match=r"metric 'cce': .* Give it CategoricalCrossentropy\(from_logits=True\)"):
+        passing().compile(CategoricalCrossentropy(from_logits=True), still(), metrics=["cce"])
+    passing().compile(CategoricalCrossentropy(from_logits=True), still(), metrics=["mse", "categorical_hinge"])

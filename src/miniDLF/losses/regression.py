@@ -115,10 +115,14 @@ class MeanSquaredLogarithmicError(ElementwiseLoss):
 
     def terms(self, prediction: Array, target: Array, grad: Array, empty: Empty) -> Array:
         clipped = np.maximum(prediction, EPSILON, out=lend_like(empty, "loss half", grad))
-        np.log1p(clipped, out=grad)
-        each = np.log1p(target, out=lend_like(empty, "loss each", grad))
-        np.subtract(grad, each, out=grad)
-        np.multiply(grad, grad, out=each)
+        # log of a quotient, not a difference of logarithms, of which little is left where both are alike
+        each = np.minimum(clipped, target, out=lend_like(empty, "loss each", grad))
+        np.add(each, 1.0, out=each)
+        np.subtract(clipped, target, out=grad)
+        quotient = np.abs(grad, out=lend_like(empty, "loss quotient", grad))
+        np.log1p(np.divide(quotient, each, out=quotient), out=quotient)
+        np.multiply(np.sign(grad, out=grad), quotient, out=grad)
+        np.multiply(quotient, quotient, out=each)
         np.add(clipped, 1.0, out=clipped)
         np.divide(grad, clipped, out=grad)
         np.multiply(grad, 2.0, out=grad)

@@ -61,6 +61,8 @@ def class_places(metric: Any, target: Array, prediction: Array) -> Array:
             f"metric {metric.name!r}: class labels must lie in 0 to {classes - 1}, because the predictions have "
             f"{classes} classes; received {labels.min()} to {labels.max()}. Count the classes from 0."
         )
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        raise DataError(f"metric {metric.name!r}: class labels must be whole numbers; choose a metric of numbers.")
     return labels.astype(np.intp, copy=False)
 
 

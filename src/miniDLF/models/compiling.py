@@ -27,11 +27,12 @@ __all__ = ["LossMetric", "arranged"]
 
 
 class LossMetric(Mean):
-    """The mean of a loss as a metric: ``compile(metrics=['mape'])``."""
+    """The mean of a loss as a metric: ``compile(metrics=['mape'])``, by the formula with which it trains."""
 
     loss: Any
     name: str = ""
     better = "min"
+    _fused = False
 
     def __post_init__(self) -> None:
         self.loss = get_loss(self.loss)
@@ -41,16 +42,23 @@ class LossMetric(Mean):
     def bind(self, output_shape: Shape, loss: Any) -> None:
         super().bind(output_shape, loss)
         self._output_shape = output_shape
-        self.reads_logits = False
+        self.reads_logits = self._fused = False
+        if self._from_logits and not getattr(self.loss, "from_logits", True):
+            kind = type(self.loss).__name__
+            raise ArgumentError(
+                f"metric {self.name!r}: the loss has from_logits=True, and the metric would take logits for "
+                f"probabilities. Give it {kind}(from_logits=True) in a LossMetric."
+            )
 
     def absorb(self, activation: str) -> None:
-        self.reads_logits = self.loss.absorbs == activation
+        self._fused = self.loss.absorbs == activation
+        self.reads_logits = self._fused or bool(getattr(self.loss, "from_logits", False))
 
     def update(self, target: Array, prediction: Array, weights: Array | None = None) -> None:
         target = comparable(self.loss.encode(comparable(target, prediction), self._output_shape), prediction)
         ones = np.broadcast_to(prediction.dtype.type(1), (len(prediction),))
         weights = ones if weights is None else np.asarray(weights, prediction.dtype)
-        total, *_ = Head(self.loss).take(prediction, target, weights, fresh(prediction), fused=self.reads_logits)
+        total, *_ = Head(self.loss).take(prediction, target, weights, fresh(prediction), fused=self._fused)
         self.count(float(total), float(weights.sum(dtype=np.float64)) * (len(weights) / max(weights.size, 1)))
 
 
