@@ -128,6 +128,16 @@ class Call:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    def beside(self) -> Call:
+        """Return a call of another part of the batch, with memory of its own."""
+        dtype = self.dtype
+        gradients = {parameter: np.zeros_like(array) for parameter, array in self._own_gradients.items()}
+        other = Call(Workspace(dtype), Workspace(dtype), gradients, self._clock, (self._place[0], self._place[1] + 1))
+        for name in ("training", "needs_dx", "enlarges", "rectifies", "pools", "keeps", "shared"):
+            if name in vars(self):
+                setattr(other, name, getattr(self, name))
+        return other
+
     def trace(self, taker: NoteTaker | None) -> None:
         """From now on, lend arrays that note what is done with them; or, without a taker, plain ones again.
 

@@ -13,6 +13,7 @@ from miniDLF.core.call import Shared
 from miniDLF.core.capture import Watched
 from miniDLF.core.graph import Graph, Node
 from miniDLF.core.joint import JointProduct, pays_jointly
+from miniDLF.core.keeping import Watch
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.rewriting import chosen_first, folded, pooled_at_once, work_joined
@@ -91,6 +92,7 @@ class Step:
     before: tuple[Layer, ...] = ()  # the layers whose work it does first
     after: tuple[Layer, ...] = ()  # the layers whose work it does at last
     frozen: bool = False  # whether the layer works as in inference, also in training
+    watch: Watch = field(default_factory=Watch, compare=False)  # of a layer of one's own
 
     @property
     def meets(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miniDLF.core.keeping import refuse_written
 from miniDLF.core.own import check_call, is_own
 from miniDLF.errors import ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
@@ -27,10 +28,18 @@ def first_forward(step: Step, checked: Callable[[], None]) -> Method:
     check_call(step.layer.described, "forward", method, ("x", "call"))
 
     def forward(x: Any, call: Any) -> Any:
+        given = x if step.layer.takes_many else (x,)
+        inputs = [] if call.overwrites else [np.array(part) for part in given]
+        before = step.watch.before(step.layer) if call.keeps else {}
         y = method(x, call)
+        made = given if not isinstance(y, np.ndarray) else (*given, y)
+        changed = call.keeps and step.watch.after(step.layer, before, "forward", made)
+        if inputs:
+            refuse_written(step.layer.described, x, inputs)
         rows = len(x[0] if step.layer.takes_many else x)
         _check(step, "forward", y, (rows, *step.node.shape), call.dtype, "what build() promised")
-        checked()
+        if not changed:
+            checked()
         return y
 
     return forward
@@ -45,7 +54,11 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
     shapes, many = [source.shape for source in step.node.inputs], step.layer.takes_many
 
     def backward(dy: Any, call: Any) -> Any:
-        rows, result = len(dy), method(dy, call)
+        before, rows = step.watch.before(step.layer), len(dy)
+        result = method(dy, call)
+        given = result if many and isinstance(result, tuple | list) else (result,)
+        made = tuple(part for part in (dy, *given) if isinstance(part, np.ndarray))
+        changed = step.watch.after(step.layer, before, "backward", made)
         if many and any(step.needs_dx) and (not isinstance(result, tuple | list) or len(result) != len(shapes)):
             raise ArgumentTypeError(
                 f"{step.layer.described}: backward returned {_shown(result)}; expected a tuple of {len(shapes)} "
@@ -54,7 +67,8 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
         for dx, shape, needed in zip(result if many else (result,), shapes, step.needs_dx, strict=False):
             if needed:
                 _check(step, "backward", dx, (rows, *shape), call.dtype, "the gradient of its input")
-        checked()
+        if not changed:
+            checked()
         return result
 
     return backward

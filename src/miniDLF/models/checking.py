@@ -9,6 +9,8 @@ import numpy as np
 
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Batch, Executor
+from miniDLF.core.keeping import kept
+from miniDLF.core.own import is_own
 from miniDLF.core.program import Step, total_loss
 from miniDLF.core.returns import first_backward, first_forward
 from miniDLF.errors import ArgumentError, DivergedError, MiniDLFError
@@ -193,6 +195,8 @@ def _check_layers(
         dx = first_backward(step, _nothing)(sent, call)
         dx = [np.array(part) for part in (dx if step.layer.takes_many else (dx,))]
         gradients = {p: np.array(call.grad(p)) for p in step.layer.parameters if call.wants(p)}
+        if is_own(type(step.layer)):
+            _refuse_kept(step, call, inputs, dy, [*dx, *gradients.values()])
         call.needs_dx = any(step.needs_dx)
         for place, (array, gradient) in enumerate(zip(inputs, dx, strict=True)):
             which = f"the gradient of input {place + 1}" if len(inputs) > 1 else "the input gradient"
@@ -201,6 +205,30 @@ def _check_layers(
             where = f"{name!r}: the gradient of {parameter.name!r}"
             checks.append(settings.compare(where, scalar, parameter.value, gradient))
     return checks
+
+
+def _refuse_kept(step: Step, call: Any, inputs: list[Array], dy: Array, wanted: list[Array]) -> None:
+    """Refuse a layer whose backward reads on the layer what the forward of another part of the batch may have left."""
+    layer, before = step.layer, dict(vars(step.layer))
+    call.draw_again()
+    _run(step, call, inputs)
+    other = call.beside()
+    _run(step, other, [0.75 * array[::-1][: len(array) // 2 + 1] for array in inputs])
+    sent = dy.copy()
+    if layer.synchronises and call.training:
+        call.backward_total = layer.backward_partial(sent, call)
+    try:
+        dx = first_backward(step, _nothing)(sent, call)
+        found = [*(dx if layer.takes_many else (dx,)), *(call.grad(p) for p in layer.parameters if call.wants(p))]
+        same = all(map(np.array_equal, wanted, found))
+    except (MiniDLFError, ValueError):  # shapes of the other part
+        same = False
+    names = [name for name, value in vars(layer).items() if before.get(name, before) is not value]
+    if names and not same:
+        raise ArgumentError(
+            f"{layer.described}: backward reads what forward keeps on the layer itself, as self.{names[0]}. "
+            + kept(names[0])
+        )
 
 
 def _run(step: Step, call: Any, inputs: list[Array]) -> Array:
