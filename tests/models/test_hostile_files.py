@@ -117,3 +117,16 @@ def test_a_pipe_is_no_model_and_keeps_nobody_waiting(tmp_path: Path) -> None:
     for read in (load, model.load_weights):
         with pytest.raises(FileFormatError, match=r"m.safetensors: expected a file, but this is a pipe"):
             read(tmp_path / "m.safetensors")
+
+
+def test_a_layer_that_is_used_again_and_again(tmp_path: Path) -> None:
+    """Each use was compared with all earlier ones: 2000 of them took 4 seconds, and take 0.3."""
+
+    def change(structure: Structure) -> None:
+        structure["nodes"] = [{"layer": 0, "inputs": [number]} for number in range(2000)]
+        structure["outputs"] = [2000]
+
+    path = written(tmp_path / "m.safetensors", change)
+    began = time.process_time()
+    assert len(load(path).graph.nodes) == 2000
+    assert time.process_time() - began < 2

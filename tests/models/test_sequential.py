@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from miniDLF.core.graph import Graph
 from miniDLF.core.update import SNAPSHOT
 from miniDLF.errors import ArgumentError, ArgumentTypeError, NotReadyError, ShapeError, UnknownNameError
 from miniDLF.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer, Pooling2D
@@ -478,3 +479,33 @@ def test_predictions_heed_arguments_that_change() -> None:
     before = model.predict(x)
     model.layers[0].epsilon = 3.0
     np.testing.assert_allclose(model.predict(x), before / 2, rtol=1e-4)
+
+
+def test_a_chain_that_grows_is_the_graph_that_is_made_at_once() -> None:
+    def layers() -> list[Any]:
+        named = Dense(3, name="activation_4")
+        return [
+            Dense(4, activation="relu", input_shape=(4,)),
+            Dense(4, activation="tanh"),
+            named,
+            Activation("relu"),
+            Dense(4, activation="relu"),
+            Sequential([Dense(4, input_shape=(4,)), Activation("tanh")], name="block"),
+            Dense(5, activation="softmax"),
+            Activation("linear", name="last"),
+        ]
+
+    model = Sequential(layers())
+    whole = Graph(model.graph.inputs, model.graph.outputs)
+    grown = model.graph
+    assert grown.nodes == whole.nodes
+    assert grown.layers == whole.layers
+    assert grown.given == whole.given
+    assert grown.hosts == whole.hosts
+    assert list(grown.names.items()) == list(whole.names.items())
+    assert len(set(grown.names.values())) == len(grown.layers)
+    model.pop()
+    model.add(Dense(2, activation="relu"))
+    assert list(model.graph.names.items()) == list(Graph(model.graph.inputs, model.graph.outputs).names.items())
+    with pytest.raises(ArgumentError, match="two layers of the model are called .activation_4."):
+        model.add(Dense(2, name="activation_4"))

@@ -184,7 +184,7 @@ class Contents:
         return shapes[0] if len(shapes) == 1 else shapes
 
     def _use(self, what: str) -> tuple[list[Node], list[Node]]:
-        for sources, results in vars(self).get("_uses", ()):
+        for sources, results in vars(self).get("_uses", {}).values():
             nodes = [held() for held in (*sources, *results)]
             if all(node is not None for node in nodes):
                 return nodes[: len(sources)], nodes[len(sources) :]

@@ -131,11 +131,18 @@ def _before(node: Node) -> list[Layer]:
 
 def _note_use(layer: Layer, inputs: Sequence[Node], output: Any) -> None:
     """Remember on a layer where it is used, as long as somebody holds the nodes; `Layer.output` tells the first."""
-    uses = vars(layer).setdefault("_uses", [])
+    uses: dict[int, Any] = vars(layer).setdefault("_uses", {})
     outputs = [output] if isinstance(output, Node) else list(output.values() if isinstance(output, dict) else output)
-    uses[:] = [use for use in uses if all(held() is not None for held in use[1])]
-    if not any(use[1][0]() is outputs[0] for use in uses):
-        uses.append(([ref(node) for node in inputs], [ref(node) for node in outputs]))
+    key = id(outputs[0])
+    if key in uses and uses[key][1][0]() is outputs[0]:
+        return
+    uses.pop(key, None)  # of a node that is gone: the last use is that of a new one
+    if (
+        len(uses).bit_count() == 1
+    ):  # at 1, 2, 4, ...: to look at all of them each time would take the square of the time
+        for old in [old for old, use in uses.items() if any(held() is None for held in use[1])]:
+            del uses[old]
+    uses[key] = ([ref(node) for node in inputs], [ref(node) for node in outputs])
 
 
 def _mark(block: Any, sources: Sequence[Node], results: Any) -> None:
@@ -180,6 +187,8 @@ class Graph:
             n.layer: n.host for n in self.nodes if n.layer is not None and n.host is not None and n.layer not in alone
         }
         self.names = self._named()
+        #: The layers' names without those of the blocks that they are a part of.
+        self.short_names = {layer.name for layer in self.layers}
 
     def _sorted(self) -> list[Node]:
         order: dict[Node, None] = {}
@@ -200,6 +209,41 @@ class Graph:
                 pending.append((node, True))
                 pending.extend((source, False) for source in reversed(node.inputs))
         return list(order)
+
+    def grow(self, end: Node) -> bool:
+        """Take over the nodes that lead from the one output to `end`, or say that the graph has to be made anew.
+
+        So a chain of n layers takes n steps; to sort and name all nodes at every step takes n^2.
+        """
+        path: list[tuple[Node, Layer]] = []
+        node = end
+        while len(self.outputs) == 1 and node is not self.outputs[0]:
+            layer = node.layer
+            if layer is None or len(node.inputs) != 1 or node.scope or layer in self.names or node.host in self.names:
+                return False
+            path.append((node, layer))
+            node = node.inputs[0]
+        path.reverse()
+        named = [layer.name for _, layer in path if layer.name]
+        if not path or len({layer for _, layer in path}) < len(path) or len(set(named)) < len(named):
+            return False
+        if not self._taken.keys().isdisjoint(named):
+            return False
+        for node, layer in path:
+            while not layer.name:
+                name = _numbered(type(layer).__name__, "", self._counts)
+                if name not in self._taken and name not in named:
+                    layer.name = vars(layer)["_numbered"] = name
+            self.names[layer] = layer.name
+            self._taken[layer.name] = layer
+            self.short_names.add(layer.name)
+            self.layers.append(layer)
+            self.nodes.append(node)
+            if node.host is not None:
+                self.hosts[layer] = node.host
+        self.given += dict.fromkeys(node.host or layer for node, layer in path)
+        self.outputs = [end]
+        return True
 
     def connect(self, model: Any, first: int = 0) -> None:
         """Tell the layers of the nodes from number `first` on in which model they are, and where."""
@@ -243,6 +287,7 @@ class Graph:
                 )
             names[layer] = name
             taken[name] = layer
+        self._counts, self._taken = counts, taken
         return names
 
     def _prefixes(self, counts: Counter[str]) -> dict[Layer, str]:

@@ -84,11 +84,13 @@ class Sequential(Model):
         self._append(layer)
 
     def _append(self, layer: Any) -> None:
+        grows = True
         if isinstance(layer, Layer) and not hasattr(layer, "compose"):
             if layer.name is None:
                 self._name(layer)
             elif (other := self._named_here.get(layer.name)) not in (None, layer):
                 self._name(other)  # the new one brings its name from another model
+                grows = False
         position = self._position(layer)
         try:
             end = layer(self._end)
@@ -100,14 +102,15 @@ class Sequential(Model):
         if not isinstance(end, Node):
             raise ArgumentError(f"layer {position}: a Sequential needs one output, {layer.described} has several.")
         known = 0 if self._graph is None else len(self._graph.nodes)
-        self._go_on_to(end)
+        self._go_on_to(end, grows)
         self._ends.append(end)
         self.graph.connect(self, known)
 
-    def _go_on_to(self, end: Node) -> None:
-        """Let the chain end there."""
+    def _go_on_to(self, end: Node, grows: bool = False) -> None:
+        """Let the chain end there; with `grows` it may be that of before and more layers of the same names."""
         self._end, start = end, self._start
-        self._graph = Graph([start] if start else [], [end]) if end is not start else None
+        if not (grows and self._graph is not None and self._graph.grow(end)):
+            self._graph = Graph([start] if start else [], [end]) if end is not start else None
         self._buffers = self._executor = self._engine = self._held = None
 
     @answering
@@ -137,7 +140,7 @@ class Sequential(Model):
 
     def _name(self, layer: Layer) -> None:
         """Give a layer the next free name."""
-        taken = set() if self._graph is None else {other.name for other in self._graph.layers}
+        taken = set() if self._graph is None else self._graph.short_names
         base = snake_case(type(layer).__name__)
         while True:
             self._counts[base] = self._counts.get(base, 0) + 1
