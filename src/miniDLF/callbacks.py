@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from miniDLF.names import names_of_keras
 from miniDLF.training.adapting import LearningRateScheduler, ReduceLROnPlateau
+from miniDLF.training.backup import BackupAndRestore
 from miniDLF.training.callbacks import Callback, LambdaCallback
-from miniDLF.training.checkpoints import BackupAndRestore, ModelCheckpoint
+from miniDLF.training.checkpoints import ModelCheckpoint
 from miniDLF.training.history import History
 from miniDLF.training.loggers import CSVLogger, TensorBoard
 from miniDLF.training.plots import LivePlot

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import operator
+import os
+import subprocess
 import sys
 import threading
 import tracemalloc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -516,6 +519,41 @@ def test_the_environment_sets_the_threads(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MINIDLF_NUM_THREADS", "many")
     with pytest.raises(ArgumentError, match="MINIDLF_NUM_THREADS.*'many'"):
         ThreadPool()
+    later = ThreadPool(later=True)
+    with pytest.raises(ArgumentError, match="MINIDLF_NUM_THREADS.*'many'"):
+        later.threads  # noqa: B018 - asks
+    monkeypatch.setenv("MINIDLF_NUM_THREADS", "7")
+    assert later.threads == 7
+
+
+@pytest.mark.parametrize(
+    ("openmp", "threads"),
+    [("3", 3), ("3,2", 3), (" 4 ", 4), ("", None), ("0", None), ("-1", None), ("many", None), ("2.5", None)],
+)
+def test_the_variable_of_openmp_counts_where_ours_is_not_set(
+    openmp: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MINIDLF_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    usual = ThreadPool().threads
+    monkeypatch.setenv("OMP_NUM_THREADS", openmp)
+    assert ThreadPool().threads == (threads or usual)
+    monkeypatch.setenv("MINIDLF_NUM_THREADS", "5")
+    assert ThreadPool().threads == 5
+
+
+def test_a_wrong_number_of_threads_is_one_line_of_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    Sequential([Dense(2, input_shape=(3,))]).save(path)
+    np.save(tmp_path / "x.npy", np.zeros((2000, 3)))
+    environment = {**os.environ, "MINIDLF_NUM_THREADS": "abc"}
+    for words in (["demo", "--out", tmp_path / "out"], ["predict", path, tmp_path / "x.npy"]):
+        command = [sys.executable, "-m", "miniDLF", *map(str, words)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode not in (0, None)
+        assert "Traceback" not in done.stderr
+        assert last.endswith("MINIDLF_NUM_THREADS: expected a whole number of at least 1, received 'abc'.")
 
 
 def test_a_prediction_notices_every_change_of_a_weight() -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from miniDLF.storage import Checkpoints, header, inspect, read_tensors, report_mismatch, write_tensors
+from miniDLF.storage import Checkpoints, atomic, header, inspect, read_tensors, report_mismatch, write_tensors
+from miniDLF.storage.atomic import atomic_file
 
 TYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "?", ">f4", ">i8"])
 ARRAYS = TYPES.flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
@@ -323,25 +324,45 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
     assert os.listdir(tmp_path) == ["t"]
 
 
-def test_what_a_killed_save_left_is_removed_when_it_is_surely_old(tmp_path: Path) -> None:
+def test_what_a_killed_save_left_is_removed_by_the_next_one_to_the_same_file(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, numpy as np; from miniDLF.storage import write_tensors\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_tensors(sys.argv[1], {'x': np.zeros(3)})\n"
     )
-    for name in ("[t].safetensors", "[t].safetensors", "other"):
+    for name in ("[t].safetensors", "other"):
         subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=False)
     left = sorted(tmp_path.iterdir())
-    assert [path.name[:3] for path in left] == [".[t", ".[t", ".ot"]
-    hours_ago = time.time() - 7200
-    os.utime(left[0], (hours_ago, hours_ago))
-    os.utime(left[2], (hours_ago, hours_ago))
+    assert [path.name[:3] for path in left] == [".[t", ".ot"]
     mine = tmp_path / ".[t].safetensors.tmp"
     mine.write_bytes(b"")
-    os.utime(mine, (hours_ago, hours_ago))
+    hours_ago = time.time() - 7200
+    for path in (left[1], mine):
+        os.utime(path, (hours_ago, hours_ago))
     path = tmp_path / "[t].safetensors"
     write_tensors(path, some())
-    assert sorted(tmp_path.iterdir()) == sorted([*left[1:], mine, path])
+    assert sorted(tmp_path.iterdir()) == sorted([left[1], mine, path])
+
+
+def test_what_somebody_is_writing_is_left_alone_unless_it_is_surely_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t"
+    with atomic_file(path) as file:
+        file.write(b"1")
+        (slow,) = tmp_path.iterdir()
+        with atomic_file(path) as other:
+            other.write(b"2")
+        assert sorted(tmp_path.iterdir()) == sorted([slow, path])
+        assert path.read_bytes() == b"2"
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"1"
+    monkeypatch.setattr(atomic, "held_by_nobody", lambda path: None)  # a system without locks
+    for age in (0, 7200):
+        slow.write_bytes(b"")
+        os.utime(slow, (time.time() - age, time.time() - age))
+        write_tensors(path, some())
+        assert slow.exists() == (age == 0)
 
 
 def test_a_name_as_long_as_may_be(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import signal
 from collections.abc import Callable, Mapping
@@ -14,17 +15,21 @@ import pytest
 from miniDLF.callbacks import (
     BackupAndRestore,
     Callback,
+    CSVLogger,
     EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
     ProgressBar,
     ReduceLROnPlateau,
+    TensorBoard,
+    TerminateOnNaN,
 )
-from miniDLF.errors import ArgumentTypeError, FileFormatError
+from miniDLF.datasets import Dataset
+from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError, NotReadyError
 from miniDLF.layers import Activation, Dense, Dropout
 from miniDLF.models import Sequential
-from miniDLF.optimizers import LBFGS, SGD, ClipGlobalNorm
+from miniDLF.optimizers import LBFGS, SGD, Adam, AdamW, ClipGlobalNorm
 from miniDLF.optimizers.schedules import CosineDecay
 from miniDLF.storage import read_tensors, write_tensors
 
@@ -181,7 +186,8 @@ def test_a_resumed_run_ends_as_the_whole_one(case: str, way: str, frequency: Any
 
     whole = run("whole")
     run("broken", way)
-    resumed = run("broken", seed=4)  # the order of the samples and dropout are still those of the first seed
+    with pytest.warns(UserWarning, match="The seed 4 of this script is not followed: the run goes on with its own, 3"):
+        resumed = run("broken", seed=4)
     assert json.dumps(resumed.history.history) == json.dumps(whole.history.history)
     assert resumed.optimizer.learning_rate == whole.optimizer.learning_rate
     assert resumed.stop_reason == whole.stop_reason
@@ -274,3 +280,214 @@ def test_a_state_that_no_checkpoint_can_hold_names_its_callback(value: Any, tmp_
 
     with pytest.raises(ArgumentTypeError, match=r"get_state\(\) of Mine holds .* A state is made of numbers"):
         fit(network(), Mine(), BackupAndRestore(tmp_path))
+
+
+# What a checkpoint with a valid digest may hold -----------------------------------------------------------------------
+
+
+def entry(kind: str, key: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+    """Set an entry in the saved state of a callback."""
+
+    def change(tensors: dict[str, Any], document: dict[str, Any]) -> None:
+        (state,) = (state for name, _, state in document["callbacks"] if name == kind)
+        state["map"] = [[name, value if name == key else old] for name, old in state["map"]]
+
+    return change
+
+
+def position(key: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+    return lambda tensors, document: document["position"].update({key: value})
+
+
+WRONG: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
+    **{f"epoch {v!r}": position("epoch", v) for v in ("1", None, 1.0, -1, True, [1], 0, 2, 10**12)},
+    **{f"batch {v!r}": position("batch", v) for v in ("1", None, 1.0, -1, True, [1], 10**6)},
+    **{f"ahead {v!r}": position("ahead", v) for v in ("1", -1)},
+    **{f"seed {v!r}": (lambda t, d, v=v: d.update(seed=v)) for v in ("1", None, -1, 0.5)},
+    **{f"stop {v!r}": (lambda t, d, v=v: d.update(stop_training=v)) for v in (1, "no", None)},
+    **{f"reason {v!r}": (lambda t, d, v=v: d.update(stop_reason=v)) for v in (1, ["no"])},
+    **{f"position {v!r}": (lambda t, d, v=v: d.update(position=v)) for v in (1, [1, 2], None)},
+    **{
+        f"{kind}.{key} {v!r}": entry(kind, key, v)
+        for kind, keys in {
+            "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights", "best_moment"),
+            "ReduceLROnPlateau": ("best", "wait", "cooling"),
+            "ModelCheckpoint": ("best", "batches", "epoch", "validated"),
+            "History": ("epoch", "history", "epochs"),
+            "CSVLogger": ("names", "rows"),
+        }.items()
+        for key in keys
+        for v in ("no", [["no"]], True)
+        if (key, v) != ("rows", [["no"]])
+    },
+    "a row of the log that is too long": entry("CSVLogger", "rows", [["0"] * 99]),
+    "a mean of text": lambda t, d: t.update({"training/mean/0/total": np.zeros((2, 2))}),
+    "a mean that is gone": lambda t, d: t.pop("training/mean/0/weight"),
+    "steps of three": lambda t, d: t.update({"training/steps": np.zeros(3)}),
+    "a deep state": lambda t, d: d["callbacks"][1].__setitem__(2, {"map": [[1, {"array": "no"}]]}),
+}
+
+
+def watched(folder: Path, *callbacks: Callback, optimizer: Any = None, **options: Any) -> Sequential:
+    made = network(optimizer=optimizer or SGD(0.1), **options)
+    given = [worst(), ReduceLROnPlateau("loss"), ModelCheckpoint(folder / "m"), CSVLogger(folder / "log.csv")]
+    return fit(made, *callbacks, *given, BackupAndRestore(folder / "b"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """That of a run which was interrupted after its first epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    watched(folder, LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()))
+    return read_tensors(max((folder / "b").iterdir()))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_checkpoint_of_wrong_kinds_is_one_clear_error(case: str, checkpoint: Any, tmp_path: Path) -> None:
+    tensors, document = copy.deepcopy(checkpoint)
+    WRONG[case](tensors, document)
+    (tmp_path / "b").mkdir()
+    path = tmp_path / "b" / "checkpoint-00000007.safetensors"
+    write_tensors(path, tensors, document)
+    with pytest.raises(FileFormatError, match="does not hold what a run needs") as caught:
+        watched(tmp_path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+# Two runs of the same script, more or less ----------------------------------------------------------------------------
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miniDLF.training.backup.PATIENCE", 0.0)
+
+    def again(epoch: int, logs: Any) -> None:
+        with pytest.raises(NotReadyError, match="another run .* writes checkpoints to"):
+            fit(network(), BackupAndRestore(tmp_path))
+
+    fit(network(), LambdaCallback(on_epoch_end=again), BackupAndRestore(tmp_path), epochs=1)
+    with pytest.raises(NotReadyError):  # twice in one run
+        fit(network(), BackupAndRestore(tmp_path), BackupAndRestore(tmp_path), epochs=1)
+    fit(network(), BackupAndRestore(tmp_path), epochs=1)
+
+
+def test_callbacks_without_a_state_may_come_and_go(tmp_path: Path) -> None:
+    class Plain(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["more"] = 1.0
+
+    stop = LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c())
+    fit(network(), stop, BackupAndRestore(tmp_path), epochs=3)
+    fit(network(), Plain(), stop, BackupAndRestore(tmp_path), TerminateOnNaN(), epochs=3)
+    assert len(fit(network(), BackupAndRestore(tmp_path), epochs=3).history.epoch) == 3
+    fit(network(), stop, BackupAndRestore(tmp_path), epochs=3)
+    with pytest.raises(ArgumentError, match="Use the same ones"):
+        fit(network(), EarlyStopping("loss"), BackupAndRestore(tmp_path), epochs=3)
+
+
+def net(loss: str = "cce", optimizer: Any = None, dropout: float = 0.2, **options: Any) -> Sequential:
+    made = Sequential([Dense(8, input_shape=(4,)), Dropout(dropout), Dense(2), Activation("softmax")], **options)
+    made.compile(loss, optimizer or Adam(0.1))
+    return made
+
+
+def run(made: Sequential, folder: Path, *callbacks: Callback, rows: int = 64, size: int = 16, **options: Any) -> None:
+    given = [*callbacks, BackupAndRestore(folder)]
+    made.fit(X[:rows], Y[:rows], batch_size=size, epochs=3, verbose=0, callbacks=given, **options)
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "betas": ({"optimizer": Adam(0.1, beta_1=0.5)}, {}, r"optimizer was Adam\(\) and is Adam\(beta_1=0.5\)"),
+    "class of the optimizer": ({"optimizer": AdamW(0.1)}, {}, r"optimizer was Adam\(\) and is AdamW\(\)"),
+    "loss": ({"loss": "categorical_focal_crossentropy"}, {}, r"loss was CategoricalCross.* and is Categorical.*Focal"),
+    "dropout": (
+        {"dropout": 0.5},
+        {},
+        r"layer dropout_1 was Dropout\(p_dropout=0.2\) and is Dropout\(p_dropout=0.5\)",
+    ),
+    "batch size": ({}, {"size": 32}, "steps was 4 and is 2|batch_size was 16 and is 32"),
+    "data": ({}, {"rows": 48}, "samples was 64 and is 48; steps was 4 and is 3|samples was 64 and is 48"),
+    "order": ({}, {"shuffle": False}, "shuffle was True and is False"),
+    "shards": ({"shards": 2}, {}, "shards was None and is 2"),
+    "rate": ({"optimizer": Adam(0.05)}, {}, r"learning rate 0.05 of this script is not followed: .* its own, 0.1"),
+    "schedule": ({"optimizer": Adam(CosineDecay(0.1, 9))}, {}, r"optimizer was Adam\(\) and is Adam\(lr=CosineDecay"),
+    "seed": ({"seed": 9}, {}, "seed 9 of this script is not followed: the run goes on with its own, 3"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_settings_that_changed_are_named(case: str, tmp_path: Path) -> None:
+    changed, options, message = CHANGES[case]
+    run(net(seed=3), tmp_path, LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()))
+    with pytest.warns(UserWarning, match=message) as caught:
+        run(net(**{"seed": 3, **changed}), tmp_path, **options)
+    assert len(caught) == 1
+    assert "Remove" in str(caught[0].message)
+
+
+def test_settings_that_stayed_are_not_named(tmp_path: Path) -> None:
+    """A rate that a callback has changed since, an unset seed, other epochs, initial weights, names of files."""
+    first = Sequential([Dense(3, input_shape=(4,)), Dense(2), Activation("softmax")])
+    first.compile("cce", SGD(0.1))
+    halve = LearningRateScheduler(lambda epoch, rate: rate / 2)
+    stop = LambdaCallback(on_batch_end=lambda batch, logs: ctrl_c() if batch == 2 else None)
+    run(first, tmp_path, halve, stop)
+    second = Sequential(
+        [
+            Dense(3, input_shape=(4,), weight_initializer="zeros"),
+            Dense(2),
+            Activation("softmax"),
+        ]
+    )
+    second.compile("cce", SGD(0.1))
+    run(second, tmp_path, halve)
+    assert second.seed == first.seed
+
+
+@pytest.mark.parametrize("make", [BackupAndRestore, ModelCheckpoint, CSVLogger, TensorBoard])
+@pytest.mark.parametrize("path", ["", None, 3, "a\0b"])
+def test_a_path_that_is_none_is_refused_at_once(make: Any, path: Any) -> None:
+    with pytest.raises(ArgumentError, match=f"{make.__name__}: [a-z_]+: expected a f.* such as '.*received"):
+        make(path)
+
+
+# Epochs without a validation ------------------------------------------------------------------------------------------
+
+
+def sparse(*callbacks: Callback, epochs: int = 5, frequency: Any = 2, **options: Any) -> Sequential:
+    made = network(optimizer=SGD(0.1))
+    given = {"validation_data": (X, Y), "validation_freq": frequency, **options}
+    made.fit(X, Y, batch_size=16, epochs=epochs, verbose=0, callbacks=list(callbacks), **given)
+    return made
+
+
+@pytest.mark.parametrize("frequency", [2, [2, 4], np.int64(2), 9])
+def test_epochs_without_a_validation_are_passed_over(frequency: Any, tmp_path: Path) -> None:
+    stop = EarlyStopping("val_loss", patience=1, min_delta=9.0, restore_best_weights=True)
+    plateau = ReduceLROnPlateau("val_loss", patience=1, min_delta=9.0)
+    checkpoints = [
+        ModelCheckpoint(tmp_path / "all-{epoch}-{val_loss:.3f}"),
+        ModelCheckpoint(tmp_path / "best-{epoch}-{val_loss:.3f}", monitor="val_loss", save_best_only=True),
+        ModelCheckpoint(tmp_path / "loss-{epoch}-{val_loss:.3f}", monitor="loss", save_best_only=True),
+    ]
+    made = sparse(stop, plateau, *checkpoints, CSVLogger(tmp_path / "log.csv"), frequency=frequency)
+    validated = [] if frequency == 9 else [2, 4]
+    names = sorted(path.name.rpartition("-")[0] for path in tmp_path.iterdir() if "-" in path.name)
+    assert names == sorted(f"{kind}-{epoch}" for kind in ("all", "best", "loss") for epoch in validated)
+    assert len(made.history.epoch) == (4 if validated else 5)
+    assert made.optimizer.learning_rate == (pytest.approx(0.01) if validated else 0.1)
+
+
+def test_batches_are_saved_under_the_last_validation(tmp_path: Path) -> None:
+    every = ModelCheckpoint(tmp_path / "{epoch}-{batch}-{val_loss:.4f}", save_freq=np.int32(4))
+    best = ModelCheckpoint(tmp_path / "best", save_freq=3, save_best_only=True)
+    made = sparse(every, best, epochs=4)
+    known = made.history.history["val_loss"][0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"3-4-{known:.4f}", f"4-4-{known:.4f}", "best"]
+    split = Dataset(X, Y, test_fraction=0.5)
+    network().fit(split, 2, 16, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "d-{val_loss:.1f}", save_freq=2)])
+    assert len(list(tmp_path.glob("d-*"))) == 1
+    with pytest.raises(ArgumentError, match="names the log 'val_los', which this run does not give"):
+        sparse(ModelCheckpoint(tmp_path / "{val_los}", save_freq=2))
+    with pytest.raises(ArgumentError, match="names the log 'val_loss', which this run does not give"):
+        network().fit(X, Y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_loss}", save_freq=2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from miniDLF.callbacks import (
     ProgressBar,
     ReduceLROnPlateau,
     TensorBoard,
+    TerminateOnNaN,
 )
 from miniDLF.layers import Activation, Dense
+from miniDLF.metrics import MeanMetric
 from miniDLF.models import Sequential
 from miniDLF.optimizers import Adam
+from miniDLF.writing import encodable, write_line
 
 X = np.random.default_rng(0).normal(size=(48, 4))
 Y = (X[:, 0] > 0).astype(np.int64)
@@ -132,3 +136,37 @@ def test_tensorboard_writes_the_learning_rate_and_the_speed(tmp_path: Path) -> N
     assert written["epoch_learning_rate"] == [0.01, 0.01]
     assert len(written["epoch_loss"]) == 2
     assert all(speed > 0 for speed in written["epoch_steps_per_second"])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_terminal_that_lacks_characters_ends_no_run(
+    encoding: str, live: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    made = Sequential([Dense(2, input_shape=(4,), name="größe→")], seed=0)
+    score = MeanMetric(lambda target, prediction: target[:, 0], "güte→")
+    made.compile("mse", "sgd", metrics=[score])
+    callbacks = [ProgressBar(live), ModelCheckpoint(tmp_path / "modell→", verbose=1), TerminateOnNaN()]
+    callbacks.append(LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(made, "stop_reason", "schön→")))
+    made.fit(X[:, :4], X[:, :2], epochs=1, callbacks=callbacks)
+    made.evaluate(X[:, :4], X[:, :2], verbose=1)
+    made.summary()
+    made.profile(X[:4, :4], X[:4, :2], repeats=1)
+    stream.flush()
+    said = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    whole = "→" if encoding == "utf-8" else "\\u2192"
+    assert f"g{'ü' if encoding != 'ascii' else chr(92) + 'xfc'}te{whole}" in said
+    assert said.count(f"modell{whole}") == 1
+    assert f"sch{'ö' if encoding != 'ascii' else chr(92) + 'xf6'}n{whole}" in said
+
+
+def test_an_encoding_that_python_does_not_know_is_left_to_the_stream() -> None:
+    class Stream(io.StringIO):
+        encoding = "no such encoding"
+
+    stream = Stream()
+    write_line("→", stream)
+    assert stream.getvalue() == "→\n"
+    assert encodable("→", object()) == "→"

@@ -14,10 +14,12 @@ import pytest
 from miniDLF.callbacks import (
     BackupAndRestore,
     Callback,
+    CSVLogger,
     EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
+    TensorBoard,
     TerminateOnNaN,
 )
 from miniDLF.core.update import SNAPSHOT
@@ -350,13 +352,18 @@ def test_a_resumed_second_run_has_the_order_of_the_second_run(tmp_path: Path) ->
 # Copies ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_model_can_be_copied_after_any_run(fails: bool, tmp_path: Path) -> None:
     def end(epoch: int, logs: Any) -> None:
         if fails:
             raise ZeroDivisionError
 
+    pytest.importorskip("tensorboardX")
     given: list[Callback] = [
+        CSVLogger(tmp_path / "log.csv"),
+        TensorBoard(tmp_path / "t"),
+        ModelCheckpoint(tmp_path / "m", monitor="loss", save_best_only=True),
         LambdaCallback(on_epoch_begin=lambda epoch, logs: None, on_epoch_end=end),
         LearningRateScheduler(lambda epoch, rate: rate),
         EarlyStopping("loss", restore_best_weights=True),

@@ -21,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by whoever started the command and does not want to hear of it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        elif hasattr(stream := getattr(sys, name), "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names need not be such that the terminal knows
     try:
         try:
             return _status(arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any, TextIO
 
 import numpy as np
@@ -15,6 +14,7 @@ from miniDLF.datasets.checking import number_type, whole_number
 from miniDLF.datasets.dataset import Dataset, Split, choose_test
 from miniDLF.datasets.text import Text
 from miniDLF.errors import DataError, ShapeError
+from miniDLF.writing import write_line
 
 __all__ = ["TEXT2SEQ"]
 
@@ -140,8 +140,7 @@ class TEXT2SEQ(Dataset):
 
     def print_samples(self, model: Any, n: int = 3, file: TextIO | None = None, *, seed: int = 0) -> None:
         """Write `samples` to a stream, by default to standard output."""
-        stream = sys.stdout if file is None else file
-        stream.write("\n".join(self.samples(model, n, seed=seed)) + "\n")
+        write_line("\n".join(self.samples(model, n, seed=seed)), file)
 
 
 def _one_line(text: str) -> str:

@@ -46,11 +46,15 @@ SWITCH_INTERVAL = 1e-4
 
 
 def _default_threads() -> int:
+    """Return what the environment asks for: by our own variable, or by that of OpenMP; else one a processor."""
     setting = os.environ.get("MINIDLF_NUM_THREADS", "")
     if setting:
         if not setting.isdecimal() or int(setting) < 1:
             raise ArgumentError(f"MINIDLF_NUM_THREADS: expected a whole number of at least 1, received {setting!r}.")
         return int(setting)
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one for nested threads
+    if outermost.isdecimal() and int(outermost) > 0:  # OpenMP too passes over what is no number
+        return int(outermost)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -97,9 +101,19 @@ class _Round:
 class ThreadPool:
     """Runs tasks on the caller's thread and on ``threads - 1`` helpers that wait for work between calls."""
 
-    def __init__(self) -> None:
-        self.threads = _default_threads()
+    threads: int
+
+    def __init__(self, later: bool = False) -> None:
+        if not later:
+            self.threads = _default_threads()
         self.forget()
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up how many threads there are to be `later`, when that is first asked: no import can fail by it."""
+        if name != "threads":
+            raise AttributeError(name)
+        self.threads = _default_threads()
+        return self.threads
 
     def forget(self) -> None:
         """Start anew in a forked child, which has none of its parent's threads."""
@@ -299,7 +313,7 @@ class _BlasLimit:
             self._set(before)
 
 
-POOL = ThreadPool()
+POOL = ThreadPool(later=True)
 single_threaded_blas = _BlasLimit()
 
 if hasattr(os, "register_at_fork"):

@@ -34,6 +34,7 @@ from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
 from miniDLF.training.notebook import interactive
 from miniDLF.whole import is_whole
+from miniDLF.writing import write_line
 
 __all__ = ["Model"]
 
@@ -90,10 +91,16 @@ class Model(Fitting, Measuring, Inspecting):
         self._graph = Graph([n for _, n in named_inputs], [n for _, n in named_outputs])
         self._graph.connect(self)
 
+    @property
+    def seed_is_given(self) -> bool:
+        """Whether somebody has chosen the seed, rather than chance."""
+        return bool(self.seed != self._drawn_seed)
+
     def _settings(self, name: str | None, seed: int | None, dtype: Any, shards: int | None) -> None:
         self.name = name
         whole(type(self).__name__, 0, seed=seed)
         self.seed = fresh_seed() if seed is None else int(seed)
+        self._drawn_seed = self.seed if seed is None else None
         with suppress(TypeError):  # no type at all
             self.dtype = np.dtype(dtype)
         if getattr(self, "dtype", None) not in (np.float32, np.float64):
@@ -306,7 +313,7 @@ class Model(Fitting, Measuring, Inspecting):
         """
         result = profile(self, x, y, repeats)
         if print_fn is not None or not interactive():
-            (print_fn or print)(str(result))
+            (print_fn or write_line)(str(result))
         return result
 
     # Looking and keeping --------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,8 @@ from miniDLF.core.graph import Graph, Node
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, nearest
 from miniDLF.models.describing import settings, shape_text, sources
+from miniDLF.whole import is_whole
+from miniDLF.writing import write_line
 
 __all__ = ["lines", "show", "table", "totals"]
 
@@ -161,13 +162,13 @@ def show(
     line_length: int | None = None,
 ) -> None:
     """Print the summary in one of its styles."""
-    write = write or (lambda line: sys.stdout.write(line + "\n"))
+    write = write or write_line
     if style not in STYLES:
         raise UnknownNameError(
             f"summary: style is 'lines', 'details' or 'table', received {style!r}.{nearest(str(style), STYLES)}"
         )
     if line_length is not None:
-        if isinstance(line_length, bool) or not isinstance(line_length, int | np.integer):
+        if not is_whole(line_length):
             raise ArgumentTypeError(f"summary: line_length is a whole number of letters; received {line_length!r}.")
         if line_length < 60:
             raise ArgumentError(f"summary: line_length is at least 60 letters, received {line_length}.")

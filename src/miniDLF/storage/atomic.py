@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from miniDLF.errors import ArgumentTypeError, FileFormatError
+from miniDLF.storage.locks import held_by_nobody, hold
 
-__all__ = ["as_path", "atomic_file"]
+__all__ = ["as_path", "atomic_file", "leftovers"]
 
-#: Seconds after which nobody writes to a temporary file any more: all that comes has been in memory from the start.
+#: Seconds after which nobody writes to a temporary file any more, where the system does not tell whether its owner has
+#: ended: all that comes has been in memory from the start.
 OLD = 3600
 
 
@@ -30,13 +34,13 @@ def as_path(path: Any) -> Path:
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes the name `path` only when it is complete and on the disk."""
     target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = None
+    temporary = guard = None
     prefix = _prefix(target.name)
     try:
         _check_target(path, target)
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
+        handle, temporary = _make(target, prefix)
         with os.fdopen(handle, "wb") as file:
+            guard = None if sys.platform == "win32" else os.dup(handle)  # holds the lock until the file has its name
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,9 +57,20 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             "and the free space; what was there before is untouched."
         ) from error
     finally:
+        if guard is not None:
+            os.close(guard)
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def _make(target: Path, prefix: str) -> tuple[int, Path]:
+    """Make a temporary file that nobody removes as long as this process lives."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
+        if sys.platform == "win32" or (hold(handle) and os.path.exists(name)):
+            return handle, Path(name)
+        os.close(handle)  # somebody who tidied up came between the two
 
 
 def _check_target(path: Path, target: Path) -> None:
@@ -78,8 +93,18 @@ def _remove_old(temporary: Path, prefix: str) -> None:
         now = temporary.stat().st_mtime
         for other in temporary.parent.glob(f"{escape(prefix)}????????.tmp"):
             with suppress(OSError):
-                if now - other.stat().st_mtime > OLD:
+                if other != temporary and (held_by_nobody(other) or now - other.stat().st_mtime > OLD):
                     other.unlink()
+
+
+def leftovers(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the temporary files in a folder for targets whose names match the regular expression `name`.
+
+    Long names are cut there (see `_prefix`), so it has to match their first 24 characters too.
+    """
+    pattern = re.compile(rf"\.{name}\.[0-9a-f]{{8}}\..{{8}}\.tmp")
+    with suppress(OSError):
+        yield from (path for path in folder.iterdir() if pattern.fullmatch(path.name))
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from miniDLF.core.ranges import require, require_count
 from miniDLF.errors import ArgumentError
 from miniDLF.training.callbacks import Callback, say
+from miniDLF.training.states import real, whole
 from miniDLF.training.stopping import Watcher, monitored
 from miniDLF.whole import is_real
 
@@ -89,7 +90,7 @@ class ReduceLROnPlateau(Watcher):
         return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.best, self.wait, self.cooling = state["best"], state["wait"], state["cooling"]
+        self.best, self.wait, self.cooling = real(state, "best"), whole(state, "wait"), whole(state, "cooling")
 
 
 class LearningRateScheduler(Callback):

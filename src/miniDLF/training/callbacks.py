@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +11,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from miniDLF.core.own import check_call, is_own
-from miniDLF.errors import ArgumentTypeError, answering, nearest
+from miniDLF.errors import ArgumentError, ArgumentTypeError, answering, nearest
+from miniDLF.writing import encodable
 
-__all__ = ["Callback", "CallbackList", "LambdaCallback", "overrides", "say"]
+__all__ = ["Callback", "CallbackList", "LambdaCallback", "as_filled", "overrides", "say"]
 
 
 class Callback:
@@ -128,12 +130,19 @@ class Callback:
         """Take over a state that `get_state` gave."""
 
 
+def as_filled(path: Any, what: str, example: str) -> str:
+    """Return a path as text; one that is empty, or none at all, is refused before the first epoch and not behind it."""
+    if not isinstance(path, str | os.PathLike) or not (text := os.fspath(path)) or "\0" in text:
+        raise ArgumentError(f"{what}: expected {example}, received {path!r}.")
+    return str(text)
+
+
 def say(line: str) -> None:
     """Print what a callback with ``verbose=1`` has to say, above a bar that may be growing."""
     from tqdm import tqdm  # 30 ms that `import miniDLF` need not spend
 
     if sys.stdout is not None:  # as under pythonw
-        tqdm.write(line)
+        tqdm.write(encodable(line, sys.stdout))
 
 
 #: How much a name has to be like a hook's to be taken for it with a mistake in it.

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.errors import DataError
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.plots import plot_curves
-from miniDLF.whole import is_real
+from miniDLF.training.states import found, tables
+from miniDLF.whole import is_real, is_whole
 
 __all__ = ["History"]
 
@@ -48,9 +50,12 @@ class History(Callback):
         return {"epoch": self.epoch, "history": self.history, "epochs": self.epochs}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.epoch = list(state["epoch"])
-        self.history = {name: list(values) for name, values in state["history"].items()}
-        self.epochs = {name: list(values) for name, values in state["epochs"].items()}
+        epoch, history, epochs = list(found(state, "epoch", list)), tables(state, "history"), tables(state, "epochs")
+        if {name: len(values) for name, values in history.items()} != {k: len(v) for k, v in epochs.items()}:
+            raise DataError("history: expected as many values as epochs of each log")
+        if not all(is_whole(number, 0) for row in (epoch, *epochs.values()) for number in row):
+            raise DataError("epochs: expected whole numbers of at least 0")
+        self.epoch, self.history, self.epochs = epoch, history, epochs
 
     def plot(self, path: Any = None, metrics: Any = None) -> Any:
         """Draw the learning curves; see `miniDLF.training.plots.plot_curves`."""

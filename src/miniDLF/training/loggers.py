@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from miniDLF.errors import ArgumentError, FileFormatError, import_extra
+from miniDLF.errors import ArgumentError, DataError, FileFormatError, import_extra
 from miniDLF.storage.atomic import atomic_file
-from miniDLF.training.callbacks import Callback
+from miniDLF.training.callbacks import Callback, as_filled
+from miniDLF.training.states import found
 from miniDLF.whole import is_whole
 
 __all__ = ["CSVLogger", "TensorBoard"]
+
+
+#: Bytes of a line, at the most, of a file that is continued: a row of logs has a few hundred.
+LONGEST_LINE = 1 << 20
 
 
 class CSVLogger(Callback):
@@ -25,45 +30,111 @@ class CSVLogger(Callback):
     Parameters
     ----------
     append
-        Whether an existing file is continued. A resumed run always continues its own file.
+        Whether an existing file is continued, which has to be one that a CSVLogger wrote. A resumed run always
+        continues its own file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file that is to be continued is no such one, or the file cannot be written.
     """
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
-        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.filename = Path(as_filled(filename, "CSVLogger: filename", "a file such as 'log.csv'"))
+        try:
+            csv.writer(io.StringIO(), delimiter=separator)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"CSVLogger: separator is one character, such as ',' or ';'; received {separator!r}."
+            ) from None
+        self.separator, self.append = separator, append
         self._names: list[str] = []
         self._rows: list[list[Any]] = []
+        self._before = ""  # the rows of earlier runs, as they stand in the file
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._names, self._rows = [], []
+        self._names, self._rows, self._before = [], [], ""
         if self.append and self.filename.exists():
-            with self.filename.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file, delimiter=self.separator))
-            if rows:
-                self._names, self._rows = rows[0], rows[1:]
+            try:
+                self._read()
+            except (OSError, ValueError, csv.Error) as error:
+                raise FileFormatError(
+                    f"CSVLogger: {self.filename} cannot be continued: {error}. Give another file, or leave append=True."
+                ) from None
+
+    def _read(self) -> None:
+        """Take over the rows of the file, a line at a time: its size bounds what is held, and a line's the time."""
+        if not self.filename.is_file():
+            raise ValueError("it is no file")
+        with self.filename.open("rb") as file:
+            lines = _Lines(file)
+            for number, row in enumerate(csv.reader(lines, delimiter=self.separator)):
+                if number == 0:
+                    if "epoch" not in row or len(set(row)) < len(row):
+                        raise ValueError(f"its first line names no column 'epoch' (separated by {self.separator!r})")
+                    self._names, lines.text = row, []
+                elif len(row) > len(self._names):
+                    raise ValueError(f"row {number} has {len(row)} values for {len(self._names)} columns")
+        self._before = "".join(lines.text)
+        if self._before and not self._before.endswith(("\n", "\r")):
+            self._before += "\r\n"
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {"epoch": epoch, **{name: _cell(value) for name, value in (logs or {}).items()}}
-        self._names += [name for name in values if name not in self._names]
+        new = [name for name in values if name not in self._names]
+        if new:
+            self._names += new
+            self._before = self._text(csv.reader(io.StringIO(self._before, newline=""), delimiter=self.separator))
         self._rows.append([values.get(name, "") for name in self._names])
         self._write()
 
+    def _text(self, rows: Iterable[Sequence[Any]]) -> str:
+        """Return rows as they stand in the file, each with a place for every column."""
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=self.separator).writerows(
+            [*row, *[""] * (len(self._names) - len(row))] for row in rows if row
+        )
+        return text.getvalue()
+
     def _write(self) -> None:
         """Write the whole file anew: a log that appears later gets its column, and a resumed run no row twice."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=self.separator)
-        writer.writerow(self._names)
-        writer.writerows([*row, *[""] * (len(self._names) - len(row))] for row in self._rows)
+        text = self._text([self._names]) + self._before + self._text(self._rows)
         try:
             with atomic_file(self.filename) as file:
-                file.write(text.getvalue().encode())
+                file.write(text.encode("utf-8", "backslashreplace"))
         except FileFormatError as error:
             raise FileFormatError(f"CSVLogger: {error}") from error
 
     def get_state(self) -> dict[str, Any]:
-        return {"names": self._names, "rows": self._rows}
+        before = np.frombuffer(self._before.encode("utf-8", "backslashreplace"), np.uint8)
+        return {"names": self._names, "rows": self._rows, "before": before}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._names, self._rows = list(state["names"]), [list(row) for row in state["rows"]]
+        names, rows = found(state, "names", list), found(state, "rows", list)
+        if not all(isinstance(name, str) for name in names):
+            raise DataError("names: expected the names of columns")
+        if not all(isinstance(row, list) and len(row) <= len(names) for row in rows):
+            raise DataError("rows: expected lists of at most as many values as there are columns")
+        before = found({"before": np.zeros(0, np.uint8), **state}, "before", np.ndarray)
+        self._names, self._rows = list(names), [list(row) for row in rows]
+        self._before = before.astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+
+class _Lines:
+    """The lines of a file, none of them endless; those that were read stay in `text`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.text: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"a line is longer than {LONGEST_LINE} bytes")
+            if b"\0" in line:
+                raise ValueError("it holds bytes that are no text")
+            self.text.append(line.decode("utf-8" if self.text else "utf-8-sig"))
+            yield self.text[-1]
 
 
 def _cell(value: Any) -> Any:
@@ -95,7 +166,8 @@ class TensorBoard(Callback):
     ) -> None:
         if update_freq not in ("epoch", "batch") and not is_whole(update_freq, 1):
             raise ArgumentError(f"TensorBoard: update_freq is 'epoch', 'batch' or a number; received {update_freq!r}.")
-        self.log_dir, self.histogram_freq, self.update_freq = Path(log_dir), histogram_freq, update_freq
+        self.log_dir = Path(as_filled(log_dir, "TensorBoard: log_dir", "a folder such as 'logs'"))
+        self.histogram_freq, self.update_freq = histogram_freq, update_freq
         self.write_steps_per_second = write_steps_per_second
         self._every = (
             {"epoch": 0, "batch": 1}.get(str(update_freq)) if isinstance(update_freq, str) else int(update_freq)
@@ -137,5 +209,13 @@ class TensorBoard(Callback):
             writer.flush()
 
     def on_train_end(self, logs: Any = None) -> None:
+        self._close()
+
+    def _release(self) -> None:
+        super()._release()
+        self._close()
+
+    def _close(self) -> None:
         for writer in self._writers.values():
             writer.close()
+        self._writers = {}

@@ -72,7 +72,7 @@ def run(
         "initial_epoch": initial_epoch,
         "steps": feed.steps,
         "verbose": verbose,
-        "validates": validation is not None,
+        "validates": validation is not None or any(getattr(callback, "validates", False) for callback in callbacks),
         "data": feed.described(),
     }
     hooks = CallbackList([*callbacks, history], model, params)

@@ -12,6 +12,7 @@ import numpy as np
 from miniDLF.errors import ArgumentError, import_extra
 from miniDLF.training.callbacks import Callback
 from miniDLF.training.notebook import in_notebook
+from miniDLF.training.states import tables
 from miniDLF.whole import is_real
 
 __all__ = ["LivePlot", "figure", "plot_curves", "whole_numbers"]
@@ -148,5 +149,4 @@ class LivePlot(Callback):
         return {"logs": self._logs, "epochs": self._epochs}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._logs = {name: list(values) for name, values in state["logs"].items()}
-        self._epochs = {name: list(values) for name, values in state["epochs"].items()}
+        self._logs, self._epochs = tables(state, "logs"), tables(state, "epochs")

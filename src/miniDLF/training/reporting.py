@@ -14,7 +14,9 @@ from miniDLF.training.callbacks import Callback
 from miniDLF.training.engine import Engine
 from miniDLF.training.loop import evaluate
 from miniDLF.training.notebook import in_notebook
+from miniDLF.training.states import found, real
 from miniDLF.whole import is_real
+from miniDLF.writing import encodable, write_line
 
 __all__ = ["DatasetEvaluation", "ProgressBar"]
 
@@ -31,6 +33,7 @@ class DatasetEvaluation(Callback):
 
     def __init__(self, engine: Engine, train: Any, test: Any, *, accuracy: bool) -> None:
         self.engine, self.train, self.test = engine, train, test
+        self.validates = test is not None
         self.accuracy = accuracy
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -121,7 +124,8 @@ class ProgressBar(Callback):
         if bar is None:
             return
         if bar.n + 1 - bar.last_print_n >= bar.miniters:  # looking at the logs costs more than a small step
-            bar.set_description_str(_words(logs, self.specification), refresh=False)
+            words = _words(logs, self.specification)
+            bar.set_description_str(encodable(words, self._stream()), refresh=False)
         bar.update()
 
     def _finish(self, title: str, words: str) -> None:
@@ -182,14 +186,15 @@ class ProgressBar(Callback):
 
     def _write(self, line: str) -> None:
         stream = self._stream()
-        stream.write(line + "\n")
+        write_line(line, stream)
         stream.flush()
 
     def get_state(self) -> dict[str, Any]:
         return {"best": self._best}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._best = dict(state["best"])
+        best = found(state, "best", dict)
+        self._best = {name: real(best, name) for name in best}
 
 
 def _words(logs: Mapping[str, Any], specification: bool) -> str:

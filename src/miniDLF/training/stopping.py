@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.ranges import require, require_count
-from miniDLF.errors import ArgumentError, nearest
+from miniDLF.errors import ArgumentError, DataError, nearest
 from miniDLF.training.callbacks import Callback, say
+from miniDLF.training.states import found, real, whole
 
-__all__ = ["AccuracyThreshold", "EarlyStopping", "TerminateOnNaN", "monitored"]
+__all__ = ["AccuracyThreshold", "EarlyStopping", "TerminateOnNaN", "left_out", "monitored"]
+
+
+def left_out(callback: Callback, logs: Mapping[str, Any], name: str) -> bool:
+    """Say whether a log is missing only because nothing has been validated: ``validation_freq`` leaves an epoch out."""
+    return name.startswith("val_") and bool(callback.params.get("validates")) and "val_loss" not in logs
 
 
 def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who: str = "") -> float | None:
@@ -33,7 +39,7 @@ def monitored(callback: Callback, logs: Mapping[str, Any] | None, name: str, who
                 f"{who}: the log {name!r} is an array of shape {np.shape(logs[name])}, which cannot be compared; "
                 "monitor a number."
             ) from None
-    if name.startswith("val_") and callback.params.get("validates") and "val_loss" not in logs:
+    if left_out(callback, logs, name):
         return None
     raise ArgumentError(
         f"{who}: there is no log {name!r} to monitor; this run gives {', '.join(sorted(logs))}."
@@ -195,9 +201,25 @@ class EarlyStopping(Watcher):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.wait, self.stopped_epoch = state["wait"], state["stopped_epoch"]
-        self.best, self.best_epoch, self.best_weights = state["best"], state["best_epoch"], state["best_weights"]
-        self._best_moment = state.get("best_moment")
+        self.wait, self.stopped_epoch = whole(state, "wait"), whole(state, "stopped_epoch")
+        self.best, self.best_epoch = real(state, "best"), whole(state, "best_epoch")
+        weights = found(state, "best_weights", list, type(None), what="a list of arrays, or None")
+        moment = state.get("best_moment")  # which earlier versions did not save
+        if self.model is not None:  # else it is nobody's yet
+            if weights is not None and _shapes(weights) != _shapes(self.model.get_weights()):
+                raise DataError("best_weights: expected the arrays of this model, received others")
+            if moment is not None and _shapes(moment) != _shapes(self.model.engine().moment()):
+                raise DataError("best_moment: expected the arrays of this model and its optimizer, received others")
+        self.best_weights, self._best_moment = weights, moment
+
+
+def _shapes(arrays: Any) -> Any:
+    """Return the shapes of a list or a dictionary of arrays of numbers."""
+    if isinstance(arrays, dict):
+        return {name: _shapes([array]) for name, array in arrays.items()}
+    if not isinstance(arrays, list):
+        return None
+    return [array.shape if isinstance(array, np.ndarray) and array.dtype.kind in "fiub" else None for array in arrays]
 
 
 class AccuracyThreshold(Callback):

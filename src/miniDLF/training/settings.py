@@ -1,0 +1,55 @@
+"""What changes the result of a run besides its checkpoint: the optimizer, the loss, the layers, the batches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from miniDLF.core.configurable import Configurable
+from miniDLF.whole import is_real
+
+__all__ = ["differences", "settings_of"]
+
+#: What tells one process' objects from another's, and nothing about them.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+#: Arguments of layers that matter before the first step only.
+_BEFORE = re.compile(r".*initializer|input_shape|name")
+
+
+def settings_of(model: Any, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a run as texts by name; `data` describes its batches (``feed.described()``)."""
+    engine = model.engine()
+    result = {"optimizer": _text(model.optimizer, without_rate=True)}
+    many = len(engine.heads) > 1
+    for head in engine.heads:
+        result[f"loss of {head.name}" if many else "loss"] = _text(head.loss)
+        if many:
+            result[f"loss_weight of {head.name}"] = f"{head.weight:g}"
+    result.update({f"layer {name}": _text(layer) for layer, name in model.graph.names.items()})
+    result["dtype"] = str(model.dtype)
+    result["shards"] = str(model.shards)
+    result.update({name: str(value) for name, value in data.items()})
+    return result
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what has changed between two runs, each as ``"batch_size was 16 and is 32"``."""
+    return [
+        f"{name} was {before[name]} and is {now[name]}" for name in before if name in now and before[name] != now[name]
+    ]
+
+
+def _text(value: Any, without_rate: bool = False) -> str:
+    """Describe an object by its arguments: a learning rate that is a number is told apart from the rest."""
+    if isinstance(value, Configurable):
+        inside = []
+        for name in value.config():
+            part = getattr(value, name)
+            if _BEFORE.fullmatch(name) or (without_rate and name == "lr" and is_real(part)):
+                continue
+            inside.append(f"{name}={_text(part, without_rate)}")
+        return f"{type(value).__name__}({', '.join(inside)})"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_text(item, without_rate) for item in value)}]"
+    return _ADDRESS.sub("", repr(value))
