@@ -106,6 +106,7 @@ def test_a_configured_run_and_what_it_leaves(folder: Path, capsys: pytest.Captur
     assert "Total # trainable parameters: 75" in printed
     assert (folder / "m.svg").read_text().startswith("<svg")
     assert "dense_1" in run(capsys, "summary", model, "--style", "table")[0]
+    assert "dense_1  (size=" in run(capsys, "summary", model, "--style", "details")[0]
     assert json.loads(run(capsys, "summary", model, "--json")[0])["parameters"] == 75
 
 

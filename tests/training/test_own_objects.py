@@ -201,6 +201,14 @@ def test_a_loss_that_is_right_is_tried_in_silence_and_changes_nothing(loss: Any)
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_loss_that_computes_in_a_type_of_its_own_is_not_judged_by_differences() -> None:
+    def single(self: Any, prediction: Any, target: Any, weights: Any, empty: Any) -> Any:
+        value, grad = squares(self, prediction.astype(np.float32), target, weights, empty)
+        return value, grad.astype(np.float32)
+
+    train(loss=made_of(Loss, value_and_grad=single))
+
+
 def test_kinks_accuse_nobody() -> None:
     """Predictions and targets of exactly 0, where the derivative of the distance is taken as 1."""
 
@@ -457,6 +465,11 @@ OPTIMIZERS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         ArgumentError,
         "makes NaN or infinity of finite values and gradients.*where the state is 0",
     ),
+    "state that is not kept": (
+        lambda: rule(step_of(divide)),
+        ArgumentError,
+        r"Mine: update asks for 'mean', and state has nothing. Name all that the rule keeps: state_names = \('mean',\)",
+    ),
     "no state": (
         lambda: rule(step_of(descend), init_state=lambda self, size, dtype: None),
         ArgumentTypeError,
@@ -553,6 +566,11 @@ PARTS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         lambda: {"weight_initializer": made_of(Initializer, __call__=lambda self, shape, dtype=None: np.ones(shape))},
         ArgumentTypeError,
         r"__call__\(shape, dtype=None\) cannot be called with \(shape, rng, fans\)",
+    ),
+    "initializer that is a function": (
+        lambda: {"weight_initializer": lambda shape: np.ones(shape)},
+        ArgumentTypeError,
+        r"weight_initializer: received '<lambda>', a function. Derive a class from .*Initializer with __call__\(self",
     ),
     "initializer of nothing": (
         lambda: {"bias_initializer": initializer(None)},
@@ -673,6 +691,12 @@ def test_a_hook_that_is_like_no_other_is_warned_of() -> None:
         model().predict(X, callbacks=[made_of(Callback, on_validation_start=lambda self: None)])
 
 
+@pytest.mark.parametrize("name", ["epoch_end", "onepochend", "train_batch_end"])
+def test_a_method_that_is_meant_to_be_a_hook_is_warned_of(name: str) -> None:
+    with pytest.warns(UserWarning, match=f"Mine: nobody calls {name}. If it is to be a hook, call it on_"):
+        model().predict(X, callbacks=[made_of(Callback, **{name: lambda self, epoch, logs=None: None})])
+
+
 def test_callbacks_that_are_right_are_called_in_silence() -> None:
     seen: list[Any] = []
 
@@ -680,6 +704,9 @@ def test_callbacks_that_are_right_are_called_in_silence() -> None:
         on_air = False  # no method
 
         def on_epoch_end(self, epoch: int, logs: Any = None, *more: Any) -> None:
+            self.epoch_end(epoch)
+
+        def epoch_end(self, epoch: int) -> None:
             seen.append(epoch)
 
     other = LambdaCallback(on_epoch_end=lambda *given: seen.append(given[0]))

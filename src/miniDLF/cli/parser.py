@@ -100,7 +100,7 @@ def _parser() -> Parser:
 
     summary = verbs.add_parser("summary", help="layers, shapes and parameters of a model")
     summary.add_argument("model", type=Path, help="a model saved with model.save")
-    summary.add_argument("--style", choices=("lines", "table"), default="lines")
+    summary.add_argument("--style", choices=("lines", "details", "table"), default="lines")
     summary.add_argument("--svg", type=Path, help="draw the graph to this file as well")
     summary.set_defaults(run=commands.summary)
 

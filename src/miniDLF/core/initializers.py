@@ -316,4 +316,9 @@ def get_initializer(value: Any) -> Initializer:
             f"initializer: expected an Initializer, a name or a number, received an array of shape {value.shape}. "
             "Values go into a built model by its set_weights()."
         )
+    if callable(value) and not isinstance(value, type | Initializer):
+        raise ArgumentTypeError(
+            f"initializer: received {getattr(value, '__name__', value)!r}, a function. Derive a class from "
+            "miniDLF.initializers.Initializer with __call__(self, shape, rng, fans), which returns the values."
+        )
     return resolve(value, CHOICES, "initializer", Initializer)

@@ -168,7 +168,11 @@ class CallbackList:
             if not isinstance(callback, Callback):
                 raise ArgumentTypeError(
                     f"callbacks: expected objects of miniDLF.callbacks.Callback, received {callback!r}."
-                    + (" Create the object: add ()." if isinstance(callback, type) else "")
+                    + (
+                        " Create the object: add ()."
+                        if isinstance(callback, type)
+                        else " Derive its class from Callback."
+                    )
                 )
             _check_hooks(callback)
         for callback in self.callbacks:
@@ -202,6 +206,8 @@ class CallbackList:
 
 def _check_hooks(callback: Callback) -> None:
     """Refuse hooks of one's own whose names nobody calls, or that take other arguments than they are called with."""
+    if not is_own(type(callback)) and not any(name.startswith("on_") for name in vars(callback)):
+        return
     who, hooks = type(callback).__name__, [name for name in dir(Callback) if name.startswith("on_")]
     own = dict.fromkeys(name for name in (*dir(type(callback)), *vars(callback)) if name.startswith("on_"))
     for name in own:
@@ -213,6 +219,12 @@ def _check_hooks(callback: Callback) -> None:
             if close:
                 raise ArgumentTypeError(f"{who}: {name} is never called: there is no such hook. Call it {close[0]}.")
             warnings.warn(f"{who}: {name} is never called. The hooks are {', '.join(hooks)}.", stacklevel=4)
+    for name in dir(type(callback)):
+        if hasattr(Callback, name) or name.startswith(("_", "on_")) or not is_own(getattr(type(callback), name)):
+            continue
+        close = get_close_matches(name, hooks, n=1, cutoff=CLOSE)
+        if close and callable(getattr(callback, name)) and not is_own(getattr(callback, close[0])):
+            warnings.warn(f"{who}: nobody calls {name}. If it is to be a hook, call it {close[0]}.", stacklevel=4)
     for name in (*own, "set_model", "set_params", "get_state", "set_state"):
         method = getattr(callback, name)
         if is_own(method) and hasattr(Callback, name):

@@ -75,7 +75,13 @@ def _try_optimizer(optimizer: Any, who: str, dtype: Any) -> None:
         def scratch(name: str, length: int) -> Array:
             return memory.setdefault((name, length), np.empty(length, buffers.dtype))
 
-        result = optimizer.update(value[part], buffers.gradients[part].copy(), local, rate, step, scratch)
+        try:
+            result = optimizer.update(value[part], buffers.gradients[part].copy(), local, rate, step, scratch)
+        except KeyError as error:
+            raise ArgumentError(
+                f"{who}: update asks for {error.args[0]!r}, and state has {', '.join(map(repr, state)) or 'nothing'}. "
+                f"Name all that the rule keeps: state_names = {(*state, error.args[0])}."
+            ) from error
         replaced = [name for name in kept if local.get(name) is not kept[name]]
         if replaced:
             raise ArgumentError(
