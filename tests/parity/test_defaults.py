@@ -1,4 +1,4 @@
-"""The table of defaults in docs/from_keras.md next to Keras' signatures: every difference is a row, and every row true."""
+"""The defaults in docs/from_keras.md next to Keras' signatures: every difference is a row, every row is true."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -12,20 +13,25 @@ import pytest
 
 import miniDLF
 from miniDLF.names import hint_for, table
+from tests.parity.test_defaults import place
 
-keras = pytest.importorskip("keras")
-
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 
 #: Operations on tensors have a contract of their own, and NumPy's names besides.
 APART = ("src", "ops")
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    return pytest.importorskip("keras")
 
 
 def public(thing: Any) -> list[str]:
     return [name for name in dir(thing) if not name.startswith("_")]
 
 
-def modules(module: ModuleType = keras, prefix: str = "") -> Iterator[tuple[str, ModuleType]]:
+def modules(module: ModuleType, prefix: str = "") -> Iterator[tuple[str, ModuleType]]:
     """Keras' public modules that miniDLF has as well, by path."""
     for name in public(module):
         value = getattr(module, name)
@@ -64,9 +70,9 @@ def named(function: Any) -> list[str]:
     return [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
 
 
-def test_every_name_in_every_module() -> None:
+def test_every_name_in_every_module(keras: Any) -> None:
     missing = [name for name in public(keras) if name not in APART and ours(name) is None and name not in table()]
-    for path, module in modules():
+    for path, module in modules(keras):
         assert ours(path) is not None, path
         importlib.import_module(f"miniDLF.{path}")
         names = [f"{path}.{name}" for name in public(module)]
@@ -74,9 +80,9 @@ def test_every_name_in_every_module() -> None:
     assert not missing, f"{len(missing)} names are missing in names_of_keras.txt: {missing}"
 
 
-def test_every_argument_of_every_class_and_function() -> None:
+def test_every_argument_of_every_class_and_function(keras: Any) -> None:
     missing = []
-    for path, module in modules():
+    for path, module in modules(keras):
         for name in public(module):
             theirs, own = getattr(module, name), ours(f"{path}.{name}")
             if own is None or isinstance(theirs, ModuleType) or not callable(theirs) or (known := taken(own)) is None:
@@ -93,8 +99,8 @@ def test_every_argument_of_every_class_and_function() -> None:
     "path",
     ["models.Model", "models.Sequential", "layers.Layer", "optimizers.Optimizer", "losses.Loss", "metrics.Metric"],
 )
-def test_every_attribute_and_the_arguments_of_methods(path: str) -> None:
-    theirs, own = ours_of_keras(path), ours(path)
+def test_every_attribute_and_the_arguments_of_methods(keras: Any, path: str) -> None:
+    theirs, own = place(keras, path), ours(path)
     here = made(path)
     missing = []
     for name in public(theirs):
@@ -111,13 +117,6 @@ def test_every_attribute_and_the_arguments_of_methods(path: str) -> None:
     assert not missing, f"{path}: {len(missing)} are missing in names_of_keras.txt: {missing}"
 
 
-def ours_of_keras(path: str) -> Any:
-    found: Any = keras
-    for name in path.split("."):
-        found = getattr(found, name)
-    return found
-
-
 def made(path: str) -> Any:
     """An object of the class; what only objects have (``model.dtype``) counts."""
     from miniDLF.layers import Dense
@@ -132,7 +131,7 @@ def has(thing: Any, name: str) -> bool:
     return name in dir(thing)
 
 
-def test_the_arguments_of_an_input() -> None:
+def test_the_arguments_of_an_input(keras: Any) -> None:
     known = taken(miniDLF.Input) or set()
     missing = [one for one in named(keras.Input) if one not in known and hint_for(None, f"Input({one})") is None]
     assert not missing
