@@ -109,6 +109,43 @@ def test_names_that_the_user_gave_twice_are_still_refused() -> None:
         Model(start, Dense(2, name="dense_1")(Dense(3, name="dense_1")(start)))
 
 
+@pytest.mark.parametrize("first", ["predict", "evaluate", "train_on_batch", "test_on_batch", "gradients", "summary"])
+def test_layers_of_a_model_that_begins_with_an_input(first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start = Input((4,))
+    model = Model(start, Dense(2)(Dense(8, activation="tanh")(start)), seed=1)
+    other = Sequential([*model.layers[:-1], Dense(5)], seed=2)
+    other.compile("mse", "sgd")
+    arguments = {"predict": (X,), "summary": ()}.get(first, (X, np.zeros((12, 5))))
+    getattr(other, first)(*arguments)
+    assert (other.input_shape, other.output_shape) == ((4,), (5,))
+    weights = other.get_weights()
+    expected = np.tanh(X @ weights[0] + weights[1]) @ weights[2] + weights[3]
+    np.testing.assert_allclose(other.predict(X), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_without_layers_of_others_waits_for_its_data() -> None:
+    model = Sequential([Dense(3), Dense(2)])
+    with pytest.raises(NotReadyError, match="does not know its input shape yet"):
+        model.get_weights()
+    assert model.predict(X).shape == (12, 2)
+    wider = Sequential([Flatten(), Dense(2)])
+    assert wider.predict(np.ones((3, 2, 2))).shape == (3, 2)
+    again = Sequential([wider.layers[0], Dense(3)])  # the data decide where no weights do
+    assert again.predict(np.ones((3, 5, 2))).shape == (3, 3)
+
+
+def test_parts_of_models_with_branches_are_told_how_to_be_cut() -> None:
+    start = Input((4,))
+    model = Model(start, Dense(2)(Add()([Dense(4)(start), start])))
+    with pytest.raises(ShapeError, match=r"part of a model with branches is Model\(model.inputs, layer.output\)"):
+        Sequential(model.layers[:-1]).predict(X)
+    assert Model(model.inputs, model.layers[-2].output).predict(X).shape == (12, 4)
+    outer = Sequential([model, Dense(3)], seed=0)
+    assert outer.get_layer("model_1") is model
+    with pytest.raises(ArgumentError, match="begin with the inputs of that one"):
+        Model(outer.inputs, outer.layers[1].output)
+
+
 @pytest.mark.parametrize("how", ["built", "loaded", "copied"])
 def test_a_model_to_any_layer(how: str, tmp_path: Path) -> None:
     model: Any = chain("features")

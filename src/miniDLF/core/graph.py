@@ -96,7 +96,10 @@ def apply(layer: Layer, inputs: Any) -> Any:
             _note_use(layer, nodes, result)
         return result
     if layer.takes_many and len(nodes) < 2:
-        raise ShapeError(f"{layer.described} joins at least two inputs, received {len(nodes)}. Call it on a list.")
+        raise ShapeError(
+            f"{layer.described} joins at least two inputs, received {len(nodes)}. Call it on a list."
+            " (A part of a model with branches is Model(model.inputs, layer.output).)"
+        )
     if not layer.takes_many and len(nodes) != 1:
         raise ShapeError(
             f"{layer.described} takes one input, received {len(nodes)}. Join them first, for example with "
@@ -203,7 +206,8 @@ class Graph:
             elif node.layer is None:
                 raise ArgumentError(
                     f"the graph needs the input {node.name or node!r}, which is not among the model's inputs; "
-                    "add it to Model(inputs=[...])."
+                    "add it to Model(inputs=[...]). (layer.output is that of the first model that uses the layer: "
+                    "begin with the inputs of that one.)"
                 )
             else:
                 pending.append((node, True))
@@ -295,6 +299,8 @@ class Graph:
         scopes: dict[int, str] = {}
         prefixes: dict[Layer, str] = {}
         self._blocks: dict[Layer, list[Any]] = {}
+        #: The blocks and the models within by their names.
+        self.blocks: dict[str, Any] = {}
         for node in self.nodes:
             if node.layer is None or node.layer in prefixes:
                 continue
@@ -304,7 +310,9 @@ class Graph:
             for block in node.scope:
                 if id(block) not in scopes:
                     scopes[id(block)] = getattr(block, "name", None) or _numbered(type(block).__name__, prefix, counts)
-                prefix += scopes[id(block)] + "/"
+                prefix += scopes[id(block)]
+                self.blocks.setdefault(prefix, block)
+                prefix += "/"
             prefixes[node.layer] = prefix
         return prefixes
 

@@ -167,10 +167,14 @@ class Fitting:
 
     def _prepare(self: Any, x: Any, optimizer: Any) -> None:
         """Build a model that waits for its input shape; put another optimizer in place."""
-        if self._graph is None:
-            self._build_from(x)
+        self._wait_for(x)
         if optimizer is not None:
             self._recompile(optimizer)
+
+    def _wait_for(self: Any, x: Any) -> None:
+        """Build a model that waits for its input shape from the data."""
+        if self._graph is None:
+            self._build_from(x)
 
     def _recompile(self: Any, optimizer: Any) -> None:
         self.optimizer = get_optimizer(optimizer)
@@ -258,6 +262,7 @@ class Fitting:
         self: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Do one step on a batch; return its loss, with the metrics of this batch where there are any."""
+        self._wait_for(x)
         engine = self.engine()
         batch = self.converter().batch(x, y, sample_weight, class_weight)
         engine.reset()

@@ -38,8 +38,8 @@ class Inspecting(Explained):
         """
         return list(self.graph.given)
 
-    def get_layer(self: Any, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name, e.g. 'conv2d_1', or by its place among `layers`."""
+    def get_layer(self: Any, name: str | None = None, index: int | None = None) -> Any:
+        """Return a layer, or a model within, by its name ('conv2d_1'), or a layer by its place among `layers`."""
         if (name is None) == (index is None):
             raise ArgumentError("get_layer: give the layer's name, or index=... for its place among model.layers.")
         if index is not None:
@@ -50,6 +50,8 @@ class Inspecting(Explained):
         for layer, known in self.graph.names.items():
             if known == name:
                 return layer
+        if name in self.graph.blocks:
+            return self.graph.blocks[name]
         names = self.graph.names.values()
         raise UnknownNameError(
             f"the model has no layer {name!r}; it has {', '.join(names)}.{nearest(name, names) if name else ''}"

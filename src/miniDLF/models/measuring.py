@@ -47,6 +47,7 @@ class Measuring:
         return_dict
             Whether the result is a dictionary by name.
         """
+        self._wait_for(x)
         engine = self.engine()
         whole("evaluate", 1, steps=steps)
         if isinstance(x, Dataset) or y is None:
@@ -86,7 +87,10 @@ class Measuring:
         verbose
             0 silent, 1 or 'auto' a bar on a terminal and a line at the end, 2 only the line.
         """
-        executor = self._executor or self.executor()
+        executor = self._executor
+        if executor is None:
+            self._wait_for(x)
+            executor = self.executor()
         if (
             type(x) is np.ndarray
             and callbacks is None
@@ -141,6 +145,7 @@ class Measuring:
 
     def test_on_batch(self: Any, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return the loss, and the metrics where there are any, of a batch in inference mode."""
+        self._wait_for(x)
         engine = self.engine()
         kept = engine.set_aside()
         try:

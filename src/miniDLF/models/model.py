@@ -299,6 +299,7 @@ class Model(Fitting, Measuring, Inspecting):
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None, *, training: bool = True) -> tuple[float, Any]:
         """Return the mean loss and its gradients by path, in the order of `get_weights`; nothing changes."""
+        self._wait_for(x)
         engine = self.engine()
         return engine.gradients(self.converter().batch(x, y, sample_weight), training=training)
 

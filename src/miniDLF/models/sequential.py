@@ -19,7 +19,8 @@ __all__ = ["Sequential"]
 class Sequential(Model):
     """Layers one after another: ``Sequential([Dense(10, input_shape=(784,)), Activation('softmax')])``.
 
-    The first layer takes ``input_shape=`` (no batch axis); without it the model is built from the data that `fit` sees.
+    The first layer takes ``input_shape=`` (no batch axis); without it the model is built from the data that it sees first,
+    or from the input of the first layer, if another model uses that.
 
     Parameters
     ----------
@@ -154,6 +155,10 @@ class Sequential(Model):
     @property
     def graph(self) -> Graph:
         """The graph of layers."""
+        if self._graph is None and self._waiting:
+            known = getattr(self._waiting[0], "input", None)
+            if isinstance(known, Node):  # a layer of another model takes what it takes there
+                self.build(known.shape)
         if self._graph is None and self._waiting:
             raise NotReadyError(
                 "the model does not know its input shape yet: give the first layer input_shape=(...), call "
