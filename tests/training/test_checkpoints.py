@@ -6,6 +6,7 @@ import copy
 import json
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, ArgumentTypeError, FileFormatError, NotReadyError
 from miniDLF.layers import Activation, Dense, Dropout
 from miniDLF.models import Sequential
-from miniDLF.optimizers import LBFGS, SGD, Adam, AdamW, ClipGlobalNorm
+from miniDLF.optimizers import LBFGS, SGD, Adam, AdamW, ClipGlobalNorm, MovingAverage, WeightDecay
 from miniDLF.optimizers.schedules import CosineDecay
 from miniDLF.storage import read_tensors, write_tensors
 
@@ -321,6 +322,8 @@ WRONG: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
         if (key, v) != ("rows", [["no"]])
     },
     "a row of the log that is too long": entry("CSVLogger", "rows", [["0"] * 99]),
+    "weights of whole numbers": lambda t, d: t.update({"weights/dense_1/bias": np.zeros(8, np.uint8)}),
+    "weights that are no numbers": lambda t, d: t.update({"weights/dense_1/bias": np.full(8, np.nan, np.float32)}),
     "a mean of text": lambda t, d: t.update({"training/mean/0/total": np.zeros((2, 2))}),
     "a mean that is gone": lambda t, d: t.pop("training/mean/0/weight"),
     "steps of three": lambda t, d: t.update({"training/steps": np.zeros(3)}),
@@ -491,3 +494,55 @@ def test_batches_are_saved_under_the_last_validation(tmp_path: Path) -> None:
         sparse(ModelCheckpoint(tmp_path / "{val_los}", save_freq=2))
     with pytest.raises(ArgumentError, match="names the log 'val_loss', which this run does not give"):
         network().fit(X, Y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_loss}", save_freq=2)])
+
+
+@pytest.mark.parametrize("way", ["kill before the step is saved", "ctrl-c after a step", "kill before an epoch"])
+def test_a_resumed_run_with_averages_ends_as_the_whole_one(way: str, tmp_path: Path) -> None:
+    def run(folder: str, way: str = "") -> Sequential:
+        ending, stop = Ending(), EarlyStopping("val_loss", min_delta=0.01, patience=2, restore_best_weights=True)
+        ending.way = way
+        made = network(optimizer=MovingAverage(WeightDecay(Adam(0.05), 0.1), 0.9))
+        with suppress(Killed):
+            fit(made, ending, stop, BackupAndRestore(tmp_path / folder, 1))
+        return made
+
+    whole = run("whole")
+    run("broken", way)
+    resumed = run("broken")
+    assert resumed.history.history == whole.history.history
+    before, after = resumed.engine().moment(), whole.engine().moment()
+    assert all(np.array_equal(before[name], after[name]) for name in after)
+    resumed.fit(X, Y, verbose=0)
+    whole.fit(X, Y, verbose=0)
+    assert all(map(np.array_equal, resumed.get_weights(), whole.get_weights()))
+
+
+def test_a_checkpoint_holds_averages_as_weights_and_needs_no_arguments_of_own_objects(tmp_path: Path) -> None:
+    class Mine(SGD):
+        def __init__(self, speed: float) -> None:
+            super().__init__(lr=speed)
+
+    averaged = network(optimizer=MovingAverage(Mine(0.5), 0.9))
+    fit(averaged, LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()), BackupAndRestore(tmp_path))
+    other = network()
+    other.load_weights(max(tmp_path.iterdir()))
+    assert all(map(np.array_equal, other.get_weights(), averaged.get_weights()))
+    resumed = fit(network(optimizer=MovingAverage(Mine(0.5), 0.9)), BackupAndRestore(tmp_path))
+    whole = fit(network(optimizer=MovingAverage(Mine(0.5), 0.9)))
+    assert all(map(np.array_equal, resumed.get_weights(), whole.get_weights()))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    """It marks callbacks without a state as essential, and knows no settings, beginnings or averages apart."""
+    stop = LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c())
+    fit(network(), stop, EarlyStopping("loss"), BackupAndRestore(tmp_path))
+    path = max(tmp_path.iterdir())
+    tensors, document = read_tensors(path)
+    for entry in document["callbacks"]:
+        entry[1] = True
+        entry[2]["map"] = [pair for pair in entry[2]["map"] if pair[0] != "best_moment"]
+    del document["settings"], document["began"], document["position"]["ahead"], tensors["training/reference"]
+    write_tensors(path, tensors, document)
+    resumed = fit(network(), EarlyStopping("loss"), BackupAndRestore(tmp_path))
+    whole = fit(network(), EarlyStopping("loss"))
+    assert all(map(np.array_equal, resumed.get_weights(), whole.get_weights()))

@@ -119,7 +119,12 @@ class BackupAndRestore(Callback):
 
     def _check_callbacks(self, path: Path, document: Mapping[str, Any]) -> None:
         """Refuse a run that lacks a callback whose state counts, or has another one; the others may come and go."""
-        before = [kind for kind, essential, _ in document["callbacks"] if essential]
+        older = "settings" not in document  # there those without a state are marked as essential, too
+        before = [
+            kind
+            for kind, essential, state in document["callbacks"]
+            if essential and not (older and state == {"map": []})
+        ]
         now = [type(peer).__name__ for peer in self.peers if _essential(peer)]
         if before != now:
             raise ArgumentError(
@@ -135,6 +140,9 @@ class BackupAndRestore(Callback):
             raise FileFormatError(
                 f"BackupAndRestore: {path} is of another model; remove {self.backup_dir} to begin anew.\n{report}"
             )
+        for name, value in saved.items():
+            if value.dtype.kind != "f" or not np.isfinite(value).all():
+                raise DataError(f"weights/{name}: expected finite floating-point numbers")
         return saved
 
     def _checked_position(self, document: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -43,13 +43,21 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _text(value: Any, without_rate: bool = False) -> str:
     """Describe an object by its arguments: a learning rate that is a number is told apart from the rest."""
     if isinstance(value, Configurable):
+        try:
+            names = list(value.config())
+        except (AttributeError, TypeError, ValueError):  # of one's own, which does not keep its arguments
+            return type(value).__name__
         inside = []
-        for name in value.config():
+        for name in names:
             part = getattr(value, name)
             if _BEFORE.fullmatch(name) or (without_rate and name == "lr" and is_real(part)):
                 continue
             inside.append(f"{name}={_text(part, without_rate)}")
         return f"{type(value).__name__}({', '.join(inside)})"
+    if isinstance(value, set | frozenset):  # whose order is another one in every process
+        return f"{{{', '.join(sorted(_text(item) for item in value))}}}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_text(item, without_rate)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_text(item, without_rate) for item in value)}]"
     return _ADDRESS.sub("", repr(value))
