@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from miniDLF.constraints import Constraint
 from miniDLF.errors import ArgumentError, ArgumentTypeError, MissingExtraError, ShapeError, import_extra
 from miniDLF.initializers import Initializer, RandomInitializer
 from miniDLF.layers import (
+    ELU,
     GRU,
     LSTM,
     RNN,
@@ -29,6 +31,7 @@ from miniDLF.layers import (
     ReLU,
     Reshape,
     Subtract,
+    UpSampling2D,
 )
 from miniDLF.losses import CategoricalCrossentropy
 from miniDLF.metrics import Precision
@@ -130,6 +133,52 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: Pooling2D()(Input((28, 28, 1))),
         ShapeError,
         r"larger than its input of 28 x 1 .* Images are channels-first: input_shape=\(1, 28, 28\)",
+    ),
+    "negative length": (lambda: Reshape((-2, 5)), ArgumentError, r"Reshape: the lengths .*; received \(-2, 5\)"),
+    "no length": (lambda: Reshape((0, 5)), ArgumentError, r"Reshape: the lengths .*; received \(0, 5\)"),
+    "two lengths that are left": (lambda: Reshape((-1, -1)), ArgumentError, "Reshape: .*one of them may be -1"),
+    "epsilon": (lambda: BatchNormalization(epsilon=-1e-3), ArgumentError, "epsilon is finite and not negative"),
+    "epsilon that is none": (lambda: BatchNormalization(epsilon=math.nan), ArgumentError, "received nan"),
+    "alpha of ELU": (lambda: ELU(math.nan), ArgumentError, "ELU: alpha and scale are finite"),
+    "scale of ELU": (lambda: ELU(scale=0.0), ArgumentError, "scale is positive; received 1.0 and 0.0"),
+    "ceiling of ELU": (lambda: Activation("elu", max_value=-1.0), ArgumentError, "ELU: max_value must be positive"),
+    "alpha nobody reads": (
+        lambda: Activation("relu", alpha=0.1),
+        ArgumentError,
+        r"Activation\('relu'\) takes no alpha; received 0.1. Write 'leaky_relu' for a slope",
+    ),
+    "ceiling nobody reads": (lambda: Activation("tanh", max_value=1.0), ArgumentError, "'tanh'.* takes no max_value"),
+    "axes of three inputs": (
+        lambda: Dot(axes=(1, 1, 1)),
+        ArgumentError,
+        r"Dot: axes is .*received \(1, 1, 1\)",
+    ),
+    "axes that are no numbers": (lambda: Dot(axes=1.5), ArgumentError, "Dot: axes is .*received 1.5"),
+    "repetitions": (lambda: UpSampling2D(1e5), ArgumentTypeError, "UpSampling2D: size is a whole number"),
+    "images of any size": (
+        lambda: UpSampling2D(100_000)(IMAGE),
+        ArgumentError,
+        r"UpSampling2D makes more than 2,147,483,648 numbers a sample: \(N, 2, 500000, 500000\)",
+    ),
+    "padding": (
+        lambda: Conv2D(1, 1, padding=10**6)(IMAGE),
+        ArgumentError,
+        "Conv2D makes more than 2,147,483,648 numbers",
+    ),
+    "units": (
+        lambda: Model(A, Dense(10**9)(A)).ready(),
+        ArgumentError,
+        r"Dense.*: weight would have the shape \(4, 1000000000\), more than",
+    ),
+    "filters": (
+        lambda: Conv2D(10**9, 3)(IMAGE),
+        ArgumentError,
+        "Conv2D makes more than 2,147,483,648 numbers a sample",
+    ),
+    "hidden units": (
+        lambda: Sequential([LSTM(10**6, input_shape=(5, 3))]).ready(),
+        ArgumentError,
+        r"LSTM.*: recurrent_weight would have the shape",
     ),
     "new shape": (lambda: Reshape("8"), ArgumentTypeError, "Reshape: new_shape is a shape .*; received '8'"),
     "mean": (lambda: Pooling2D(2, 2, "mean"), ArgumentError, "mode is 'max' or 'avg', .* Did you mean 'avg'"),

@@ -48,6 +48,7 @@ class Batch:
 
     def select(self, rows: Array) -> Batch:
         """Return the batch of some rows of this data set."""
+        rows = rows.astype(np.intp, copy=False)  # where pointers have 32 bits `take` refuses others
         return Batch(self.inputs, self.targets, self.weights, rows, self, self.given)
 
     def between(self, start: int, stop: int) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,10 @@ from miniDLF.whole import is_whole
 if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
 
-__all__ = ["Graph", "Node", "apply", "as_shape", "snake_case"]
+__all__ = ["Graph", "Node", "apply", "as_shape", "check_size", "snake_case"]
+
+#: Numbers that a layer may make of one sample, 8 GiB in float32.
+MAX_NUMBERS = 1 << 31
 
 
 class Node:
@@ -78,6 +82,19 @@ def as_shape(shape: Any, where: str) -> Shape:
     return result
 
 
+def check_size(who: str, makes: str, shape: Shape) -> None:
+    """Refuse what would take any amount of memory for one sample, on the word of one number or a few bytes in a file.
+
+    Raises
+    ------
+    ArgumentError
+        If it is more than `MAX_NUMBERS`.
+    """
+    if math.prod(shape) > MAX_NUMBERS:
+        lengths = ", ".join(f"{length:.3g}" if length > MAX_NUMBERS else str(length) for length in shape)
+        raise ArgumentError(f"{who} {makes} more than {MAX_NUMBERS:,} numbers a sample: (N, {lengths}).")
+
+
 def apply(layer: Layer, inputs: Any) -> Any:
     """Use `layer` on a node or a list of nodes; return the node (or nodes) of what it gives."""
     many = isinstance(inputs, list | tuple)
@@ -117,6 +134,7 @@ def apply(layer: Layer, inputs: Any) -> Any:
                 f"{part.described}: build returned {shape!r}; return the shape of the output, a tuple without the "
                 "batch axis."
             )
+        check_size(part.described, "makes", tuple(shape))
         host = None if part is layer else layer
         node = Node(part, nodes if part.takes_many else (node,), tuple(shape), host=host)
     _note_use(layer, nodes, node)

@@ -39,14 +39,14 @@ def seeded(purpose: str, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64([int.from_bytes(purpose.encode(), "big"), *numbers]))
 
 
-def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:
+def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.intp]:
     """Return the indices of all `n` samples in the order in which epoch number `epoch` sees them.
 
     A pure function of its arguments, so that a resumed run goes on in the same order.
     """
     if not shuffle:
-        return np.arange(n, dtype=np.int64)
-    return seeded("order", seed, epoch).permutation(n).astype(np.int64, copy=False)
+        return np.arange(n, dtype=np.intp)
+    return seeded("order", seed, epoch).permutation(n).astype(np.intp, copy=False)
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:

@@ -156,7 +156,7 @@ def _drop_ink(middles: Array, lengths: Array) -> Array:
     """Share the ink of each piece among the four cells around it (bilinear): (n, 56, 56)."""
     count, side = len(middles), SIDE * FINE
     place = np.clip(middles * FINE - 0.5, 0, side - 1.001)
-    corner = place.astype(np.int64)
+    corner = place.astype(np.intp)
     right, down = np.moveaxis(place - corner, -1, 0)
     first = (np.arange(count)[:, np.newaxis] * side + corner[..., 1]) * side + corner[..., 0]
     where = np.stack([first, first + 1, first + side, first + side + 1])

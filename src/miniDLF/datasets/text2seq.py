@@ -80,7 +80,7 @@ class TEXT2SEQ(Dataset):
                 f"and one to predict; use timesteps={max(1, len(self.text) // 2)} or less, or a longer text."
             )
         codes = self.text.encode(self.text.content)
-        windows = sliding_window_view(codes, self.timesteps)[:: self.stride]
+        windows = sliding_window_view(codes.astype(np.intp, copy=False), self.timesteps)[:: self.stride]
         starts = np.arange(0, len(codes) - self.timesteps, self.stride)  # each has a character after its window
         windows, following = windows[: len(starts)], sliding_window_view(codes[1:], self.timesteps)[:: self.stride]
         self._check_memory(windows, kind)

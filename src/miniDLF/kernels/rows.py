@@ -27,7 +27,8 @@ def _starts(rows: int, classes: int) -> Array:
 def label_index(labels: Array, classes: int, out: Array | None = None) -> Array:
     """Return the places of the labels (any shape) in the flat array of scores (rows, classes)."""
     flat = labels.ravel()
-    return np.add(_starts(flat.size, classes), flat, out=out)
+    places: Array = np.add(_starts(flat.size, classes), flat, out=out)
+    return places if out is not None else places.astype(np.intp, copy=False)
 
 
 def row_sums(rows: Array, out: Array) -> Array:

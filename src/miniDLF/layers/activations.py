@@ -59,6 +59,14 @@ class ELU(Layer):
     max_value: float = np.inf
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not -np.inf < self.alpha < np.inf or not 0 < self.scale < np.inf:
+            raise ArgumentError(
+                f"ELU: alpha and scale are finite, and scale is positive; received {self.alpha} and {self.scale}."
+            )
+        if not self.max_value > 0:
+            raise ArgumentError(f"ELU: max_value must be positive, received {self.max_value}.")
+
     def forward(self, x: Array, call: Call) -> Array:
         y, low = call.empty_like("y", x), call.empty_like("low", x)
         np.clip(x, -np.inf, 0, out=low)
@@ -154,6 +162,7 @@ class Linear(Layer):
 
 
 _DEFAULT_MAX = 2.5
+_DEFAULT_ALPHA = 0.0001
 
 
 class Activation(Layer):
@@ -184,7 +193,7 @@ class Activation(Layer):
     absorbable = rectifies = None  # until the name is known
     rises = False
     activation: Any
-    alpha: float = 0.0001
+    alpha: float = _DEFAULT_ALPHA
     max_value: float = _DEFAULT_MAX
     scale: float = 1.0
     derivative: Any = None
@@ -204,7 +213,7 @@ class Activation(Layer):
         choices: dict[str, Any] = {
             "relu": lambda: ReLU(0.0, clip),
             "leaky_relu": lambda: ReLU(self.alpha, clip),
-            "clipped_relu": lambda: ReLU(self.alpha if self.alpha != 0.0001 else 0.0, self.max_value),
+            "clipped_relu": lambda: ReLU(self.alpha if self.alpha != _DEFAULT_ALPHA else 0.0, self.max_value),
             "elu": lambda: ELU(self.alpha, clip, self.scale),
             "selu": lambda: ELU(1.6732632423543772, scale=1.0507009873554805),
             "sigmoid": Sigmoid,
@@ -223,6 +232,11 @@ class Activation(Layer):
             )
         if self.scale != 1.0 and self.activation != "elu":
             raise ArgumentError(f"Activation({self.activation!r}): only 'elu' takes a scale; received {self.scale}.")
+        if self.alpha != _DEFAULT_ALPHA and self.activation not in ("leaky_relu", "clipped_relu", "elu"):
+            hint = " Write 'leaky_relu' for a slope." if self.activation == "relu" else ""
+            raise ArgumentError(f"Activation({self.activation!r}) takes no alpha; received {self.alpha}.{hint}")
+        if self.max_value != _DEFAULT_MAX and self.activation not in ("relu", "leaky_relu", "clipped_relu", "elu"):
+            raise ArgumentError(f"Activation({self.activation!r}) takes no max_value; received {self.max_value}.")
         if self.approximate and self.activation != "gelu":
             raise ArgumentError(f"Activation({self.activation!r}): only 'gelu' can be approximate.")
         function: Layer = choices[self.activation]()

@@ -199,6 +199,11 @@ class Dot(Layer):
     normalize: bool = False
     takes_many = True
 
+    def __post_init__(self) -> None:
+        axes = [self.axes] * 2 if is_whole(self.axes) else self.axes
+        if not isinstance(axes, list | tuple) or len(axes) != 2 or not all(map(is_whole, axes)):
+            raise ArgumentError(f"Dot: axes is a number, or one for each input; received {self.axes!r}.")
+
     def build(self, input_shape: Any) -> Shape:
         if len(input_shape) != 2:
             raise ShapeError(f"{self.described} takes two inputs, received {len(input_shape)}.")
@@ -219,10 +224,8 @@ class Dot(Layer):
 
     def _both(self) -> tuple[int, int]:
         """Return the axis of each input."""
-        axes = (self.axes, self.axes) if is_whole(self.axes) else tuple(self.axes)
-        if len(axes) != 2:
-            raise ArgumentError(f"{self.described}: axes is a number, or one for each input; received {self.axes!r}.")
-        return axes
+        first, second = [self.axes] * 2 if is_whole(self.axes) else self.axes
+        return int(first), int(second)
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.sides = [self._side(part, axis) for part, axis in zip(x, self._both(), strict=True)]

@@ -53,6 +53,8 @@ class BatchNormalization(Layer):
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:
             raise ArgumentError(f"BatchNormalization: momentum lies between 0 and 1, received {self.momentum}.")
+        if not 0 <= self.epsilon < np.inf:
+            raise ArgumentError(f"BatchNormalization: epsilon is finite and not negative, received {self.epsilon}.")
 
     def build(self, input_shape: Shape) -> Shape:
         features = input_shape[0] if len(input_shape) == 3 else input_shape[-1]

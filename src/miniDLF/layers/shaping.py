@@ -62,6 +62,11 @@ class Reshape(Layer):
                 f"Reshape: new_shape is a shape without the batch axis, such as (1, 28, 28) or (-1, 8); "
                 f"received {self.new_shape!r}."
             ) from None
+        if self._wanted.count(-1) > 1 or any(length < 1 and length != -1 for length in self._wanted):
+            raise ArgumentError(
+                "Reshape: the lengths in new_shape are at least 1, and one of them may be -1 for what is left; "
+                f"received {self.new_shape!r}."
+            )
 
     def build(self, input_shape: Shape) -> Shape:
         wanted = self._wanted.copy()

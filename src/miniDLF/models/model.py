@@ -13,9 +13,10 @@ import numpy as np
 from miniDLF.arrays import refuse_beyond
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
-from miniDLF.core.graph import Graph, Node, apply
+from miniDLF.core.graph import MAX_NUMBERS, Graph, Node, apply
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
+from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
 from miniDLF.kernels.streams import fresh_seed
@@ -170,6 +171,7 @@ class Model(Fitting, Measuring, Inspecting):
             for i, layer in enumerate(graph.layers):
                 for j, parameter in enumerate(layer.parameters):
                     if parameter.value is None:
+                        _check_size(layer, parameter)
                         rng = np.random.default_rng([self.seed, i, j])
                         path = f"{graph.names[layer]}/{parameter.name}"
                         drawn = first_value(parameter.initializer, parameter.shape, rng, parameter.fans, path)
@@ -391,6 +393,14 @@ class Model(Fitting, Measuring, Inspecting):
         if self._graph is None:
             return f"<{self.described}, empty>"
         return f"<{self.described}: {len(self.graph.given)} layers, {self.count_params():,} parameters>"
+
+
+def _check_size(layer: Layer, parameter: Parameter) -> None:
+    if parameter.size > MAX_NUMBERS:
+        raise ArgumentError(
+            f"{layer.described}: {parameter.name} would have the shape {parameter.shape}, more than {MAX_NUMBERS:,} "
+            "numbers. Look at the sizes that the layer was given."
+        )
 
 
 def _nodes(value: Any, what: str) -> list[tuple[str | None, Node]]:

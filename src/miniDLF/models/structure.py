@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from miniDLF.core.graph import Graph, Node, snake_case
+from miniDLF.core.graph import Graph, Node, check_size, snake_case
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, FileFormatError, MiniDLFError
 from miniDLF.kernels.workspace import Array
@@ -29,8 +28,6 @@ __all__ = ["describe", "explained", "rebuild", "uncompiled"]
 _KINDS: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential, "Autoencoder": Autoencoder}
 _METRICS = {**METRICS, "LossMetric": LossMetric}
 MAX_SHARDS = 65_536
-#: Numbers that a layer may make of one sample, 8 GiB in float32: a file of a few bytes can ask for any number of them.
-MAX_NUMBERS = 1 << 31
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -196,13 +193,6 @@ def rebuild(structure: Mapping[str, Any], own: Classes, weights: Mapping[str, Ar
     return model
 
 
-def _check_size(who: str, makes: str, shape: tuple[int, ...]) -> None:
-    """Refuse what would take any amount of memory for one sample, on the word of a few bytes in a file."""
-    if math.prod(shape) > MAX_NUMBERS:
-        lengths = ", ".join(f"{length:.3g}" if length > MAX_NUMBERS else str(length) for length in shape)
-        raise ArgumentError(f"{who} {makes} more than {MAX_NUMBERS:,} numbers a sample: (N, {lengths}).")
-
-
 def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[Model, list[Node]]:
     """Return the model of a description without weights, and its nodes by their places there."""
     _checked(structure, _MODEL)
@@ -214,7 +204,7 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
         for entry in (_checked(entry, _INPUT) for entry in structure["inputs"])
     ]
     for number, node in enumerate(inputs):
-        _check_size(f"input {node.name or number!r}", "takes", node.shape)
+        check_size(f"input {node.name or number!r}", "takes", node.shape)
     layers = []
     for number, entry in enumerate(structure["layers"]):
         with explained(f"{where}: layers[{number}] of the model's structure"):
@@ -227,7 +217,7 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
         project_as_then(layer, received, meaning)
         shape = tuple(layer.build(received))
-        _check_size(layer.described, "makes", shape)
+        check_size(layer.described, "makes", shape)
         nodes.append(Node(layer, sources, shape, host=_host(layer, sources[0])))
     outputs = [_at(place, nodes) for place in structure["outputs"]]
     names = structure["output_names"]
