@@ -220,3 +220,27 @@ def test_what_keras_has_at_the_top_is_there() -> None:
     assert miniDLF.Sequential is Sequential
     assert miniDLF.Input is Input
     assert {"Layer", "Loss", "Model", "utils"} <= set(dir(miniDLF))
+
+
+def test_a_step_asks_for_nothing_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from miniDLF.names import Explained
+
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+    model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(2, activation="softmax")], seed=0)
+    model.compile("cce", "adam", metrics=["accuracy"])
+    asked: list[str] = []
+    real = Explained.__getattr__  # type: ignore[attr-defined]  # not for type checkers
+
+    def noticed(self: Any, name: str) -> Any:
+        asked.append(name)
+        return real(self, name)
+
+    monkeypatch.setattr(Explained, "__getattr__", noticed)
+    assert not hasattr(model.layers[0], "no_such_name")
+    assert asked == ["no_such_name"]
+    counts = []
+    for steps in (8, 40):
+        asked.clear()
+        model.fit(x, np.arange(32) % 2, batch_size=1, epochs=1, steps_per_epoch=min(steps, 32), verbose=0)
+        counts.append(len(asked))
+    assert counts[0] >= counts[1]  # more steps ask no more: a miss takes microseconds

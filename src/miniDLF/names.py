@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +59,12 @@ def _hint(said: str) -> Hint:
     return Hint(said, "")
 
 
+@functools.cache
+def _attributes() -> frozenset[str]:
+    """Return the names of all attributes in the table: whether an object has an attribute is asked in every step."""
+    return frozenset(key.partition(".")[2] for key in table() if key[0].isupper() and "(" not in key)
+
+
 def hint_for(owner: type | None, name: str) -> Hint | None:
     """Return what is said of a name in a class or its bases: an attribute, or an argument of a method or of the class.
 
@@ -106,10 +111,10 @@ class Explained:
     if not TYPE_CHECKING:  # a type checker knows what there is
 
         def __getattr__(self, name: str) -> Any:
-            if name.startswith("_"):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            if inspect.getattr_static(type(self), name, None) is not None:  # a property that failed says why itself
+            cls = type(self)
+            said = f"{cls.__name__!r} object has no attribute {name!r}"
+            if any(name in vars(base) for base in cls.__mro__):  # a property that failed says why itself
                 return object.__getattribute__(self, name)
-            hint = hint_for(type(self), name)
-            said = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(hint.said(said) if hint else said, name=name, obj=self)
+            if not name.startswith("_") and name in _attributes() and (hint := hint_for(cls, name)) is not None:
+                said = hint.said(said)
+            raise AttributeError(said, name=name, obj=self)

@@ -31,6 +31,8 @@ class Metric(Configurable):
     better = ""  # type: str | None
     #: Whether `update` wants the logits where the loss absorbs the activation behind them (see `absorb`).
     reads_logits = False  # type: bool
+    #: Whether samples count by their weights: those of ``compile(weighted_metrics=...)`` do.
+    weighted = False  # type: bool
 
     _several = False  # whether every element is an answer of its own
     _from_logits = False

@@ -19,8 +19,8 @@ __all__ = ["Sequential"]
 class Sequential(Model):
     """Layers one after another: ``Sequential([Dense(10, input_shape=(784,)), Activation('softmax')])``.
 
-    The first layer takes ``input_shape=`` (no batch axis); without it the model is built from the data that it sees first,
-    or from the input of the first layer, if another model uses that.
+    The first layer takes ``input_shape=`` (no batch axis); without it the model is built from the data that it sees
+    first, or from the input of the first layer, if another model uses that.
 
     Parameters
     ----------
