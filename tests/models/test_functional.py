@@ -258,7 +258,7 @@ def test_check_gradients_accuses_nobody_at_a_kink(parts: list[Layer]) -> None:
 def test_mistakes_in_graphs() -> None:
     x = Input((4,))
     with pytest.raises(ArgumentTypeError, match="expected a node"):
-        Dense(3)(np.zeros((2, 4)))
+        Dense(3)("a text")
     with pytest.raises(ArgumentTypeError, match="expected nodes"):
         Model(x, np.zeros(3))
     with pytest.raises(ShapeError, match="takes one input, received 2"):

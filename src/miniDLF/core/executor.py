@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from miniDLF.core.batch import Batch, bounds
 from miniDLF.core.buffers import Buffers
-from miniDLF.core.call import Clock, Shared, explained
+from miniDLF.core.call import Call, Clock, Shared, explained
 from miniDLF.core.capture import Watched
 from miniDLF.core.graph import Graph
 from miniDLF.core.inference import FEW_WEIGHTS, Inference
@@ -93,6 +93,11 @@ class Executor:
             self._measuring = Program(graph, trained, None, in_place=in_place, folds=few, fused=fused)
         self.fused = fused
         self._flops = graph.flops()
+        #: Whether a layer calculates something of the whole batch, in a way that shards cannot share.
+        self._in_one_piece = any(vars(layer).get("mixes_samples") for layer in graph.layers) or any(
+            head.loss.mixes_samples(node.shape, buffers.dtype) for head, node in zip(heads, graph.outputs, strict=False)
+        )
+        self._adds = any(vars(layer).get("adds_loss") for layer in graph.layers)
         self._meetings = 2 * sum(step.meets for step in self._training.steps) if self._training else 0
         self._shards: list[Shard] = []
         self._steps: dict[Any, NotedStep] = {}
@@ -117,6 +122,8 @@ class Executor:
 
     def shards_for(self, rows: int) -> int:
         """Return into how many shards a batch is cut: from its shape and the setting alone."""
+        if self._in_one_piece:
+            return 1
         if self.fixed_shards is not None:
             return self.fixed_shards
         return 1 if self._small(rows) else POOL.threads
@@ -257,6 +264,10 @@ class Executor:
         """
         return self._gradients, self._alone
 
+    def added_loss(self) -> float:
+        """Return what layers have added to the loss in the last step."""
+        return added_loss(call for shard in self._active for call in shard.calls) if self._adds else 0.0
+
     def update_states(self) -> None:
         """Let layers with state that is not trained advance it (once a training step)."""
         for position, layer in self._stateful:
@@ -278,7 +289,7 @@ class Executor:
 
     @single_threaded_blas  # always: the bits must not depend on whether another model trains meanwhile
     @quiet_arithmetic
-    def infer(self, inputs: Sequence[Array], *, for_losses: bool = False) -> list[Array]:
+    def infer(self, inputs: Sequence[Array], *, for_losses: bool = False) -> Outputs:
         """Return the outputs for all rows of `inputs` (of the model's dtype); safe to call from several threads.
 
         Outputs `for_losses` are those that `Head.take` wants: logits where the loss absorbs the activation (`fused`).
@@ -299,20 +310,24 @@ class Executor:
             rows = len(inputs[0])
             context.prepare()
             if rows <= self._chunk and (rows == 1 or self._flops * rows < SMALL_PREDICTION):
-                return [np.array(output) for output in context.worker(0).run(inputs)]
+                worker = context.worker(0)
+                outputs = Outputs(np.array(output) for output in worker.run(inputs))
+                outputs.added = added_loss(worker.calls) if self._adds else 0.0
+                return outputs
             return self._infer_chunks(context, inputs, rows)
         except AttributeError as error:
             raise explained(error) from error
         finally:
             idle.append(context)
 
-    def _infer_chunks(self, context: Inference, inputs: Sequence[Array], rows: int) -> list[Array]:
+    def _infer_chunks(self, context: Inference, inputs: Sequence[Array], rows: int) -> Outputs:
         # Two parts at least, whatever the number of threads: shapes alone decide. Where the batch is the last axis in
         # memory, whole cache lines of rows keep every vector within a line.
         step = min(self._chunk, -(-rows // 2))
         step -= step % CHUNK_UNIT if step > CHUNK_UNIT else 0
         cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]
-        outputs = [np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs]
+        outputs = Outputs(np.empty((rows, *node.shape), self.buffers.dtype) for node in self.graph.outputs)
+        added = []
         free = deque(context.worker(number) for number in range(min(POOL.threads, len(cuts))))
         count = len(free)
 
@@ -320,10 +335,25 @@ class Executor:
             worker = free.pop()
             for output, part in zip(outputs, worker.run([array[start:stop] for array in inputs]), strict=True):
                 output[start:stop] = part
+            if self._adds:
+                added.append(added_loss(worker.calls) * (stop - start) / rows)
             free.append(worker)
 
         POOL.run([partial(chunk, *cut) for cut in cuts], count)
+        outputs.added = sum(added)
         return outputs
+
+
+class Outputs(list[Array]):
+    """Outputs of a graph, and what its layers add to the loss (the mean over the rows)."""
+
+    added = 0.0
+
+
+def added_loss(calls: Iterable[Call]) -> float:
+    """Return the sum of what layers written in tensors have added to the loss in these calls."""
+    runs = (vars(call).get("run") for call in calls)
+    return sum(float(run.extra_loss) for run in runs if run is not None and run.extra_loss is not None)
 
 
 def _plus(a: float, b: float) -> float:

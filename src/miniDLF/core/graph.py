@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
+from miniDLF.tensor.tensor import Operators
 from miniDLF.whole import is_whole
 
 if TYPE_CHECKING:
@@ -23,7 +24,15 @@ __all__ = ["Graph", "Node", "apply", "as_shape", "check_size", "snake_case"]
 MAX_NUMBERS = 1 << 31
 
 
-class Node:
+_OPERATE: list[Callable[..., Any]] = []
+
+
+def operate_with(function: Callable[..., Any]) -> None:
+    """Say what makes the node of ``function(arguments, keywords)``: the layer for it is made of what stands here."""
+    _OPERATE[:] = [function]
+
+
+class Node(Operators):
     """One use of a layer: where its inputs come from and the shape of what it gives.
 
     Attributes
@@ -54,6 +63,13 @@ class Node:
     ) -> None:
         self.layer, self.inputs, self.shape, self.name, self.scope = layer, inputs, shape, name, tuple(scope)
         self.host = host
+
+    __hash__ = object.__hash__
+    __eq__, __ne__ = object.__eq__, object.__ne__  # a key of dictionaries
+
+    def __rule__(self, function: Any, arguments: Sequence[Any], keywords: Any) -> Any:
+        """Return the node of an operation of NumPy on nodes."""
+        return _OPERATE[0](function, tuple(arguments), keywords)
 
     def flops(self) -> int:
         """Return the floating-point operations of the layer forward for one sample."""
@@ -112,6 +128,8 @@ def apply(layer: Layer, inputs: Any) -> Any:
         if hasattr(type(layer), "parts"):  # a model keeps its own inputs and outputs
             _note_use(layer, nodes, result)
         return result
+    if hasattr(type(layer), "call") and not hasattr(layer, "compose"):
+        layer.takes_many = len(nodes) > 1  # as `call` takes one tensor or a list
     if layer.takes_many and len(nodes) < 2:
         raise ShapeError(
             f"{layer.described} joins at least two inputs, received {len(nodes)}. Call it on a list."
@@ -126,7 +144,7 @@ def apply(layer: Layer, inputs: Any) -> Any:
     for part in layer.parts():
         received = tuple(n.shape for n in nodes) if part.takes_many else node.shape
         try:
-            shape = part.build(received)
+            shape = part.built(received)
         except ShapeError as error:
             raise part.misfit(error, _before(node)) from None
         if not isinstance(shape, tuple | list):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
+
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.capture import Watched
 from miniDLF.core.configurable import Configurable
@@ -21,6 +23,8 @@ from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
 from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError, answering
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.tensor import recording
+from miniDLF.tensor.tensor import Tensor
 
 __all__ = ["Layer"]
 
@@ -61,7 +65,7 @@ class Layer(Watched, Contents, Configurable):
     #: Whether a layer that is not trained (``trainable=False``) works as in inference, also in training.
     freezes: ClassVar[bool] = False
     #: Whether the layer takes several inputs: then ``x`` is a tuple, and backward returns a tuple.
-    takes_many: ClassVar[bool] = False
+    takes_many = False  # type: bool
     #: Whether forward returns its input unchanged outside training: then inference passes the layer over.
     only_trains: ClassVar[bool] = False
     #: Whether what forward returns is memory of this call's own that backward does not read: the next layer may then
@@ -103,6 +107,9 @@ class Layer(Watched, Contents, Configurable):
                     setattr(cls, name, dataclasses.field())
             cls.__annotations__ = annotations
         super().__init_subclass__(**keywords)
+        if callable(cls.__dict__.get("call")) and "forward" not in cls.__dict__:
+            for name, method in _IN_TENSORS.items():
+                setattr(cls, name, method)
 
     @answering
     def __init__(
@@ -121,6 +128,17 @@ class Layer(Watched, Contents, Configurable):
         With several inputs `input_shape` is a tuple of shapes.
         """
         return tuple(input_shape)
+
+    def built(self, received: Any) -> Any:
+        """Build the layer for inputs of this shape (or of these), and return the shape of its output.
+
+        A layer that is written in tensors, by `call`, is tried with symbolic ones: nobody writes its shapes.
+        """
+        if type(self).forward is not _IN_TENSORS["forward"]:
+            return self.build(received)
+        from miniDLF.core import in_tensors
+
+        return in_tensors.output_shape(self, received if self.takes_many else [received])
 
     def forward(self, x: Any, call: Call) -> Array:
         """Return the output for the inputs `x` (N, ...); never write to `x`."""
@@ -227,15 +245,26 @@ class Layer(Watched, Contents, Configurable):
         self,
         name: str,
         shape: Shape,
-        initializer: Initializer | str,
+        initializer: Initializer | str | None = None,
         *,
         trainable: bool = True,
         fans: tuple[int, int] | None = None,
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Parameter:
-        """Declare a parameter, or return it where it is declared already with this shape."""
+        """Declare a parameter, or return it where it is declared already with this shape.
+
+        What is not given is taken from the fields ``<name>_initializer``, ``<name>_regularizer`` and
+        ``<name>_constraint``, if the layer has them.
+        """
         declared = self._declared()
+        if initializer is None:
+            initializer = getattr(self, f"{name}_initializer", None)
+            initializer = "glorot_uniform" if initializer is None else initializer
+        if regularizer is None:
+            regularizer = getattr(self, f"{name}_regularizer", None)
+        if constraint is None:
+            constraint = getattr(self, f"{name}_constraint", None)
         known = declared.get(name)
         if any(isinstance(length, bool) or not isinstance(length, Integral) or length < 1 for length in shape):
             raise ArgumentError(
@@ -269,22 +298,78 @@ class Layer(Watched, Contents, Configurable):
             said = str(error).removeprefix(f"{kind}: ")
             raise type(error)(f"{self.described}: {next(held, kind)}: {said}") from None
 
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Any = (),
+        initializer: Any = "glorot_uniform",
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Parameter:
+        """Declare a parameter, as in Keras: `parameter` with another order of its arguments.
+
+        `dtype` is the model's; an argument is there for Keras' sake.
+        """
+        lengths = (shape,) if isinstance(shape, Integral) else tuple(shape)
+        if name is None:
+            name = "weight" if "weight" not in self._declared() else f"weight_{len(self._declared())}"
+        return self.parameter(
+            name, lengths, initializer, trainable=trainable, regularizer=regularizer, constraint=constraint
+        )
+
+    def state(self, name: str, shape: Shape, initializer: Any = "zeros") -> Parameter:
+        """Declare an array that is not trained: `call` changes it by ``self.name.assign(value)``, once a step."""
+        return self.parameter(name, shape, initializer, trainable=False)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number, made of tensors in `call`, to the loss: an activity's penalty, a divergence.
+
+        It counts in training and in evaluation, beside the losses of the outputs.
+        """
+        program = recording.current()
+        if program is not None:
+            program.losses.append(loss if loss.ndim == 0 else loss.sum())
+
     def _declared(self) -> dict[str, Parameter]:
         declared: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
         return declared
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, *, training: bool = False) -> Any:
         """Use the layer on a node of a graph, or on a list of nodes, and return the node of its output.
+
+        On tensors or arrays (N, ...) it computes: their gradients, and those of the layer's parameters, can be taken.
 
         A layer that defines ``compose(self, x)`` is a block of other layers: ``compose`` receives the node and returns
         the node of the block's output, and the graph holds the parts.
         """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
+        if isinstance(first, (Tensor, np.ndarray)):
+            from miniDLF.core import in_tensors
+
+            return in_tensors.on_tensors(self, inputs, training)
         return apply(self, inputs)
 
     @property
     def described(self) -> str:
         """How error messages call the layer: ``Conv2D 'conv2d_2'``."""
         return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+
+def _by_tensors(name: str) -> Callable[..., Any]:
+    """Return the method that does for a layer written in tensors what others write by hand."""
+
+    def method(self: Layer, *arguments: Any) -> Any:
+        from miniDLF.core import in_tensors  # what it needs is loaded with the first such layer
+
+        return getattr(in_tensors, name)(self, *arguments)
+
+    return method
+
+
+#: What a class that defines `call` and no `forward` gets.
+_IN_TENSORS = {name: _by_tensors(name) for name in ("forward", "backward", "update_state")}
 
 
 def _annotations(cls: type) -> dict[str, Any]:

@@ -217,6 +217,11 @@ class NotedPredictions:
             keep(self._known, len(inputs[0]), known, KEPT)
         return known.run(inputs)
 
+    @property
+    def calls(self) -> Sequence[Any]:
+        """What the layers have left."""
+        return self._shard.calls
+
     def _place(self, number: int, array: Array) -> Array:
         return self._shard.workspace.empty(f"x{number}", array.shape)
 

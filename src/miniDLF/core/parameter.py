@@ -10,12 +10,16 @@ from miniDLF.arrays import plain_array, refuse_beyond
 from miniDLF.core.initializers import Initializer
 from miniDLF.errors import ArgumentTypeError, NotReadyError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
+from miniDLF.tensor import recording
+from miniDLF.tensor.tensor import Operators, Tensor
+from miniDLF.tensor.types import DEFAULT
+from miniDLF.tensor.variable import Variable
 
 __all__ = ["Parameter"]
 
 
-class Parameter:
-    """One named array of a layer.
+class Parameter(Operators):
+    """One named array of a layer, which calculates like a tensor.
 
     `value` and `grad` are views into the flat buffers of the model that trains the parameter; names and shapes are
     only the map of those buffers. An array that is assigned to `value` is copied there. Before a model is built `value`
@@ -42,9 +46,12 @@ class Parameter:
         "owner",
         "regularizer",
         "shape",
+        "tensor",
         "trainable",
         "value",
     )
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__  # a key of dictionaries
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.shape = shape
+        self.tensor: ParameterVariable | None = None
         self.owner: Any = None
         self.initializer = initializer
         self.trainable = trainable
@@ -106,9 +114,10 @@ class Parameter:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy belongs to no model yet, so it has a value and no place for a gradient."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"grad": None, "owner": None}
+        return {name: getattr(self, name) for name in self.__slots__} | {"grad": None, "owner": None, "tensor": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setattr__("tensor", None)
         for name in ("owner", *state):
             super().__setattr__(name, state[name])
 
@@ -135,8 +144,28 @@ class Parameter:
         return self.value.copy()
 
     def assign(self, value: Any) -> None:
-        """Set the value, which keeps its shape and type; the same as ``parameter.value = value``."""
-        self.value = value
+        """Set the value, which keeps its shape and type; the same as ``parameter.value = value``.
+
+        In a program that is being recorded the assignment takes effect when the program is over.
+        """
+        if recording.current() is not None:
+            self.__tensor__().assign(value)
+        else:
+            self.value = value.numpy() if isinstance(value, Tensor) else value
+
+    def assign_add(self, value: Any) -> None:
+        """Add to the value."""
+        self.assign(self.__tensor__().value + value)
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract from the value."""
+        self.assign(self.__tensor__().value - value)
+
+    def __tensor__(self) -> ParameterVariable:
+        """Return the variable that stands for the parameter in calculations with tensors."""
+        if self.tensor is None:
+            self.tensor = ParameterVariable(self)
+        return self.tensor
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         """Return the value for NumPy: ``np.asarray(parameter)``."""
@@ -145,6 +174,49 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.shape}, trainable={self.trainable})"
+
+
+class ParameterVariable(Variable):
+    """The variable that lives where its parameter does: in the buffers of whichever model trains it."""
+
+    __slots__ = ("parameter",)
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.operation, self.index, self.mask, self._watched = None, 0, None, False
+        self.version = 0
+
+    @property
+    def _array(self) -> Array | None:  # type: ignore[override]
+        return self.parameter.value
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        return self.parameter.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        return DEFAULT if self.parameter.value is None else self.parameter.value.dtype
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.parameter.name
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        return self.parameter.trainable
+
+    def numpy(self) -> Array:
+        """Return a copy of the value."""
+        return self.parameter.numpy()
+
+    def assign(self, value: Any) -> Variable:
+        """Replace the value."""
+        if recording.current() is not None:
+            return super().assign(value)
+        self.parameter.assign(value)
+        self.touch()
+        return self
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Plan:
         self._arrays = dict(arrays)
         for tensor, _ in targets:
             if tensor.operation is None and place(tensor) not in self._arrays:  # a constant
-                self._arrays[place(tensor)] = tensor.numpy()
+                self._arrays[place(tensor)] = tensor.data
         self._given = {place(tensor): array for tensor, array in targets if array is not None}
         self._kept = {place(tensor) for tensor, _ in targets}
         self._roots: dict[Any, Any] = {}  # the value whose memory a view shows
@@ -79,7 +79,7 @@ class Plan:
             for tensor in operation.inputs:
                 key = place(tensor)
                 if key not in shown:  # a constant of the program
-                    shown[key] = self._arrays[key] = tensor.numpy()
+                    shown[key] = self._arrays[key] = tensor.data
                 last[self._root(key)] = number
             view = self._view(operation, [shown[place(tensor)] for tensor in operation.inputs])
             if view is not None:

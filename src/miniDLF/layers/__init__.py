@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from miniDLF.core.layer import Layer
+from miniDLF.core.operations import Operation
 from miniDLF.layers.activations import (
     ELU,
     GELU,
@@ -17,7 +18,7 @@ from miniDLF.layers.activations import (
 )
 from miniDLF.layers.convolution import Conv2D
 from miniDLF.layers.dense import Dense
-from miniDLF.layers.derived import DerivedLayer
+from miniDLF.layers.in_tensors import DerivedLayer, Lambda
 from miniDLF.layers.merging import Add, Average, Concatenate, Dot, Maximum, Multiply, Subtract
 from miniDLF.layers.normalization import BatchNormalization
 from miniDLF.layers.pooling import GlobalAveragePooling2D, Pooling2D, UpSampling2D
@@ -43,10 +44,12 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePooling2D",
+    "Lambda",
     "Layer",
     "Linear",
     "Maximum",
     "Multiply",
+    "Operation",
     "Pooling2D",
     "ReLU",
     "Reshape",
@@ -60,6 +63,8 @@ __all__ = [
 ]
 
 #: The closed registry by which files name layers.
-CHOICES: dict[str, type[Layer]] = {name: globals()[name] for name in __all__ if name not in ("Layer", "DerivedLayer")}
+CHOICES: dict[str, type[Layer]] = {
+    name: globals()[name] for name in __all__ if name not in ("Layer", "DerivedLayer", "Lambda")
+}
 
 __getattr__ = names_of_keras(__name__)

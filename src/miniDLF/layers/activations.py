@@ -10,11 +10,12 @@ import numpy as np
 from miniDLF.core.call import Call
 from miniDLF.core.configurable import from_config
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, ArgumentTypeError, UnknownNameError, nearest
+from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError, UnknownNameError, nearest
 from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid
 from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.layers.functions import Elementwise, known_derivative, without_derivative
+from miniDLF.layers.functions import Elementwise, known_derivative, name_of
+from miniDLF.layers.in_tensors import Lambda
 from miniDLF.layers.smooth import GELU, Softplus, Swish
 
 __all__ = ["ELU", "GELU", "Activation", "Linear", "ReLU", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
@@ -250,7 +251,8 @@ class Activation(Layer):
             )
         derivative = self.derivative or known_derivative(self.activation)
         if derivative is None:
-            raise without_derivative(self.activation, "Activation")
+            self.captures = False
+            return Lambda(self.activation)
         if not callable(derivative):
             raise ArgumentTypeError(
                 "Activation: derivative is a function that takes an array and returns one of the same shape; received "
@@ -258,6 +260,23 @@ class Activation(Layer):
             )
         self.captures = False  # nobody knows what a function of the user's own calls
         return Elementwise(self.activation, derivative)
+
+    def build(self, input_shape: Shape) -> Shape:
+        try:
+            shape = tuple(self.function.built(input_shape))
+        except MiniDLFError as error:
+            said, name = str(error).removeprefix("Lambda: "), name_of(self.activation)
+            name = name if name.replace(".", "").isidentifier() else "f"
+            raise type(error)(
+                f"{self.described}: {said} Or give its derivative: Activation({name}, derivative=df)."
+            ) from None
+        if shape != tuple(input_shape):
+            raise ShapeError(
+                f"{self.described}: {name_of(self.activation)} gives the shape {shape} for {tuple(input_shape)}; an "
+                "activation keeps it. Use Lambda for other functions."
+            )
+        self.mixes_samples = vars(self.function).get("mixes_samples", "")
+        return shape
 
     def forward(self, x: Array, call: Call) -> Array:
         return self.function.forward(x, call)
@@ -291,8 +310,6 @@ def _resolved(activation: Any, where: str) -> Layer:
         name = activation.__name__
         raise ArgumentTypeError(f"{where}: received the class {name}; create it: {name}().")
     if callable(activation):
-        if known_derivative(activation) is None:
-            raise without_derivative(activation, where)
         return Activation(activation)
     raise ArgumentTypeError(
         f"{where}: expected a name such as 'relu' or a layer such as ReLU(0.1), received {activation!r}."

@@ -13,7 +13,7 @@ from miniDLF.core.own import check_call, shown
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["DERIVATIVES", "Elementwise", "known_derivative", "name_of", "without_derivative"]
+__all__ = ["DERIVATIVES", "Elementwise", "known_derivative", "name_of"]
 
 #: NumPy's functions of one number whose derivatives are known here.
 DERIVATIVES: Mapping[Any, Callable[[Array], Array]] = {
@@ -87,14 +87,3 @@ def name_of(function: Any) -> str:
     """Return what a function is called."""
     name = getattr(function, "__name__", type(function).__name__)
     return "the function" if name == "<lambda>" else f"np.{name}" if isinstance(function, np.ufunc) else str(name)
-
-
-def without_derivative(function: Any, where: str) -> ArgumentTypeError:
-    """Return the error about a function alone, which says what to write."""
-    name = name_of(function)
-    name = name if name.replace(".", "").isidentifier() else "f"
-    return ArgumentTypeError(
-        f"{where}: {name_of(function)} alone tells no derivative. Write activation=Activation({name}, derivative=df), "
-        f"where df(x) returns the derivative of {name} at x, number by number; or a name such as 'relu'; or derive a "
-        "class from Layer."
-    )

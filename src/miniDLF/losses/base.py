@@ -13,7 +13,7 @@ from miniDLF.core.own import is_own
 from miniDLF.kernels.workspace import Array, Shape, lend_like
 from miniDLF.losses.targets import check_numbers, check_range, check_shape, with_last_axis
 
-__all__ = ["ElementwiseLoss", "Loss", "as_float", "fresh", "per_row", "weighted_sum"]
+__all__ = ["ElementwiseLoss", "FunctionLoss", "Loss", "as_float", "fresh", "per_row", "weighted_sum"]
 
 Empty = Callable[..., Array]
 
@@ -22,7 +22,8 @@ class Loss(Watched, Configurable):
     """A number for each sample that says how far a prediction is from its target.
 
     One's own loss derives from this class (or from `ElementwiseLoss`, which needs only one function) and gives
-    `value_and_grad`; `encode` if its targets do not have the shape of the output. It keeps nothing of a batch on
+    `value_and_grad`; `encode` if its targets do not have the shape of the output. Or it gives ``call(y_true, y_pred)``
+    in tensors, as a function does that stands for a loss: then the gradient is derived. It keeps nothing of a batch on
     itself, because shards run on several threads. Training and evaluation take the same function: there is one formula.
     """
 
@@ -41,7 +42,12 @@ class Loss(Watched, Configurable):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if cls._is_left_out():
+        if callable(cls.__dict__.get("call")) and "value_and_grad" not in cls.__dict__:
+            cls.value_and_grad = _value_and_grad  # type: ignore[method-assign]
+            cls.absorbs = None
+            if cls.encode is Loss.encode:
+                cls.encode = _encode  # type: ignore[method-assign]
+        elif cls._is_left_out():
             cls.absorbs = None
 
     @classmethod
@@ -72,6 +78,14 @@ class Loss(Watched, Configurable):
         check_range(self, array, *self.target_range)
         return array
 
+    def mixes_samples(self, output_shape: Shape, dtype: Any) -> bool:
+        """Say whether the loss is no sum over samples, so that a part of a batch would not do."""
+        if type(self).value_and_grad is not _value_and_grad:
+            return False
+        from miniDLF.losses import in_tensors
+
+        return in_tensors.mixes_samples(self, output_shape, dtype)
+
     def value_and_grad(self, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
         """Return ``sum_i weights_i loss_i`` and its gradient with respect to `prediction`.
 
@@ -99,6 +113,38 @@ class Loss(Watched, Configurable):
         rows = range(len(prediction))
         each = [self.value_and_grad(prediction[i : i + 1], target[i : i + 1], one, empty)[0] for i in rows]
         return np.array(each, prediction.dtype)
+
+
+def _value_and_grad(self: Loss, prediction: Array, target: Array, weights: Array, empty: Empty) -> tuple[float, Array]:
+    """What a loss that is written in tensors, by `call`, has instead of a formula and a derivative by hand."""
+    from miniDLF.losses import in_tensors  # what it needs is loaded with the first such loss
+
+    return in_tensors.value_and_grad(self, prediction, target, weights, empty)
+
+
+def _encode(self: Loss, target: Any, output_shape: Shape) -> Array:
+    """Targets of any shape, one entry a sample: what they mean is the function's."""
+    array = with_last_axis(check_numbers(self, target), output_shape)
+    check_range(self, array, -np.inf, np.inf)
+    return array
+
+
+class FunctionLoss(Loss):
+    """A function ``f(y_true, y_pred)`` of tensors as a loss.
+
+    It returns a number for each sample (N,), or several of which the mean is taken, or one number for the batch.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.title = getattr(function, "__name__", type(function).__name__)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return what the function returns."""
+        return self.function(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"FunctionLoss({self.title})"
 
 
 class ElementwiseLoss(Loss):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from miniDLF.core.configurable import resolve
-from miniDLF.errors import ArgumentTypeError
-from miniDLF.losses.base import Loss
+from miniDLF.losses.base import FunctionLoss, Loss
 from miniDLF.losses.binary import BinaryCrossentropy, BinaryFocalCrossentropy
 from miniDLF.losses.crossentropy import CategoricalCrossentropy, KLDivergence, SparseCategoricalCrossentropy
 from miniDLF.losses.focal import CategoricalFocalCrossentropy
@@ -57,15 +56,8 @@ CHOICES: dict[str, type[Loss]] = {
 def get_loss(value: Any) -> Loss:
     """Return the loss that `value` is, names or describes.
 
-    Raises
-    ------
-    ArgumentTypeError
-        If `value` is a plain function: training needs its derivative as well.
+    A function ``f(y_true, y_pred)`` of tensors is a loss as well.
     """
     if callable(value) and not isinstance(value, Loss | type):
-        raise ArgumentTypeError(
-            f"loss: received the function {getattr(value, '__name__', value)!r}, but training needs the derivative "
-            "too. Derive a class from miniDLF.losses.ElementwiseLoss with terms(prediction, target, grad, empty), or "
-            "from miniDLF.losses.Loss with value_and_grad()."
-        )
+        return FunctionLoss(value)
     return resolve(value, CHOICES, "loss", Loss)

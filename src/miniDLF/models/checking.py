@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.buffers import Buffers
-from miniDLF.core.executor import Batch, Executor
+from miniDLF.core.executor import Batch, Executor, added_loss
 from miniDLF.core.keeping import kept
 from miniDLF.core.own import is_own
 from miniDLF.core.program import Step, total_loss
@@ -186,7 +186,7 @@ def _check_layers(
 
         def scalar(step: Step = step, call: Any = call, inputs: Any = inputs, dy: Any = dy) -> float:
             call.draw_again()
-            return float(np.sum(_run(step, call, inputs) * dy))
+            return float(np.sum(_run(step, call, inputs) * dy)) + added_loss([call])
 
         scalar()
         sent = dy.copy()
@@ -255,7 +255,7 @@ def _check_loss(
             if slot.trained and slot.parameter.regularizer is not None
         )
         losses = executor.step(batch, number, training=training, backward=False)
-        return total_loss(executor.heads, losses) + float(penalties)
+        return total_loss(executor.heads, losses) + executor.added_loss() + float(penalties)
 
     executor.step(batch, number, training=training)
     for slot in buffers.slots:

@@ -14,11 +14,12 @@ from miniDLF.arrays import refuse_beyond
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
 from miniDLF.core.graph import MAX_NUMBERS, Graph, Node, apply
+from miniDLF.core.in_tensors import on_tensors
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, ShapeError, answering
 from miniDLF.kernels.streams import fresh_seed
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
@@ -31,6 +32,7 @@ from miniDLF.models.measuring import Measuring
 from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
 from miniDLF.optimizers import get_optimizer
+from miniDLF.tensor.tensor import Tensor, as_tensor
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
 from miniDLF.training.notebook import interactive
@@ -138,9 +140,39 @@ class Model(Fitting, Measuring, Inspecting):
             raise NotReadyError("the model has no layers yet: add some, the first one with input_shape=(...).")
         return self._graph
 
-    def __call__(self, inputs: Any) -> Any:
-        """Use the model as a layer: its graph, with the same layers and weights, continues from these nodes."""
+    def __call__(self, inputs: Any, *, training: bool = False) -> Any:
+        """Use the model as a layer: its graph, with the same layers and weights, continues from these nodes.
+
+        On tensors or arrays (N, ...) it computes, layer by layer, what can be differentiated: see `miniDLF.gradient`
+        and `miniDLF.function`. `predict` is for numbers alone.
+        """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
+        if isinstance(first, (Tensor, np.ndarray)):
+            return self._on_tensors(inputs, training)
         return apply(self, inputs)  # type: ignore[arg-type]
+
+    def _on_tensors(self, inputs: Any, training: bool) -> Any:
+        graph = self.graph
+        self.ready()
+        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if len(given) != len(graph.inputs):
+            raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(given)}.")
+        values: dict[Node, Any] = {}
+        for node, one in zip(graph.inputs, given, strict=True):
+            array = one if isinstance(one, Tensor) else as_tensor(np.asarray(one, self.dtype))
+            if array.shape[1:] != node.shape:
+                raise ShapeError(
+                    f"{self.described}: {node.name or 'the input'} takes (N, {', '.join(map(str, node.shape))}), "
+                    f"received {array.shape}."
+                )
+            values[node] = array
+        for node in graph.nodes:
+            if node.layer is not None:
+                here = [values[source] for source in node.inputs]
+                trains = training and not (node.layer.freezes and not node.layer.trainable)
+                values[node] = on_tensors(node.layer, here if len(here) > 1 else here[0], trains, alone=True)
+        results = [values[node] for node in graph.outputs]
+        return results[0] if len(results) == 1 else results
 
     @property
     def described(self) -> str:
@@ -159,7 +191,7 @@ class Model(Fitting, Measuring, Inspecting):
             if node.layer is not None:
                 here = [copies[source] for source in node.inputs]
                 received: Any = tuple(n.shape for n in here) if node.layer.takes_many else here[0].shape
-                shape = node.layer.build(received)
+                shape = node.layer.built(received)
                 copies[node] = Node(node.layer, tuple(here), shape, scope=node.scope, host=node.host)
         results = [copies[node] for node in graph.outputs]
         return results[0] if len(results) == 1 else results

@@ -212,11 +212,13 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
     nodes = list(inputs)
     for entry in structure["nodes"]:
         layer, sources = layers[_checked(entry, _NODE)["layer"]], tuple(_at(place, nodes) for place in entry["inputs"])
+        if callable(getattr(type(layer), "call", None)):
+            layer.takes_many = len(sources) > 1
         if layer.takes_many != (len(sources) > 1):
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
         project_as_then(layer, received, meaning)
-        shape = tuple(layer.build(received))
+        shape = tuple(layer.built(received))
         check_size(layer.described, "makes", shape)
         nodes.append(Node(layer, sources, shape, host=_host(layer, sources[0])))
     outputs = [_at(place, nodes) for place in structure["outputs"]]

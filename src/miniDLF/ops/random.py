@@ -84,7 +84,7 @@ def _generator(stream: tuple[int, ...]) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(list(stream)))
 
 
-def _stream(seed: int | None) -> tuple[int, ...]:
+def stream_of(seed: int | None) -> tuple[int, ...]:
     """Return the key of the numbers of one operation."""
     program = recording.current()
     if seed is not None:
@@ -96,7 +96,7 @@ def _stream(seed: int | None) -> tuple[int, ...]:
 
 def _drawn(kind: str, shape: Any, dtype: DTypeLike | None, seed: int | None) -> Tensor:
     lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    return apply(Draw(kind, lengths, np.dtype(dtype or DEFAULT), _stream(seed)))
+    return apply(Draw(kind, lengths, np.dtype(dtype or DEFAULT), stream_of(seed)))
 
 
 def uniform(
@@ -178,4 +178,4 @@ def dropout(inputs: Any, rate: float, seed: int | None = None) -> Tensor:
 
 def keep(x: Tensor, rate: float, seed: int | None = None) -> Tensor:
     """Return the factors with which `dropout` multiplies."""
-    return apply(Keep(float(rate), _stream(seed)), x)
+    return apply(Keep(float(rate), stream_of(seed)), x)

@@ -32,7 +32,7 @@ class _Held:
 
     @property
     def value(self) -> Array:
-        return self.variable.numpy()
+        return self.variable.data
 
     @property
     def shape(self) -> Shape:

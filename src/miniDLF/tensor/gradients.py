@@ -72,7 +72,7 @@ def gradient(target: Any, sources: Any, output_gradients: Any = None, *, unconne
     several = isinstance(target, (list, tuple))
     targets = list(target) if several else [target]
     weights = list(output_gradients) if several and output_gradients is not None else [output_gradients]
-    flat = _flat(sources)
+    flat = [getattr(one, "__tensor__", lambda one=one: one)() for one in _flat(sources)]
     for one in [*targets, *flat]:
         if not isinstance(one, Tensor):
             raise ArgumentTypeError(

@@ -48,6 +48,8 @@ class Recording:
         What is done with values when the program is over.
     seed : int
         Of its random numbers.
+    losses : list of Tensor
+        What layers add to the loss.
     draws : int
         How many random operations there are so far; the number of each is a part of its key.
     """
@@ -56,6 +58,7 @@ class Recording:
         self.seed = seed
         self.assignments: dict[Variable, Tensor] = {}
         self.effects: list[Effect] = []
+        self.losses: list[Tensor] = []
         self.draws = 0
 
     def draw(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from miniDLF.tensor.primitive import Operation, Primitive
 from miniDLF.tensor.rules import rule_for, ufunc_method
 from miniDLF.tensor.types import constant_type
 
-__all__ = ["SymbolicError", "Tensor", "apply", "as_tensor", "placeholder"]
+__all__ = ["Operators", "SymbolicError", "Tensor", "apply", "as_tensor", "output", "placeholder"]
 
 
 class SymbolicError(MiniDLFError, TypeError):
@@ -23,29 +23,101 @@ class SymbolicError(MiniDLFError, TypeError):
 
 
 def _operator(function: Any, swapped: bool = False) -> Callable[..., Any]:
-    def operate(self: Tensor, other: Any) -> Any:
-        return rule_for(function)(other, self) if swapped else rule_for(function)(self, other)
+    def operate(self: Any, other: Any) -> Any:
+        return self.__rule__(function, (other, self) if swapped else (self, other), {})
 
     return operate
 
 
 def _unary(function: Any) -> Callable[..., Any]:
-    def operate(self: Tensor) -> Any:
-        return rule_for(function)(self)
+    def operate(self: Any) -> Any:
+        return self.__rule__(function, (self,), {})
 
     return operate
 
 
 def _method(function: Any) -> Callable[..., Any]:
-    def method(self: Tensor, *arguments: Any, **keywords: Any) -> Any:
-        return rule_for(function)(self, *arguments, **keywords)
+    def method(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return self.__rule__(function, (self, *arguments), keywords)
 
     method.__name__ = function.__name__
     method.__doc__ = f"Return what ``np.{function.__name__}`` gives for the tensor."
     return method
 
 
-class Tensor:
+class Operators:
+    """Operators, methods and NumPy's functions, by the rules: for tensors and what stands for one (``__tensor__``)."""
+
+    __slots__ = ()
+
+    #: ``array * tensor`` asks the tensor.
+    __array_priority__ = 1000
+
+    def __rule__(self, function: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        """Do what stands for a function of NumPy."""
+        return rule_for(function)(*arguments, **keywords)
+
+    # NumPy's protocols ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        if keywords.pop("out", None) is not None:
+            raise ArgumentTypeError(f"np.{ufunc.__name__}: out= cannot be a tensor; use the result.")
+        if method != "__call__":
+            return ufunc_method(ufunc, method)(*inputs, **keywords)
+        return self.__rule__(ufunc, inputs, keywords)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        return self.__rule__(function, arguments, keywords)
+
+    # Arithmetic: NumPy's functions, by their rules -------------------------------------------------------------------
+
+    __add__, __radd__ = _operator(np.add), _operator(np.add, swapped=True)
+    __sub__, __rsub__ = _operator(np.subtract), _operator(np.subtract, swapped=True)
+    __mul__, __rmul__ = _operator(np.multiply), _operator(np.multiply, swapped=True)
+    __truediv__, __rtruediv__ = _operator(np.divide), _operator(np.divide, swapped=True)
+    __pow__, __rpow__ = _operator(np.power), _operator(np.power, swapped=True)
+    __matmul__, __rmatmul__ = _operator(np.matmul), _operator(np.matmul, swapped=True)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _operator(np.floor_divide, swapped=True)
+    __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, swapped=True)
+    __and__, __rand__ = _operator(np.logical_and), _operator(np.logical_and, swapped=True)
+    __or__, __ror__ = _operator(np.logical_or), _operator(np.logical_or, swapped=True)
+    __xor__, __rxor__ = _operator(np.logical_xor), _operator(np.logical_xor, swapped=True)
+    __neg__, __abs__, __invert__ = _unary(np.negative), _unary(np.abs), _unary(np.logical_not)
+    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
+    __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
+    __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
+
+    sum, mean, prod = _method(np.sum), _method(np.mean), _method(np.prod)
+    max, min, argmax, argmin = _method(np.max), _method(np.min), _method(np.argmax), _method(np.argmin)
+    var, std, cumsum = _method(np.var), _method(np.std), _method(np.cumsum)
+    any, all, clip, round = _method(np.any), _method(np.all), _method(np.clip), _method(np.round)
+    take, repeat, dot = _method(np.take), _method(np.repeat), _method(np.dot)
+    swapaxes, squeeze, ravel = _method(np.swapaxes), _method(np.squeeze), _method(np.ravel)
+    sort, argsort = _method(np.sort), _method(np.argsort)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return self.__rule__("getitem", (self, key), {})
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes in the opposite order."""
+        return self.__rule__(np.transpose, (self,), {})
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Return the tensor with its axes in the order `axes`, or in the opposite one."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return self.__rule__(np.transpose, (self, order or None), {})
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """Return the same elements in the shape `shape`, in which one length may be -1."""
+        return self.__rule__(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {})
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """Return the tensor in another type."""
+        return self.__rule__("cast", (self, np.dtype(dtype).name), {})
+
+
+class Tensor(Operators):
     """An n-dimensional array with NumPy's arithmetic, and with gradients.
 
     An *eager* tensor holds an array; what is made of variables, or of tensors that a tape watches, remembers how. A
@@ -66,9 +138,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_array", "_watched", "dtype", "index", "mask", "operation", "shape")
-
-    #: Set on arrays' operators: ``array * tensor`` asks the tensor.
-    __array_priority__ = 1000
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -122,6 +191,13 @@ class Tensor:
         SymbolicError
             If the tensor is symbolic.
         """
+        if self._array is None:
+            raise _no_numbers("an array")
+        return self._array
+
+    @property
+    def data(self) -> Array:
+        """The memory itself, of a value that has numbers: whoever writes to it changes the value."""
         if self._array is None:
             raise _no_numbers("an array")
         return self._array
@@ -186,64 +262,6 @@ class Tensor:
         )
 
     __hash__ = object.__hash__
-
-    # NumPy's protocols ----------------------------------------------------------------------------------------------
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
-        if keywords.pop("out", None) is not None:
-            raise ArgumentTypeError(f"np.{ufunc.__name__}: out= cannot be a tensor; use the result.")
-        rule = rule_for(ufunc) if method == "__call__" else ufunc_method(ufunc, method)
-        return rule(*inputs, **keywords)
-
-    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        return rule_for(function)(*arguments, **keywords)
-
-    # Arithmetic: NumPy's functions, by their rules -------------------------------------------------------------------
-
-    __add__, __radd__ = _operator(np.add), _operator(np.add, swapped=True)
-    __sub__, __rsub__ = _operator(np.subtract), _operator(np.subtract, swapped=True)
-    __mul__, __rmul__ = _operator(np.multiply), _operator(np.multiply, swapped=True)
-    __truediv__, __rtruediv__ = _operator(np.divide), _operator(np.divide, swapped=True)
-    __pow__, __rpow__ = _operator(np.power), _operator(np.power, swapped=True)
-    __matmul__, __rmatmul__ = _operator(np.matmul), _operator(np.matmul, swapped=True)
-    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _operator(np.floor_divide, swapped=True)
-    __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, swapped=True)
-    __and__, __rand__ = _operator(np.logical_and), _operator(np.logical_and, swapped=True)
-    __or__, __ror__ = _operator(np.logical_or), _operator(np.logical_or, swapped=True)
-    __xor__, __rxor__ = _operator(np.logical_xor), _operator(np.logical_xor, swapped=True)
-    __neg__, __abs__, __invert__ = _unary(np.negative), _unary(np.abs), _unary(np.logical_not)
-    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
-    __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
-    __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
-
-    sum, mean, prod = _method(np.sum), _method(np.mean), _method(np.prod)
-    max, min, argmax, argmin = _method(np.max), _method(np.min), _method(np.argmax), _method(np.argmin)
-    var, std, cumsum = _method(np.var), _method(np.std), _method(np.cumsum)
-    any, all, clip, round = _method(np.any), _method(np.all), _method(np.clip), _method(np.round)
-    take, repeat, dot = _method(np.take), _method(np.repeat), _method(np.dot)
-    swapaxes, squeeze, ravel = _method(np.swapaxes), _method(np.squeeze), _method(np.ravel)
-    sort, argsort = _method(np.sort), _method(np.argsort)
-
-    def __getitem__(self, key: Any) -> Tensor:
-        return rule_for("getitem")(self, key)
-
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes in the opposite order."""
-        return rule_for(np.transpose)(self)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the tensor with its axes in the order `axes`, or in the opposite one."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return rule_for(np.transpose)(self, order or None)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """Return the same elements in the shape `shape`, in which one length may be -1."""
-        return rule_for(np.reshape)(self, shape[0] if len(shape) == 1 else shape)
-
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """Return the tensor in another type."""
-        return rule_for("cast")(self, dtype)
 
 
 def _no_numbers(what: str) -> SymbolicError:
@@ -320,7 +338,7 @@ def apply(primitive: Primitive, *inputs: Tensor) -> Any:
     if _records(primitive, inputs):
         operation = Operation(primitive, inputs, shapes, types, None, recording.scope())
     else:
-        found = primitive.evaluate(*[tensor.numpy() for tensor in inputs])
+        found = primitive.evaluate(*[tensor.data for tensor in inputs])
         arrays = (found,) if primitive.outputs == 1 else tuple(found)
         arrays = tuple(
             array if isinstance(array, np.ndarray) and array.dtype == dtype else np.asarray(array, dtype)

@@ -96,7 +96,7 @@ class Variable(Tensor):
         if program is not None:
             program.assignments[self] = rule_for("cast")(tensor, self.dtype)
             return self
-        np.copyto(self.numpy(), tensor.numpy(), casting="same_kind" if tensor.dtype.kind == "f" else "unsafe")
+        np.copyto(self.data, tensor.data, casting="same_kind" if tensor.dtype.kind == "f" else "unsafe")
         self.touch()
         return self
 

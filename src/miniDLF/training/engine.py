@@ -138,7 +138,7 @@ class Engine:
         total = total_loss(self.heads, losses)
         if not math.isfinite(total):
             raise self._diverged(losses, parts)
-        total += updater.penalties()
+        total += executor.added_loss() + updater.penalties()
         if not updater.apply(self.steps + 1, *parts, loss=total):
             raise self._diverged(losses, parts)
         self.steps += 1
@@ -156,7 +156,8 @@ class Engine:
             np.copyto(values, point)
             losses = executor.step(batch, self.steps)
             updater.join(*executor.gradient_parts())
-            return total_loss(self.heads, losses) + updater.penalties(), self.buffers.gradients.copy()
+            total = total_loss(self.heads, losses) + executor.added_loss() + updater.penalties()
+            return total, self.buffers.gradients.copy()
 
         try:
             found = self.optimizer.minimize(function, before)
@@ -178,7 +179,7 @@ class Engine:
             self._untried = try_heads(self.heads, batch, self.executor)
         losses = self.executor.step(batch, self.steps, training=training)
         self.updater.join(*self.executor.gradient_parts())
-        total = total_loss(self.heads, losses) + self.updater.penalties()
+        total = total_loss(self.heads, losses) + self.executor.added_loss() + self.updater.penalties()
         return total, {path: array.copy() for path, array in self.buffers.named(self.buffers.gradients).items()}
 
     def _measure(self, batch: Batch, losses: Sequence[float], total: float) -> None:
@@ -233,7 +234,7 @@ class Engine:
             if head.metrics:
                 seen = batch.target_given(number, start, stop)
                 self._update(head, output, prediction, encoded if seen is None else seen, weights)
-        total = total_loss(self.heads, losses)
+        total = total_loss(self.heads, losses) + outputs.added
         for slot in self.buffers.slots:
             if slot.trained and slot.parameter.regularizer is not None:
                 total += slot.parameter.regularizer.value_and_grad(

@@ -64,7 +64,7 @@ class Executable:
         if self._has_shards:
             self._plan_shards()
         self._stages = self._make_stages()
-        self._variables = [(variable, variable.numpy()) for variable in program.variables]
+        self._variables = [(variable, variable.data) for variable in program.variables]
 
     @property
     def _has_shards(self) -> bool:
@@ -137,7 +137,7 @@ class Executable:
             arrays[place(meeting.joined)] = array
         for leaf in leaves(targets):
             if not leaf.is_symbolic:
-                arrays[place(leaf)] = leaf.numpy()
+                arrays[place(leaf)] = leaf.data
         bound = [
             (value, self._places[0][number - self._first_effect] if number >= self._first_effect else None)
             for number, (where, value) in enumerate(parts.outputs)
@@ -212,7 +212,7 @@ class Executable:
     @property
     def is_stale(self) -> bool:
         """Whether a variable has moved to other memory since."""
-        return any(variable.numpy() is not array for variable, array in self._variables)
+        return any(variable.data is not array for variable, array in self._variables)
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Executable:
         results = [np.array(array) for array in outputs[:count]]
         values = [np.array(array) for array in outputs[count:]]  # before any of them changes another
         for variable, value in zip(self.program.assigned, values, strict=True):
-            np.copyto(variable.numpy(), value)
+            np.copyto(variable.data, value)
             variable.touch()
         for effect in self.program.effects:
             effect.perform(len(self._places))
