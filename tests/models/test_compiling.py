@@ -85,6 +85,7 @@ def test_loss_weights_are_numbers() -> None:
                 model.compile(["mse", "mse"], loss_weights=[1.0, weight])
 
 
-def test_an_output_without_a_loss_is_told() -> None:
-    with pytest.raises(errors.MiniDLFError, match="loss"):
-        outputs(2).compile({"a": "mse"})
+@pytest.mark.parametrize("losses", [{"a": "mse"}, ["mse", None], {}, None])
+def test_an_output_without_a_loss_is_told(losses) -> None:
+    with pytest.raises(errors.ArgumentError, match=r"compile\(loss=...\): (a, )?b has no loss\. Name one for every"):
+        outputs(2).compile(losses)

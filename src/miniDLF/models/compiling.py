@@ -76,7 +76,7 @@ def arranged(
 ) -> dict[str, Any]:
     """Return the losses, metrics, weighted metrics and loss weights, one entry an output."""
     return {
-        "loss": [_loss(one) for one in _per_output(loss, names, count, "loss")],
+        "loss": [_loss(one) for one in _complete(_per_output(loss, names, count, "loss"), names)],
         "metrics": [[_metric(m) for m in _as_list(one)] for one in _per_output(metrics, names, count, "metrics", True)],
         "weighted": [
             [_weighted(_metric(m)) for m in _as_list(one)]
@@ -87,6 +87,17 @@ def arranged(
             for weight in _per_output(loss_weights, names, count, "loss_weights")
         ],
     }
+
+
+def _complete(losses: list[Any], names: Sequence[str]) -> list[Any]:
+    """Refuse outputs of which no loss is named."""
+    without = [name for name, loss in zip(names, losses, strict=False) if loss is None]
+    if without:
+        raise ArgumentError(
+            f"compile(loss=...): {', '.join(without)} has no loss. Name one for every output; loss_weights={{name: 0}} "
+            "only measures it."
+        )
+    return losses
 
 
 def _loss(value: Any) -> Any:
