@@ -200,10 +200,12 @@ class Model(Fitting, Measuring, Inspecting):
         """Make the flat buffers and the initial weights, if they are not there yet."""
         if self._buffers is None:
             graph = self.graph
+            for layer in graph.layers:
+                for parameter in layer.parameters:
+                    _check_size(layer, parameter)
             for i, layer in enumerate(graph.layers):
                 for j, parameter in enumerate(layer.parameters):
                     if parameter.value is None:
-                        _check_size(layer, parameter)
                         rng = np.random.default_rng([self.seed, i, j])
                         path = f"{graph.names[layer]}/{parameter.name}"
                         drawn = first_value(parameter.initializer, parameter.shape, rng, parameter.fans, path)
