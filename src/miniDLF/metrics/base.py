@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.core.configurable import Configurable
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
@@ -114,11 +115,11 @@ class Mean(Metric):
 
     def add(self, values: Any, weights: Any = None) -> None:
         """Add numbers (N, ...), each with its sample's weight, or its step's."""
-        values = np.asarray(values)
+        values = plain_array(values, f"metric {self.name!r}: the values")
         if weights is None:
             self.count(float(np.add.reduce(values, axis=None, dtype=np.float64)), values.size)
             return
-        weights = lined_up(self, np.asarray(weights, dtype=np.float64), values.shape)
+        weights = lined_up(self, plain_array(weights, "weights").astype(np.float64, copy=False), values.shape)
         weight = float(weights.sum()) * (values.size / max(weights.size, 1))
         summed = values.sum(axis=tuple(range(weights.ndim, values.ndim)), dtype=np.float64)
         self.count(float((summed * weights).sum()), weight)
@@ -168,7 +169,7 @@ class MeanMetric(Mean):
         target = comparable(target, prediction)
         try:
             result = self.function(target, prediction)
-            values = np.asarray(result)
+            values = plain_array(result, "what the function returns")
         except Exception as error:
             raise ArgumentError(
                 f"metric {self.name!r} failed on target {target.shape}, prediction {prediction.shape}: "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.core.ranges import number
 from miniDLF.errors import ArgumentError, DataError, ShapeError
 from miniDLF.kernels.rows import label_index
@@ -28,6 +29,8 @@ __all__ = [
     "yes_or_no",
 ]
 
+#: What messages call the arrays that `update` takes.
+TARGETS, PREDICTIONS = "metric: the targets", "metric: the predictions"
 #: Stands for the class of a row that gives no answer, and is no label either.
 NO_ANSWER = int(np.iinfo(np.intp).min)
 
@@ -39,6 +42,7 @@ def is_labels(target: Array, prediction: Array) -> bool:
 
 def class_labels(metric: Any, target: Array, prediction: Array) -> Array:
     """Return the labels that `target` (labels, or rows (N, ..., C)) holds, one for each row of `prediction`."""
+    target, prediction = plain_array(target, TARGETS), plain_array(prediction, PREDICTIONS)
     if is_labels(target, prediction):
         if target.ndim == prediction.ndim:
             target = target[..., 0]
@@ -72,6 +76,7 @@ def comparable(target: Array, prediction: Array) -> Array:
     Where there is a number for each of the prediction's they get its type, since that of the user may hold no
     difference or no square (uint8); (N,) fits an output of one. Class labels, of another shape, can index.
     """
+    target, prediction = plain_array(target, TARGETS), plain_array(prediction, PREDICTIONS)
     if target.shape == prediction.shape[:-1] and prediction.shape[-1:] == (1,):
         target = target[..., np.newaxis]
     if target.shape == prediction.shape:
@@ -87,6 +92,7 @@ def numbers(metric: Any, target: Array, prediction: Array) -> tuple[Array, Array
     ShapeError
         If their shapes differ, and would broadcast or not fit at all.
     """
+    prediction = plain_array(prediction, PREDICTIONS)
     if prediction.dtype.kind != "f":
         prediction = prediction.astype(np.float64)
     elif prediction.dtype.itemsize < 4:
@@ -160,7 +166,7 @@ def step_weights(weights: Array | None, shape: Shape) -> Array:
     """
     if weights is None:
         return np.ones(int(np.prod(shape)))
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = plain_array(weights, "weights").astype(np.float64, copy=False)
     if (weights < 0).any():
         raise DataError(
             "weights below 0 are for losses and means; a metric that counts or ranks takes none. Put it under "
