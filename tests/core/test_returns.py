@@ -9,7 +9,7 @@ import pytest
 
 from miniDLF.core.returns import _is_ours
 from miniDLF.errors import MiniDLFError
-from miniDLF.layers import Add, Dense, Layer
+from miniDLF.layers import Add, Dense, DerivedLayer, Layer
 from miniDLF.models import Input, Model, Sequential
 
 X = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
@@ -147,6 +147,92 @@ def test_methods_that_take_something_else_are_named(layer: Any, message: str) ->
     model.compile("mse", "sgd")
     with pytest.raises(MiniDLFError, match=message):
         model.fit(X, X[:, :1], verbose=0)
+
+
+class Scaled(Layer):
+    """``y = x w``, with a backward that was told what to do with the gradient of w."""
+
+    def __init__(self, fill: Any = None) -> None:
+        super().__init__()
+        self.fill = fill
+
+    def build(self, input_shape: Any) -> Any:
+        self.weight = self.parameter("w", input_shape, "ones")
+        return input_shape
+
+    def forward(self, x: np.ndarray, call: Any) -> Any:
+        call.x = x
+        return x * self.weight.value
+
+    def backward(self, dy: np.ndarray, call: Any) -> Any:
+        self.fill(call.grad(self.weight), (dy * call.x).sum(0))
+        return dy * self.weight.value
+
+
+def _assign(gradient: Any, value: Any) -> None:
+    gradient[...] = value
+
+
+def _assign_half(gradient: Any, value: Any) -> None:
+    gradient[:1] = value[:1]
+
+
+@pytest.mark.parametrize("fill", [lambda gradient, value: None, _assign_half, np.ndarray.__iadd__])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_gradient_that_is_not_filled_is_named(fill: Any, shards: int) -> None:
+    model = Sequential([Dense(3, input_shape=(4,)), Scaled(fill), Dense(2)], seed=0, shards=shards)
+    model.compile("mse", "sgd")
+    with pytest.raises(MiniDLFError, match="Scaled 'scaled_1': backward did not fill all of the gradient of 'w'.*As"):
+        model.fit(X, X[:, :2], verbose=0)
+
+
+def test_a_gradient_that_is_filled_is_right_from_the_first_step_on() -> None:
+    model = Sequential([Dense(3, input_shape=(4,)), Scaled(_assign), Dense(2)], seed=0)
+    model.compile("mse", "sgd")
+    assert model.check_gradients(X, X[:, :2]).ok
+    _, found = model.gradients(X, X[:, :2])
+    assert np.abs(found["scaled_1/w"]).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"compose": lambda self, x: None}, r"Blank.*compose returned None.*return the node of the block's output"),
+        ({"compose": lambda self, x, y: x}, r"compose\(x, y\) cannot be called with \(x\)"),
+        (
+            {"build": lambda self: None},
+            r"build\(\) cannot be called with \(input_shape\). Write it as build\(self, i",
+        ),
+    ],
+)
+def test_blocks_and_builds_that_are_wrong_are_named(methods: dict[str, Any], message: str) -> None:
+    kind = type("Blank", (Layer,), {"__module__": __name__, **methods})
+    with pytest.raises(MiniDLFError, match=message):
+        Sequential([Dense(3, input_shape=(4,)), kind()])
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_a_misspelt_method_is_asked_for(method: str) -> None:
+    given = {"forward": lambda self, x, call: x, "backward": lambda self, dy, call: dy}
+    given[method + "s"] = given.pop(method)
+    kind = type("Blank", (Layer,), {"__module__": __name__, **given})
+    model = Sequential([Dense(3, input_shape=(4,)), kind()])
+    model.compile("mse", "sgd")
+    with pytest.raises(NotImplementedError, match=rf"Blank has no {method}\(\): define {method}.*Is it '{method}s'\?"):
+        model.train_on_batch(X, X[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (lambda self, np, x, parameters: None, r".*returned NoneType; return one tensor"),
+        (lambda self, x, parameters: x, r"compute\(x, parameters\) cannot be called with \(np, x, parameters\)"),
+    ],
+)
+def test_a_derived_layer_is_checked_as_well(compute: Any, message: str) -> None:
+    kind = type("Derived", (DerivedLayer,), {"__module__": __name__, "compute": compute})
+    with pytest.raises(MiniDLFError, match=f"Derived 'derived_1'.*{message}"):
+        Sequential([Dense(3, input_shape=(4,)), kind()], seed=0)
 
 
 def test_methods_that_take_anything_are_called() -> None:

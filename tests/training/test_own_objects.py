@@ -82,10 +82,10 @@ LOSSES: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         ArgumentTypeError,
         r"has no value_and_grad\(\): define value_and_grad\(self, prediction, target, weights, empty\)",
     ),
-    "Keras' method": (
-        lambda: made_of(Loss, call=lambda self, y_true, y_pred: 0.0),
+    "a formula in tensors of one argument": (
+        lambda: made_of(Loss, call=lambda self, error: error),
         ArgumentTypeError,
-        r"define value_and_grad\(self.*\)\. Keras' call\(\) is not used",
+        r"call\(error\) cannot be called with \(y_true, y_pred\)\. Write it as call\(self, y_true, y_pred\)",
     ),
     "misspelt method": (
         lambda: made_of(Loss, value_and_gradient=squares),
@@ -207,6 +207,13 @@ def test_a_loss_that_computes_in_a_type_of_its_own_is_not_judged_by_differences(
         return value, grad.astype(np.float32)
 
     train(loss=made_of(Loss, value_and_grad=single))
+
+
+def test_a_function_as_a_loss_that_takes_something_else_is_named() -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=r"loss 'of_one': of_one\(target.*\) cannot be .*of_one\(y_true, y_pred\)"
+    ):
+        model(of_one)
 
 
 def test_kinks_accuse_nobody() -> None:

@@ -10,6 +10,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from miniDLF.core.own import check_call, is_own
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
 from miniDLF.tensor.tensor import Operators
@@ -123,7 +124,14 @@ def apply(layer: Layer, inputs: Any) -> Any:
             )
     compose = getattr(layer, "compose", None)
     if compose is not None:
+        if is_own(compose):
+            check_call(layer.described, "compose", compose, ("x",))
         result = compose(inputs)
+        if result is None:
+            raise ArgumentTypeError(
+                f"{layer.described}: compose returned None, as it does without a return; return the node of the "
+                "block's output."
+            )
         _mark(layer, nodes, result)
         if hasattr(type(layer), "parts"):  # a model keeps its own inputs and outputs
             _note_use(layer, nodes, result)
@@ -143,6 +151,8 @@ def apply(layer: Layer, inputs: Any) -> Any:
     node = nodes[0]
     for part in layer.parts():
         received = tuple(n.shape for n in nodes) if part.takes_many else node.shape
+        if is_own(part.build):
+            check_call(part.described, "build", part.build, ("input_shape",))
         try:
             shape = part.built(received)
         except ShapeError as error:

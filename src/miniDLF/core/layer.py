@@ -19,6 +19,7 @@ from miniDLF.core.contents import Contents, shown
 from miniDLF.core.graph import apply
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.kinds import check_kinds
+from miniDLF.core.own import misspelt
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
 from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError, answering
@@ -143,14 +144,19 @@ class Layer(Watched, Contents, Configurable):
     def forward(self, x: Any, call: Call) -> Array:
         """Return the output for the inputs `x` (N, ...); never write to `x`."""
         of_keras = "; Keras' call() is not used" if hasattr(self, "call") else ""
-        raise NotImplementedError(f"{type(self).__name__} has no forward(): define forward(self, x, call){of_keras}")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward(): define forward(self, x, call){of_keras}"
+            + misspelt(self, "forward")
+        )
 
     def backward(self, dy: Array, call: Call) -> Any:
         """Return dx, given dy; fill ``call.grad(p)`` of every parameter. It may overwrite `dy`, and return it.
 
         Where ``call.needs_dx`` is false the result is not looked at.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no backward()")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no backward(): define backward(self, dy, call){misspelt(self, 'backward')}"
+        )
 
     # What a layer may give ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from miniDLF.core.configurable import Configurable
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["check_call", "check_methods", "first_value", "is_own", "own_parts", "shown"]
+__all__ = ["check_call", "check_methods", "first_value", "is_own", "misspelt", "own_parts", "shown"]
 
 #: What a class of one's own may give under Keras' name for it.
 KERAS = ("call", "update_state", "reset_state", "update_step")
@@ -95,6 +95,14 @@ def _advice(kind: type, base: type, name: str) -> str:
     of_keras = [other for other in others if other in KERAS]
     close = f" Keras' {of_keras[0]}() is not used." if of_keras else nearest(name, others)
     return f": define {name}({arguments}).{close.replace('Did you mean', 'Is it')}"
+
+
+def misspelt(thing: Any, name: str) -> str:
+    """Return a question after the method of one's own whose name is most like `name`, or an empty string."""
+    known = next(one for one in type(thing).__mro__ if not is_own(one))
+    others = [other for other in dir(type(thing)) if not hasattr(known, other) and not other.startswith("_")]
+    hint = nearest(name, others).replace("Did you mean", "Is it")
+    return f".{hint}" if hint else ""
 
 
 def own_parts(thing: Configurable) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from miniDLF.core.keeping import refuse_written
 from miniDLF.core.own import check_call, is_own
-from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["first_backward", "first_forward"]
 
 Method = Callable[[Any, Any], Any]
+#: What lies in gradients before the first backward: so large that whatever is added to it leaves no trace.
+UNFILLED = 1e30
 
 
 def first_forward(step: Step, checked: Callable[[], None]) -> Method:
@@ -55,7 +57,16 @@ def first_backward(step: Step, checked: Callable[[], None]) -> Method:
 
     def backward(dy: Any, call: Any) -> Any:
         before, rows = step.watch.before(step.layer), len(dy)
+        gradients = {} if call.joint is not None else {p: call.grad(p) for p in step.layer.parameters if call.wants(p)}
+        for gradient in gradients.values():
+            gradient.fill(UNFILLED)
         result = method(dy, call)
+        for parameter, gradient in gradients.items():
+            if (gradient == gradient.dtype.type(UNFILLED)).any():
+                raise ArgumentError(
+                    f"{step.layer.described}: backward did not fill all of the gradient of {parameter.name!r}, where "
+                    "something else lay before. Assign it, do not add: call.grad(parameter)[...] = ..."
+                )
         given = result if many and isinstance(result, tuple | list) else (result,)
         made = tuple(part for part in (dy, *given) if isinstance(part, np.ndarray))
         changed = step.watch.after(step.layer, before, "backward", made)

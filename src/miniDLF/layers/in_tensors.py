@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.layer import Layer
+from miniDLF.core.own import check_call, misspelt
 from miniDLF.errors import ArgumentTypeError
 
 __all__ = ["DerivedLayer", "Lambda"]
@@ -49,8 +50,12 @@ class DerivedLayer(Layer):
 
     def compute(self, np: Any, x: Any, parameters: dict[str, Any]) -> Any:
         """Return the output for the inputs `x` (N, ...) in terms of `np`."""
-        raise NotImplementedError(f"{type(self).__name__} has no compute()")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no compute(): define compute(self, np, x, parameters)"
+            + misspelt(self, "compute")
+        )
 
     def call(self, x: Any) -> Any:
         """Return what `compute` returns."""
+        check_call(self.described, "compute", self.compute, ("np", "x", "parameters"))
         return self.compute(np, x, {parameter.name: parameter.__tensor__() for parameter in self.parameters})

@@ -33,8 +33,13 @@ def check_heads(heads: Iterable[Any]) -> bool:
     """Check how losses and metrics of one's own are written; return whether any should be tried on a batch."""
     found = False
     for head in heads:
+        if callable(formula := getattr(head.loss, "function", None)):
+            name = getattr(formula, "__name__", "function")
+            check_call(f"loss {name!r}", name, formula, ("y_true", "y_pred"), bound=False)
         if is_own(type(head.loss)):
             check_methods(head.loss, _loss(head.loss), "terms" if _is_elementwise(head.loss) else "value_and_grad")
+            if callable(getattr(head.loss, "call", None)):  # a formula in tensors
+                check_call(_loss(head.loss), "call", head.loss.call, ("y_true", "y_pred"))
             found = True
         for metric in head.metrics:
             function = getattr(metric, "function", None)
