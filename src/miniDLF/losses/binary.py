@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from miniDLF.core.ranges import require
@@ -163,11 +161,11 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 def cross_entropy_of_logits(logits: Array, target: Array, each: Array, spare: Array) -> Array:
     """Return ``max(z, 0) - z t + log(1 + exp(-|z|))`` in `each`; no term of it can overflow.
 
-    An infinite logit, which forbids an answer or asks for it, counts as the largest number: so times a target of 0 it
+    An infinite logit, which forbids an answer or asks for it, counts as a very large number: so times a target of 0 it
     is 0. The logarithm is added last: where the answer is right and certain, it alone is left.
     """
-    least, most = _largest(logits.dtype)
-    np.clip(logits, least, most, out=spare)
+    most = 0.5 * float(np.finfo(logits.dtype).max)  # NumPy 1 would take the very largest for double precision
+    np.clip(logits, -most, most, out=spare)
     np.multiply(spare, target, out=spare)
     np.clip(logits, 0, most, out=each)  # faster than np.maximum(z, 0)
     np.subtract(each, spare, out=each)
@@ -176,12 +174,6 @@ def cross_entropy_of_logits(logits: Array, target: Array, each: Array, spare: Ar
     np.exp(spare, out=spare)
     np.log1p(spare, out=spare)
     return np.add(each, spare, out=each)
-
-
-def _largest(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Return the least and the largest finite number of a type."""
-    info = np.finfo(dtype)
-    return float(info.min), float(info.max)
 
 
 def _limits(prediction: Array) -> tuple[float, float]:
