@@ -9,8 +9,10 @@ from typing import IO
 
 from miniDLF.errors import FileFormatError
 
-__all__ = ["open_file", "read_bytes", "read_text", "size_of"]
+__all__ = ["open_file", "read_all", "read_bytes", "read_text", "size_of"]
 
+#: Bytes that are read at a time.
+_PIECE = 1 << 20
 #: What the kinds of files are called that may keep a reader waiting, or never end.
 _ENDLESS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -61,10 +63,17 @@ def read_bytes(path: Path, limit: int) -> bytes:
         As `open_file`.
     """
     with open_file(path) as file:
-        content = file.read(limit + 1)
+        return read_all(file, path, limit)
+
+
+def read_all(file: IO[bytes], path: Path, limit: int) -> bytes:
+    """Return what is left of a stream, in memory that grows with what comes; it is refused if it is over `limit`."""
+    content = bytearray()
+    while piece := file.read(min(_PIECE, limit + 1 - len(content))):
+        content += piece
     if len(content) > limit:
         raise FileFormatError(f"{path}: expected at most {limit:,} bytes, received more. Is it the right file?")
-    return content
+    return bytes(content)
 
 
 def read_text(path: Path, encoding: str, limit: int) -> str:

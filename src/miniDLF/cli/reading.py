@@ -16,7 +16,7 @@ from miniDLF.datasets.npy import map_npy, read_npy, read_npz
 from miniDLF.datasets.pictures import read_picture
 from miniDLF.datasets.tables import read_table
 from miniDLF.errors import ArgumentError, FileFormatError
-from miniDLF.files import open_file, size_of
+from miniDLF.files import open_file, read_all, size_of
 from miniDLF.models import DataInfo
 
 __all__ = ["STANDARD_INPUT", "array_of", "called", "data_of", "samples_of"]
@@ -110,7 +110,7 @@ def samples_of(path: Path, shape: Any, resize: bool = False) -> tuple[Any, bool]
     content, kind = _opened(path)
     with content as file:
         if kind in PICTURES:
-            return read_picture(_all(file, path), path, shape, resize), True
+            return read_picture(read_all(file, path, _IN_MEMORY), path, shape, resize), True
         return _numbers(file, path, kind, "x"), False
 
 
@@ -134,9 +134,7 @@ def _opened(path: Path) -> tuple[IO[bytes], str]:
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None:
         raise FileFormatError("-: there is no standard input. Name a file.")
-    content = stream.read(_IN_MEMORY + 1)
-    if len(content) > _IN_MEMORY:
-        raise FileFormatError(f"-: standard input gives more than {_IN_MEMORY:,} bytes. Name a .npy file.")
+    content = read_all(stream, path, _IN_MEMORY)
     kind = next((kind for begin, kind in _BEGINNINGS.items() if content.startswith(begin)), ".csv")
     return io.BytesIO(content), kind
 
@@ -147,7 +145,7 @@ def _numbers(file: IO[bytes], path: Path, kind: str, name: str) -> Any:
         if kind == ".npy":
             return read_npy(file, path, size) if size <= _IN_MEMORY else map_npy(file, path, size)
         if kind == ".csv":
-            return read_table(_all(file, path), path)
+            return read_table(read_all(file, path, _IN_MEMORY), path)
         arrays = read_npz(file, path, size, _IN_MEMORY)
     except FileFormatError:
         raise
@@ -156,10 +154,3 @@ def _numbers(file: IO[bytes], path: Path, kind: str, name: str) -> Any:
     if name not in arrays and (len(arrays) > 1 or name == "y"):
         raise ArgumentError(f"{path}: expected an array {name!r}, the archive holds {', '.join(sorted(arrays))[:200]}.")
     return arrays.get(name, next(iter(arrays.values())))
-
-
-def _all(file: IO[bytes], path: Path) -> bytes:
-    content = file.read(_IN_MEMORY + 1)
-    if len(content) > _IN_MEMORY:
-        raise FileFormatError(f"{path}: has more than {_IN_MEMORY:,} bytes. Save the samples with np.save.")
-    return content

@@ -86,6 +86,12 @@ def _checked(entry: Any, fields: _Fields) -> Any:
     return entry
 
 
+def _short(error: Exception) -> str:
+    """Return what an error says without the middle of what a damaged file has in the place of a name."""
+    text = str(error)
+    return text if len(text) <= 800 else f"{text[:400]} ... {text[-300:]}"
+
+
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Turn whatever a damaged description leads to into the one exception for a bad file."""
@@ -94,9 +100,11 @@ def explained(where: str) -> Iterator[None]:
     except FileFormatError:
         raise
     except MiniDLFError as error:
-        raise FileFormatError(f"{where} cannot be rebuilt: {error}") from error
+        raise FileFormatError(f"{where} cannot be rebuilt: {_short(error)}") from error
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error}). Save the model anew.") from error
+        raise FileFormatError(
+            f"{where} is damaged ({type(error).__name__}: {_short(error)}). Save the model anew."
+        ) from error
 
 
 def describe(model: Model, compiled_too: bool = True) -> dict[str, Any]:
