@@ -346,3 +346,11 @@ def test_a_weighted_metric_stays_unweighted_elsewhere() -> None:
         model.compile("cce", "sgd", **{which: [metric]})
         measured.append(model.evaluate(x, y, sample_weight=[3, 1], return_dict=True)["accuracy"])
     assert measured == [0.75, 0.5]
+
+
+def test_outputs_of_one_layer_bear_different_names() -> None:
+    x = Input((3,))
+    dense = Dense(2, name="d")
+    y = dense(x)
+    model = Model(x, [y, dense(x), y, Dense(2, name="d_1")(x)], seed=0)
+    assert model.output_names == ["d", "d_1", "d_2", "d_1_1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,12 +110,17 @@ class Inspecting(Explained):
             graph.names[graph.hosts.get(n.layer, n.layer)] if n.layer else (n.name or "input") for n in graph.outputs
         ]
         whole = [path.partition("/")[0] for path in paths]  # of a model, if it makes no other output
-        made = [short if whole.count(short) == 1 else path for short, path in zip(whole, paths, strict=True)]
-        names: list[str] = []
+        outputs = Counter(whole)
+        made = [short if outputs[short] == 1 else path for short, path in zip(whole, paths, strict=True)]
+        names: dict[str, None] = {}
+        times: Counter[str] = Counter()
         for name in [own or name for own, name in zip(given or [None] * len(made), made, strict=True)]:
-            times = sum(other == name for other in names)
-            names.append(f"{name}_{times}" if times else name)
-        return names
+            unique = name
+            while unique in names:
+                times[name] += 1
+                unique = f"{name}_{times[name]}"
+            names[unique] = None
+        return list(names)
 
     # Weights --------------------------------------------------------------------------------------------------------
 
