@@ -111,7 +111,7 @@ def test_what_is_to_be_written_exists(key: str) -> None:
 
 def test_remarks_name_what_exists() -> None:
     known = names()
-    elsewhere = {"Image.open", "Image.fromarray", "save", "__len__", "__getitem__"}
+    elsewhere = {"Image.open", "Image.fromarray", "call", "save", "__len__", "__getitem__"}
     for key, hint in table().items():
         for path in re.findall(r"(?<![\w.])([A-Za-z_][\w.]*)\(", hint.remark):
             first, *rest = path.split(".")
@@ -190,8 +190,8 @@ def test_subclasses_answer_as_their_bases() -> None:
     class Own(Dense):
         pass
 
-    with pytest.raises(AttributeError, match=r"'Own' object has no attribute 'add_weight'. Use layer.parameter\("):
-        Own(3).add_weight  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'Own' object has no attribute 'add_variable'. Use layer.add_weight\("):
+        Own(3).add_variable  # noqa: B018
     with pytest.raises(ArgumentTypeError, match=r"Own has no argument 'dtype'; .* Write Sequential\(layers, dtype="):
         Own(3, dtype="float64")
     assert hint_for(Own, "no_such_name") is None

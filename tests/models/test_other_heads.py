@@ -234,6 +234,14 @@ def test_outputs_bear_the_names_of_layers_and_of_models_within(tmp_path: Path) -
     assert load(tmp_path / "m.safetensors").output_names == model.output_names == ["priority", "kind", "size"]
 
 
+def test_the_output_of_a_waiting_chain_has_its_last_layers_name() -> None:
+    model = Sequential([Dense(3), Dense(1, name="size")])
+    model.compile({"size": "mse"}, "sgd", metrics={"size": ["mae"]})
+    assert set(model.fit(X, {"size": X[:, :1]}, verbose=0).history) == {"loss", "mae"}
+    with pytest.raises(ArgumentError, match="no output is called"):
+        Sequential([Dense(3, name="size"), Dense(1)]).compile({"size": "mse"})
+
+
 def test_two_outputs_of_one_layer_have_two_names() -> None:
     first, second, dense = Input((4,)), Input((4,)), Dense(1, name="size")
     assert Model([first, second], [dense(first), dense(second)]).output_names == ["size", "size_1"]

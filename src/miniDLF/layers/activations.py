@@ -185,7 +185,7 @@ class Activation(Layer):
         Factor of 'elu'.
     derivative
         Of a function: takes the array that the function took, and returns the derivative at each of its numbers.
-        NumPy's abs, arctan, cos, exp, sin, square and tanh need none.
+        Without it the function's derivative follows from the operations that it is made of, if tensors have them.
     approximate
         Take the form of 'gelu' with `tanh` (see `GELU`).
     """

@@ -24,6 +24,7 @@ class Inspecting(Explained):
     _graph: Any
     _engine: Any
     _compiled: Any
+    _waiting: Sequence[Any] = ()
     _output_names: list[str | None]
 
     # Layers ---------------------------------------------------------------------------------------------------------
@@ -104,7 +105,8 @@ class Inspecting(Explained):
     def output_names(self) -> list[str]:
         """The names of the outputs: as given, or of the layers (or models within the model) that make them."""
         if self._graph is None:
-            return ["output"]
+            last = self._waiting[-1].name if self._waiting else None
+            return [last or "output"]
         graph, given = self._graph, self._output_names
         paths = [
             graph.names[graph.hosts.get(n.layer, n.layer)] if n.layer else (n.name or "input") for n in graph.outputs

@@ -60,7 +60,8 @@ def stored(value: Any, given: Any, where: str) -> Any:
         return {**result, "class": class_name(given)} if isinstance(given, Configurable) else result
     raise ArgumentTypeError(
         f"{where}: {value!r} cannot be saved. A model file holds numbers, texts, None, lists, dictionaries whose keys "
-        "are texts, and layers, initializers and their like; it never holds functions."
+        "are texts, and layers, initializers and their like; it never holds functions. "
+        "Where a function is needed, derive a class that has it, and pass the class to load(path, custom_objects=...)."
     )
 
 
