@@ -20,6 +20,7 @@ __all__ = [
     "ArgumentTypeError",
     "DataError",
     "DivergedError",
+    "DoctorWarning",
     "FileFormatError",
     "MiniDLFError",
     "MissingExtraError",
@@ -79,6 +80,10 @@ class NotConnectedError(NotReadyError, AttributeError):
 
 class MissingExtraError(MiniDLFError, ImportError):
     """An optional package that is not installed."""
+
+
+class DoctorWarning(UserWarning):
+    """What keeps a model from learning, seen by ``compile`` or ``fit``, with the fix; ``doctor=False`` turns it off."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ def saved(path: Path, *shape: int, info: DataInfo | None = None, seen: Any = Non
     model = Sequential([Flatten(input_shape=shape), Dense(outputs), Activation("softmax")], seed=0)
     model.compile("cce")
     if seen is not None:
-        model.fit(seen, np.arange(len(seen)) % outputs, verbose=0)
+        model.fit(seen, np.arange(len(seen)) % outputs, verbose=0, doctor=False)  # bytes, some of them
     model.data_info = info
     model.save(path / "m.safetensors")
     return model

@@ -63,7 +63,7 @@ def trained(
     model = parts
     if isinstance(parts, list):
         model = Sequential(parts, seed=1, shards=shards)
-    model.compile(loss, Adam(**options_of_optimizer or {}))
+    model.compile(loss, Adam(**options_of_optimizer or {}), doctor=False)  # losses stand behind any activation
     if isinstance(model, Sequential):
         model.build((6,))
     executor = model.engine().executor

@@ -144,7 +144,7 @@ def test_a_model_is_a_layer_and_shares_its_weights() -> None:
     outer.fit(data(), data(8, 1), epochs=2, verbose=0)
     assert (inner.predict(data()) != before).any()
     np.testing.assert_array_equal(inner.get_weights()[0], outer.get_weights()[0])
-    inner.compile("mse", "sgd")
+    inner.compile("mse", "sgd", doctor=False)  # of numbers beyond the reach of tanh
     inner.fit(data(), data(), epochs=1, verbose=0)
     np.testing.assert_array_equal(inner.get_weights()[0], outer.get_weights()[0])
     first = outer.train_on_batch(data(), data(8, 1))

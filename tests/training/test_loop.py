@@ -287,7 +287,7 @@ def test_the_printed_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"Accuracy: Maximum=\d+\.\d\d%; With optimal loss=\d+\.\d\d%", lines[2])
     made.fit(data, epochs=50, minibatch_size=10, accuracy_threshold=0.01)
     assert "Terminating early (training accuracy threshold reached)" in capsys.readouterr().out
-    made.fit(dataset=data, epochs=400, early_stop_after=1, optimizer=SGD(lr=50.0))
+    made.fit(dataset=data, epochs=400, early_stop_after=1, optimizer=SGD(lr=50.0), doctor=False)
     assert "Terminating early (no better loss for 1 epochs)" in capsys.readouterr().out
     made.fit(X, Y, verbose=0)
     assert capsys.readouterr().out == ""
@@ -463,7 +463,7 @@ def test_refusals(case: str) -> None:
 def test_a_program_that_lets_numpy_raise_trains_and_predicts(shards: int) -> None:
     """Scores far below the largest become 0 in a softmax, which NumPy may have been told to call an error."""
     made = Sequential([Dense(3, input_shape=(4,)), Activation("softmax")], seed=0, shards=shards)
-    made.compile("cce", "adam", metrics=["accuracy"])
+    made.compile("cce", "adam", metrics=["accuracy"], doctor=False)
     with np.errstate(all="raise"):
         made.fit(X * 1e3, Y, epochs=8, batch_size=25, verbose=0, validation_data=(X, Y))
         for _ in range(8):

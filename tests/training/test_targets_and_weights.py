@@ -28,13 +28,13 @@ def still():
 
 def classifier(*measured, loss="cce", shards=None, weighted=()):
     model = Sequential([Dense(3, activation="softmax", input_shape=(4,))], seed=1, shards=shards)
-    model.compile(loss, still(), metrics=list(measured), weighted_metrics=list(weighted))
+    model.compile(loss, still(), metrics=list(measured), weighted_metrics=list(weighted), doctor=False)
     return model
 
 
 def line(loss="mse", optimizer=None, metrics=(), dtype="float32", activation=None):
     model = Sequential([Dense(1, activation=activation, input_shape=(4,))], seed=1, dtype=dtype)
-    model.compile(loss, optimizer or "adam", metrics=list(metrics))
+    model.compile(loss, optimizer or "adam", metrics=list(metrics), doctor=False)
     return model
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
+from miniDLF.doctor import Observer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
 from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.models.data_info import seen_in
@@ -62,6 +63,7 @@ class Fitting:
         early_stop_after: Any = _PATIENCE,
         accuracy_threshold: float | None = None,
         optimizer: Any = None,
+        doctor: bool = True,
     ) -> History:
         """Train; return the `History`.
 
@@ -90,6 +92,9 @@ class Fitting:
             Weights of the loss by class, and by sample.
         optimizer
             Takes the place of the one given to `compile`.
+        doctor
+            Whether to warn (`miniDLF.errors.DoctorWarning`), once of each, of what keeps the model from learning;
+            ``compile(doctor=False)`` turns it off for all runs.
         """
         if x is None:
             x = dataset
@@ -125,6 +130,7 @@ class Fitting:
                 raise ArgumentError(
                     "fit: a data set brings its own targets and test split; leave y and validation_split."
                 )
+            held = None
             convert = self.converter()
             learned = convert.batch(x.train.x, x.train.y, sample_weight, class_weight)
             feed = self._dataset_feed(learned, 10 if size is None else size, shuffle, steps_per_epoch)
@@ -147,6 +153,7 @@ class Fitting:
             validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
         if isinstance(feed, ArrayFeed):
             self._seen = seen_in(x, feed.data.inputs, [node.shape for node in self.graph.outputs])
+        observing = [Observer(self._doctor, engine, feed, validation, split=held is not None)]
         given = listed(callbacks)
         if stop is not None:
             given.append(EarlyStopping("loss", patience=stop))
@@ -158,7 +165,7 @@ class Fitting:
             engine,
             feed,
             epochs=int(epochs),
-            callbacks=[*own, *given],
+            callbacks=[*own, *given, *(observing if doctor and self._doctor.enabled else ())],
             initial_epoch=int(initial_epoch),
             validation=validation,
             validation_freq=validation_freq,

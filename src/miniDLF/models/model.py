@@ -19,12 +19,14 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
+from miniDLF.doctor import Diagnosis, Doctor
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, ShapeError, answering
 from miniDLF.kernels.streams import fresh_seed
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
 from miniDLF.models.data_info import DataInfo
+from miniDLF.models.diagnosing import diagnose
 from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.inspecting import Inspecting
@@ -121,6 +123,7 @@ class Model(Fitting, Measuring, Inspecting):
         self._executor: Executor | None = None
         self._engine = None
         self._compiled: dict[str, Any] | None = None
+        self._doctor = Doctor(enabled=False)
         self._held: frozenset[str] | None = None  # what a restored run trains, whatever the layers say by now
         self._told = self._seen = DataInfo()  # what the user says of the data, and what `fit` sees
         self.optimizer: Any = None
@@ -236,6 +239,7 @@ class Model(Fitting, Measuring, Inspecting):
         metrics: Any = None,
         loss_weights: Any = None,
         weighted_metrics: Any = None,
+        doctor: bool = True,
     ) -> None:
         """Choose what is minimised, by which rule, and what is measured.
 
@@ -249,6 +253,9 @@ class Model(Fitting, Measuring, Inspecting):
             Names or `Metric` objects; the latter are weighted by the sample weights.
         loss_weights
             The weight of each output's loss.
+        doctor
+            Whether this call, and later `fit`, warn (`miniDLF.errors.DoctorWarning`) of what keeps a model from
+            learning.
         """
         count = 1 if self._graph is None else len(self._graph.outputs)
         self._compiled = arranged(loss, metrics, loss_weights, weighted_metrics, self.output_names, count)
@@ -256,8 +263,9 @@ class Model(Fitting, Measuring, Inspecting):
         self._engine = self._executor = self._held = None
         if self._buffers is not None:
             self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
+        self._doctor = Doctor(doctor)
         if self._graph is not None:
-            self.engine()
+            self._doctor.compiled(self.engine())
 
     def engine(self) -> Engine:
         """Return what trains the model; `compile` must have come before."""
@@ -349,6 +357,29 @@ class Model(Fitting, Measuring, Inspecting):
         A notebook or an interactive Python shows what is returned by itself, so nothing is printed there.
         """
         result = profile(self, x, y, repeats)
+        if print_fn is not None or not interactive():
+            (print_fn or write_line)(str(result))
+        return result
+
+    @answering
+    def diagnose(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        batch_size: int | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+    ) -> Diagnosis:
+        """Look for what keeps the model from learning, print the findings and return them; nothing changes.
+
+        The arguments are those of `fit`. A notebook or an interactive Python shows what is returned by itself, so
+        nothing is printed there. See `miniDLF.models.diagnosing.diagnose`.
+        """
+        result = diagnose(self, x, y, sample_weight, validation_data, validation_split, shuffle, batch_size)
         if print_fn is not None or not interactive():
             (print_fn or write_line)(str(result))
         return result

@@ -293,6 +293,7 @@ def _compile(model: Model, compiled: Mapping[str, Any], own: Classes) -> None:
     optimizer = made(compiled["optimizer"], OPTIMIZERS, own, "optimizer")
     weights = compiled["loss_weights"]
     if count > 1:
-        model.compile(losses, optimizer, metrics, weights, weighted)
+        model.compile(losses, optimizer, metrics, weights, weighted, doctor=False)
     else:
-        model.compile(losses[0], optimizer, metrics[0], weights[0], weighted[0])
+        model.compile(losses[0], optimizer, metrics[0], weights[0], weighted[0], doctor=False)
+    model._doctor.enabled = True  # `fit` says what there is to say; whoever only predicts need not hear it
