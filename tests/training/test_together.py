@@ -145,6 +145,20 @@ def test_the_best_epoch_is_put_back_as_a_whole() -> None:
     assert best.best_epoch == 0
 
 
+def test_the_best_epoch_of_an_earlier_run_is_not_put_back_after_one_that_did_not_begin() -> None:
+    class Refuses(Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            raise ZeroDivisionError
+
+    model, best = network(), EarlyStopping("loss", restore_best_weights=True)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[best])
+    model.set_weights([array + 1 for array in model.get_weights()])
+    before = weights_of(model)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[Refuses(), best])
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
 def test_values_of_a_run_that_lbfgs_is_interrupted_in_are_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(LBFGS())
     before = weights_of(model)

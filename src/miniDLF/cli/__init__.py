@@ -12,6 +12,7 @@ from typing import TextIO
 
 from miniDLF.cli.parser import parse
 from miniDLF.errors import DivergedError, MiniDLFError, MissingExtraError
+from miniDLF.kernels.threads import get_threads
 
 __all__ = ["main"]
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(arguments: Sequence[str] | None) -> int:
     options = parse(arguments)
     try:
+        get_threads()  # what is wrong in the environment comes before any other word
         options.run(options)
     except MiniDLFError as error:
         sys.stderr.write(f"minidlf: {error}\n")

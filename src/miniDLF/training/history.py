@@ -44,7 +44,7 @@ class History(Callback):
     def _release(self) -> None:
         """Hold neither the model nor the other callbacks: a history is kept longer than they."""
         super()._release()
-        self.model, self.params = None, {}
+        self.model = None
 
     def get_state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "history": self.history, "epochs": self.epochs}

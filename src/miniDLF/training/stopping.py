@@ -142,6 +142,7 @@ class EarlyStopping(Watcher):
         self.best = -math.inf
         self.best_weights: list[np.ndarray[Any, Any]] | None = None
         self._best_moment: dict[str, Any] | None = None
+        self._ours = True  # what is best is of this run
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._begin()
@@ -177,7 +178,7 @@ class EarlyStopping(Watcher):
     def on_train_end(self, logs: Any = None) -> None:
         if self.stopped_epoch and self.verbose:
             say(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.restore_best_weights and self.best_weights is not None:
+        if self.restore_best_weights and self.best_weights is not None and self._ours:
             if self.verbose:
                 say(f"Restoring the weights of the best epoch, {self.best_epoch + 1}")
             if self._best_moment is None:  # of a checkpoint that an earlier version wrote
@@ -187,7 +188,7 @@ class EarlyStopping(Watcher):
 
     def _release(self) -> None:
         super()._release()
-        self._best_moment = None
+        self._best_moment, self._ours = None, False
 
     def get_state(self) -> dict[str, Any]:
         weights = None if self.best_weights is None else [w.copy() for w in self.best_weights]
