@@ -208,13 +208,19 @@ def residual(seed: int, data: Data) -> Model:
     return Model(inputs, Dense(5, activation="softmax")(y), seed=seed)
 
 
-def skipping(seed: int, data: Data) -> Model:
-    """Blocks of two dense layers around which the input goes, and one batch normalisation behind them all."""
-    inputs = Input(data[0].shape[1:])
-    y = Dense(64)(inputs)
-    for _ in range(4):
-        y = Add()([y, Dense(64)(Dense(64, activation="relu")(y))])
-    return Model(inputs, Dense(5, activation="softmax")(BatchNormalization()(y)), seed=seed)
+def skipping(normalised: bool) -> Callable[[int, Data], Model]:
+    """Blocks of two dense layers around which the input goes, and one batch normalisation behind them all, or none."""
+
+    def model(seed: int, data: Data) -> Model:
+        inputs = Input(data[0].shape[1:])
+        y = Dense(64)(inputs)
+        for _ in range(4):
+            y = Add()([y, Dense(64)(Dense(64, activation="relu")(y))])
+        if normalised:
+            y = BatchNormalization()(y)
+        return Model(inputs, Dense(5, activation="softmax")(y), seed=seed)
+
+    return model
 
 
 def convolutional(normalised: bool) -> Callable[[int, Data], Model]:
@@ -233,9 +239,11 @@ def convolutional(normalised: bool) -> Callable[[int, Data], Model]:
 SOFTMAX = dense(10, "softmax")
 TASKS: dict[str, Task] = {
     "residual": Task("residual network, BatchNormalization in each block, a table", table, residual, "cce", 20),
-    "skipping": Task("residual network, BatchNormalization at its end, a table", table, skipping, "cce", 20),
+    "skipping": Task("residual network, BatchNormalization at its end, a table", table, skipping(True), "cce", 20),
+    "plain": Task("residual network without BatchNormalization, a table", table, skipping(False), "cce", 20),
     "tanh": Task("8 layers of tanh, digits", pixels, chain(*[dense(64, "tanh")] * 8, SOFTMAX), "cce", 20),
     "shallow": Task("3 layers of tanh, a table", table, chain(*[dense(64, "tanh")] * 3, SOFTMAX), "cce", 20),
+    "deep": Task("8 layers of tanh, a table", table, chain(*[dense(64, "tanh")] * 8, SOFTMAX), "cce", 20),
     "relu": Task("8 layers of ReLU, digits", pixels, chain(*[dense(64, "relu")] * 8, SOFTMAX), "cce", 20),
     "swish": Task("5 layers of swish, a table", table, chain(*[dense(64, "swish")] * 5, SOFTMAX), "cce", 20),
     "sigmoid": Task("2 layers of sigmoid, digits", pixels, chain(*[dense(64, "sigmoid")] * 2, SOFTMAX), "cce", 20),
