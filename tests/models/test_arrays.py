@@ -10,6 +10,7 @@ import pytest
 
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentTypeError, DataError, FileFormatError, MiniDLFError
+from miniDLF.initializers import Initializer
 from miniDLF.layers import BatchNormalization, Dense
 from miniDLF.models import Sequential
 from miniDLF.models.persistence import load
@@ -140,6 +141,22 @@ def test_set_weights_sets_all_or_none():
 def test_initial_weights_beyond_the_type_are_named():
     with pytest.raises(DataError, match=r"Dense 'dense_1': the initial weight: row 0 holds 1e\+300, and float32 ends"):
         Sequential([Dense(2, input_shape=(4,), weight_initializer=1e300)]).compile("mse", "sgd")
+
+
+def test_initial_weights_under_a_mask_are_refused():
+    class Masked(Initializer):
+        def __call__(self, shape, rng, fans):
+            return np.ma.masked_invalid(put(np.ones(shape), np.nan))
+
+    with pytest.raises(DataError, match=r"dense_1/weight: the initializer Masked: .* received a masked array"):
+        Sequential([Dense(2, input_shape=(4,), weight_initializer=Masked())]).compile("mse", "sgd")
+
+
+@pytest.mark.parametrize("draw", ["activations", "confusion", "predictions"])
+def test_pictures_show_no_masked_arrays(draw):
+    options = () if draw == "activations" else (np.zeros(8, int),)
+    with pytest.raises(DataError, match="received a masked array"):
+        getattr(model().plot, draw)(np.ma.array(X), *options)
 
 
 FILES = {

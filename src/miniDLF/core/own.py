@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.core.configurable import Configurable
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
 from miniDLF.kernels.workspace import Array, Shape
@@ -126,7 +127,7 @@ def first_value(initializer: Any, shape: Shape, rng: np.random.Generator, fans: 
     if is_own(type(initializer)):
         check_methods(initializer, who, "__call__", *(["draw"] if hasattr(initializer, "draw") else []))
     result = initializer(shape, rng, fans)
-    value = np.asarray(result)
+    value = plain_array(result, f"{who}: what it returned")
     if result is None or value.dtype.kind not in "fiub":
         raise ArgumentTypeError(f"{who} returned {shown(result)}; return an array of numbers of shape {shape}.")
     if value.shape != shape:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import ArgumentError, ArgumentTypeError
+from miniDLF.arrays import plain_array
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError
 from miniDLF.kernels.workspace import Array
 
 __all__ = ["DataInfo", "seen_in"]
@@ -60,7 +61,7 @@ class DataInfo:
 
     def prepare(self, raw: Any) -> Array:
         """Return the inputs (N, ...) that raw values (N, ...) stand for, as `scale` and `offset` say."""
-        array = np.asarray(raw)
+        array = plain_array(raw, "DataInfo.prepare", DataError)
         if self.scale is None and self.offset is None:
             return array
         scale, offset = (

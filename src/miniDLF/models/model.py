@@ -10,7 +10,7 @@ from weakref import ref
 
 import numpy as np
 
-from miniDLF.arrays import refuse_beyond
+from miniDLF.arrays import plain_array, refuse_beyond
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
 from miniDLF.core.graph import MAX_NUMBERS, Graph, Node, apply
@@ -162,7 +162,11 @@ class Model(Fitting, Measuring, Inspecting):
             raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(given)}.")
         values: dict[Node, Any] = {}
         for node, one in zip(graph.inputs, given, strict=True):
-            array = one if isinstance(one, Tensor) else as_tensor(np.asarray(one, self.dtype))
+            array = (
+                one
+                if isinstance(one, Tensor)
+                else as_tensor(plain_array(one, "the input").astype(self.dtype, copy=False))
+            )
             if array.shape[1:] != node.shape:
                 raise ShapeError(
                     f"{self.described}: {node.name or 'the input'} takes (N, {', '.join(map(str, node.shape))}), "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.arrays import plain_array
 from miniDLF.core.graph import Graph
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
@@ -59,7 +60,7 @@ class Plots:
         found = [n for n in graph.nodes if wanted in (n.layer, n.host)]
         node = found[1] if found[1:] and found[1].host is wanted else found[0]  # with the activation it brought along
         part = Model(graph.inputs, node, dtype=model.dtype, seed=model.seed)
-        values = np.asarray(part.predict(np.asarray(x[:1], model.dtype)))[0]
+        values = np.asarray(part.predict(plain_array(x[:1], "x").astype(model.dtype, copy=False)))[0]
         if values.ndim == 3:
             drawing, panels = _grid(len(values), 1.2, 1.2)
             for axes, image in zip(panels, values, strict=False):
@@ -119,7 +120,7 @@ class Plots:
         """
         if worst and y is None:
             raise ArgumentError("plot.predictions: worst=True needs the right classes; pass predictions(x, y, ...).")
-        x = np.asarray(x if worst else x[:count])
+        x = plain_array(x if worst else x[:count], "x")
         _images(x[:1])
         outputs = np.asarray(self._model.predict(x))
         if outputs.ndim != 2:
@@ -157,7 +158,7 @@ def _saved(drawing: Any, path: Any) -> Any:
 
 
 def _labels(y: Array) -> Array:
-    y = np.asarray(y)
+    y = plain_array(y, "y")
     if y.ndim > 1 and y.shape[-1] > 1:
         return np.argmax(y, axis=-1)
     if y.dtype.kind == "f" and y.ndim > 1:
