@@ -173,6 +173,45 @@ def test_arrays_of_another_shape(
         assert f"expected (N, {', '.join(map(str, takes))}), received {given}" in said
 
 
+def test_samples_larger_than_memory_are_read_in_blocks(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    model = saved(tmp_path, 1, 6, 6, seen=BYTES / 255)
+    monkeypatch.setattr("miniDLF.cli.reading._IN_MEMORY", 200)
+    monkeypatch.setattr("miniDLF.cli.preparing.BLOCK", 100)
+    expected, y = model.predict(BYTES / 255), np.arange(8) % 3
+    np.save(tmp_path / "y.npy", y)
+    for shape in ((8, 1, 6, 6), (8, 36), (8, 6, 6)):
+        for array in (BYTES, (BYTES / 255).astype(">f8")):
+            np.save(tmp_path / "x.npy", array.reshape(shape))
+            close(predicted(capsys, tmp_path, tmp_path / "x.npy")[0], expected)
+    words = ("evaluate", tmp_path / "m.safetensors", tmp_path / "x.npy", "--y", tmp_path / "y.npy")
+    measured = json.loads(run(capsys, *words, "--json")[0])
+    assert measured["loss"] == pytest.approx(model.evaluate(BYTES / 255, y), rel=1e-5)
+    assert measured["samples"] == 8
+    np.save(tmp_path / "y.npy", y[:7])
+    assert "there are 8 samples and 7 targets" in refused(capsys, *words)
+    np.save(tmp_path / "x.npy", BYTES.transpose(0, 2, 3, 1).repeat(2, axis=3))
+    said = refused(capsys, "predict", tmp_path / "m.safetensors", tmp_path / "x.npy")
+    assert "expected (N, 1, 6, 6), received (8, 6, 6, 2)" in said
+    np.save(tmp_path / "x.npy", np.asfortranarray(BYTES.repeat(2, axis=0)))
+    assert "save it in C order" in refused(capsys, "predict", tmp_path / "m.safetensors", tmp_path / "x.npy")
+
+
+def test_a_file_that_is_cut_while_the_model_predicts(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    saved(tmp_path, 36, seen=BYTES.reshape(8, 36))
+    monkeypatch.setattr("miniDLF.cli.reading._IN_MEMORY", 1000)
+    monkeypatch.setattr("miniDLF.cli.preparing.BLOCK", 10_000)
+    np.save(tmp_path / "x.npy", np.repeat(BYTES.reshape(8, 36), 1000, axis=0))
+    predict = Sequential.predict
+
+    def cut(self: Any, *arguments: Any, **options: Any) -> Any:
+        os.truncate(tmp_path / "x.npy", 20_000)
+        return predict(self, *arguments, **options)
+
+    monkeypatch.setattr(Sequential, "predict", cut)
+    said = refused(capsys, "predict", tmp_path / "m.safetensors", tmp_path / "x.npy")
+    assert "as np.save writes it: it was changed while it was read" in said
+
+
 def test_names_of_classes(tmp_path: Path, capsys: Any) -> None:
     saved(tmp_path, 5, info=DataInfo(classes=["ant", "bee", "cat"]))
     np.save(tmp_path / "x.npy", TABLE)

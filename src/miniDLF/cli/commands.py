@@ -17,7 +17,7 @@ from miniDLF.cli.config import OF_DATA, Run, problem_of, read_config, read_run
 from miniDLF.cli.folders import HISTORY, MODEL, RUN, is_repeated, make_room
 from miniDLF.cli.making import make
 from miniDLF.cli.networks import NETWORKS
-from miniDLF.cli.preparing import class_names, inputs_of
+from miniDLF.cli.preparing import Inputs, class_names, inputs_of
 from miniDLF.cli.reading import array_of, called, data_of
 from miniDLF.cli.results import classes_of, pictures, predictions, samples, say, write_json
 from miniDLF.datasets import Dataset
@@ -185,7 +185,8 @@ def predict(options: Any) -> None:
         raise ArgumentError(f"--out: a .npy or .csv file, received {options.out}.")
     info = DataInfo(classes=class_names(options.classes)).over(model.data_info)
     info.check_classes(model.output_shape)
-    outputs = np.asarray(model.predict(inputs_of(options.file, model, options)))
+    inputs = inputs_of(options.file, model, options)
+    outputs = np.concatenate([np.asarray(model.predict(x)) for _, x in inputs.blocks()])
     if options.out is not None:
         with _writing("--out", options.out):
             if options.out.suffix == ".npy":
@@ -218,7 +219,7 @@ def evaluate(options: Any) -> None:
     names = [metric.name for head in heads for metric in head.metrics]
     if len(heads) == 1 and heads[0].loss.classifies and "accuracy" not in names:
         model.compile(heads[0].loss, model.optimizer, [*heads[0].metrics, "accuracy"])
-    logs = model.evaluate(x, y, return_dict=True)
+    logs = x.measured(model, y) if isinstance(x, Inputs) else model.evaluate(x, y, return_dict=True)
     results = {**logs, "data": data, "samples": len(x)}
     if options.json:
         write_json(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,51 @@ from numpy.typing import NDArray
 
 from miniDLF.cli.reading import samples_of
 from miniDLF.cli.results import say
-from miniDLF.errors import ArgumentError, FileFormatError
+from miniDLF.datasets.npy import RowsOnDisk
+from miniDLF.errors import ArgumentError, FileFormatError, ShapeError
 from miniDLF.files import read_text
 from miniDLF.models import DataInfo
 
-__all__ = ["class_names", "inputs_of", "number_of"]
+__all__ = ["Inputs", "class_names", "inputs_of", "number_of"]
 
 Array = NDArray[Any]
 
+#: Bytes of samples that are prepared at a time where they are larger than memory.
+BLOCK = 1 << 26
 
-def inputs_of(path: Path, model: Any, options: Any) -> Any:
+
+class Inputs:
+    """The inputs that are made of the samples of a file: all at once, or in blocks that have a place in memory."""
+
+    def __init__(self, samples: Any, info: DataInfo) -> None:
+        self.samples, self.info = samples, info
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield which samples, and the inputs made of them."""
+        rows = max(1, BLOCK * len(self) // max(1, self.samples.nbytes))
+        rows = rows if isinstance(self.samples, RowsOnDisk) else max(1, len(self))
+        for start in range(0, max(1, len(self)), rows):
+            part = slice(start, start + rows)
+            yield part, self.info.prepare(self.samples[part])
+
+    def measured(self, model: Any, targets: Any) -> Any:
+        """Return the loss and the metrics of a model on these inputs."""
+        if not isinstance(self.samples, RowsOnDisk):
+            return model.evaluate(next(self.blocks())[1], targets, return_dict=True)
+        if len(self) != len(targets):
+            raise ArgumentError(f"there are {len(self)} samples and {len(targets)} targets; they must be as many.")
+        return model.evaluate(((x, targets[rows]) for rows, x in self.blocks()), return_dict=True)
+
+    def limits(self) -> tuple[float, float]:
+        """Return the least and the greatest input; NaN is passed over."""
+        limits = [(np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)) for _, x in self.blocks()]
+        return float(min(low for low, _ in limits)), float(max(high for _, high in limits))
+
+
+def inputs_of(path: Path, model: Any, options: Any) -> Inputs:
     """Return the samples of a file as the model takes them.
 
     Whole numbers and pictures are raw values and become inputs as the model's `DataInfo`, or --scale and --offset, say.
@@ -35,30 +71,33 @@ def inputs_of(path: Path, model: Any, options: Any) -> Any:
         )
     samples, picture = samples_of(path, shape, options.resize)
     x = arranged(samples, shape)
-    if x.shape[1:] != shape:
-        return x  # the model says what is wrong
+    if isinstance(x, RowsOnDisk) and x.shape[1:] != shape:
+        raise ShapeError(f"{path}: expected (N, {', '.join(map(str, shape))}), received {x.shape}.")
+    raw = Inputs(x, DataInfo())
+    if x.shape[1:] != shape or not len(x):
+        return raw  # the model says what is wrong
     given = DataInfo(scale=number_of("--scale", options.scale), offset=number_of("--offset", options.offset))
     if given != DataInfo():
-        return given.prepare(x)
+        return Inputs(x, given)
     info: DataInfo = model.data_info
-    prepared = _prepared(x, info, picture)
-    if prepared.size and info.input_range is not None:
-        _compare(prepared, info.input_range)
-    return prepared
+    inputs = Inputs(x, _preparation(raw, info, picture))
+    if info.input_range is not None:
+        _compare(inputs.limits(), info.input_range)
+    return inputs
 
 
-def _compare(x: Array, span: tuple[float, float]) -> None:
+def _compare(limits: tuple[float, float], span: tuple[float, float]) -> None:
     """Say where inputs have another range than those that the model was trained on."""
-    least, greatest = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)
-    narrow = 0 < greatest - least < (span[1] - span[0]) / 128 and span[1] - span[0] > 16
-    if narrow or not _within(x, span):
+    width = span[1] - span[0]
+    narrow = 0 < limits[1] - limits[0] < width / 128 and width > 16
+    if narrow or not _within(limits, span):
         say(
-            f"The inputs lie between {least:g} and {greatest:g}; those that the model was trained on lay between "
+            f"The inputs lie between {limits[0]:g} and {limits[1]:g}; those that the model was trained on lay between "
             f"{span[0]:g} and {span[1]:g}. Are they prepared in the same way?"
         )
 
 
-def arranged(x: Array, shape: tuple[int, ...]) -> Array:
+def arranged(x: Any, shape: tuple[int, ...]) -> Any:
     """Return samples in a model's input shape where only one order of their values can be meant.
 
     Rows of as many numbers as a sample has (of a table) are in the order of the model's axes; a single sample gets a
@@ -80,20 +119,21 @@ def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(length for length in shape if length != 1)
 
 
-def _prepared(x: Array, info: DataInfo, picture: bool) -> Array:
+def _preparation(raw: Inputs, info: DataInfo, picture: bool) -> DataInfo:
+    """Return what makes inputs of samples."""
+    kind, span = raw.samples.dtype, info.input_range
     told = info.scale is not None or info.offset is not None
-    if picture or x.dtype.kind in "iu":
+    if picture or kind.kind in "iu":
         if told:
-            return info.prepare(x)
-        if not picture and (x.dtype != np.uint8 or (info.input_range and x.max(initial=0) <= info.input_range[1])):
-            return x
-        return _guessed(info.input_range, "the picture's" if picture else "the array's").prepare(x)
-    if told and info.input_range is not None and x.size and not _within(x, info.input_range):
-        prepared = info.prepare(x)
-        if _within(prepared, info.input_range):
-            say("The values are taken as raw ones: as inputs they would lie far outside those of the training.")
-            return prepared
-    return x
+            return info
+        if not picture and (kind != np.uint8 or (span is not None and raw.limits()[1] <= span[1])):
+            return DataInfo()
+        return _guessed(span, "the picture's" if picture else "the array's")
+    outside = told and span is not None and not _within(raw.limits(), span)
+    if outside and span is not None and _within(Inputs(raw.samples, info).limits(), span):
+        say("The values are taken as raw ones: as inputs they would lie far outside those of the training.")
+        return info
+    return DataInfo()
 
 
 def _guessed(span: tuple[float, float] | None, whose: str) -> DataInfo:
@@ -118,11 +158,10 @@ def _guessed(span: tuple[float, float] | None, whose: str) -> DataInfo:
     )
 
 
-def _within(x: Array, span: tuple[float, float]) -> bool:
+def _within(limits: tuple[float, float], span: tuple[float, float]) -> bool:
     """Say whether values lie in a range, or not farther outside than half as far as it is wide."""
     slack = 0.5 * (span[1] - span[0]) + 1e-6 * abs(span[0])
-    least, greatest = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)  # NaN is the model's affair
-    return not (least < span[0] - slack or greatest > span[1] + slack)
+    return not (limits[0] < span[0] - slack or limits[1] > span[1] + slack)  # NaN is the model's affair
 
 
 def number_of(option: str, text: str | None) -> float | None:

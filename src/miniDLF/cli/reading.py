@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
-from miniDLF.datasets.npy import map_npy, read_npy, read_npz
+from miniDLF.datasets.npy import RowsOnDisk, map_npy, read_npy, read_npz
 from miniDLF.datasets.pictures import read_picture
 from miniDLF.datasets.tables import read_table
 from miniDLF.errors import ArgumentError, FileFormatError
@@ -103,12 +103,14 @@ def array_of(path: Path, name: str) -> Any:
 def samples_of(path: Path, shape: Any, resize: bool = False) -> tuple[Any, bool]:
     """Return the samples in a file, or in what standard input gives, and whether they are a picture.
 
-    A picture has the model's input `shape`.
+    A picture has the model's input `shape`. Samples larger than memory are `RowsOnDisk`.
     """
     if _kind_of(path) not in (*ARRAYS, *PICTURES, ""):
         raise ArgumentError(f"{path}: samples are a .npy, .npz, .csv, .png or .jpg file, or - for standard input.")
     content, kind = _opened(path)
     with content as file:
+        if kind == ".npy" and path != STANDARD_INPUT and size_of(file) > _IN_MEMORY:
+            return RowsOnDisk(file, path, size_of(file)), False
         if kind in PICTURES:
             return read_picture(read_all(file, path, _IN_MEMORY), path, shape, resize), True
         return _numbers(file, path, kind, "x"), False

@@ -7,10 +7,12 @@ are no numbers, negative and huge lengths, and that there are as many bytes as t
 from __future__ import annotations
 
 import math
+import os
 import struct
 import warnings
 import zipfile
 import zlib
+from copy import copy
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, NoReturn
@@ -20,8 +22,9 @@ from numpy.typing import NDArray
 
 from miniDLF.datasets.files import HIGHEST_RATIO, LimitedReader
 from miniDLF.errors import FileFormatError
+from miniDLF.files import open_file
 
-__all__ = ["map_npy", "read_npy", "read_npz"]
+__all__ = ["RowsOnDisk", "map_npy", "read_npy", "read_npz"]
 
 Array = NDArray[Any]
 
@@ -74,6 +77,57 @@ def map_npy(file: IO[bytes], path: Path, size: int) -> Array:
             path, f"its header says {math.prod(shape) * kind.itemsize:,} bytes of numbers, {size - start:,} are there"
         )
     return np.memmap(path, kind, "r", start, shape, "F" if fortran else "C")
+
+
+class RowsOnDisk:
+    """The entries of a .npy file larger than memory, read where they are asked for: ``rows[start:stop]``.
+
+    A mapped file would end the process where somebody cuts it in the meantime; here any change of it is an error.
+
+    Raises
+    ------
+    FileFormatError
+        As `read_npy`; also where the first axis runs fastest, so that an entry lies all over the file.
+    """
+
+    def __init__(self, file: IO[bytes], path: Path, size: int) -> None:
+        self.shape, fortran, self.dtype, self._start = _read_header(file, path)
+        self._path, self._seen = path, _identity(file)
+        self.ndim, self.nbytes = len(self.shape), math.prod(self.shape) * self.dtype.itemsize
+        if self.nbytes != size - self._start:
+            refuse(path, f"its header says {self.nbytes:,} bytes of numbers, {size - self._start:,} are there")
+        if fortran and self.ndim > 1:
+            refuse(path, "so large an array is read entry by entry; save it in C order, np.ascontiguousarray(x)")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Return some entries that lie one behind the other, in the byte order of this machine."""
+        start, stop, _ = rows.indices(len(self))
+        array = np.empty((max(stop - start, 0), *self.shape[1:]), self.dtype)
+        try:
+            with open_file(self._path) as file:
+                file.seek(self._start + start * (self.nbytes // max(1, len(self))))
+                count = file.readinto(array.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
+                changed = _identity(file) != self._seen
+        except OSError as error:
+            refuse(self._path, f"it cannot be read any more ({error})")
+        if changed or count < array.nbytes:
+            refuse(self._path, "it was changed while it was read")
+        return array.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def reshape(self, *shape: int) -> RowsOnDisk:
+        """Return the same entries in another shape."""
+        result = copy(self)
+        result.shape, result.ndim = shape, len(shape)
+        return result
+
+
+def _identity(file: IO[bytes]) -> tuple[int, ...]:
+    """Return what tells a file from another one, and from itself at another time."""
+    state = os.fstat(file.fileno())
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def read_npz(file: IO[bytes], path: Path, size: int, limit: int) -> dict[str, Array]:
