@@ -59,11 +59,13 @@ class BackupAndRestore(Callback):
         self._every = batches_between(save_freq, "BackupAndRestore")
         self._checkpoints = Checkpoints(self.backup_dir)
         self._began: dict[str, Any] = {}
+        self._settings: dict[str, str] = {}
         self._compared = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._checkpoints.acquire(PATIENCE)
         self._began = {"learning_rate": constant_rate(self.model.engine()), "seed": self.model.seed}
+        self._settings = settings_of(self.model, self.params["data"])
         self._compared = False
 
     def _release(self) -> None:
@@ -164,7 +166,7 @@ class BackupAndRestore(Callback):
         if "settings" not in document:  # of an earlier version
             return
         model, began = self.model, found(document, "began", dict)
-        changed = differences(found(document, "settings", dict), settings_of(model, self.params["data"]))
+        changed = differences(found(document, "settings", dict), self._settings)
         words = []
         if changed:
             words.append(
@@ -223,7 +225,7 @@ class BackupAndRestore(Callback):
             "stop_reason": None if reason is None else str(reason),
             "callbacks": states,
             "began": {**self._began, "epoch": self.params["initial_epoch"]},
-            "settings": settings_of(self.model, self.params["data"]),
+            "settings": self._settings,
         }
         self._checkpoints.save(tensors, document)
 
