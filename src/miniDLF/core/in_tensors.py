@@ -132,7 +132,8 @@ def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False
         _build(layer, shapes)
     else:
         layer.built(tuple(shapes) if layer.takes_many else shapes[0])
-    if any(parameter.value is None for parameter in layer.parameters):
+    numbers = recording.current() is None and not any(tensor.is_symbolic for tensor in tensors)
+    if numbers and any(parameter.value is None for parameter in layer.parameters):
         draw_weights(layer, random.getrandbits(63), tensors[0].dtype if tensors[0].dtype.kind == "f" else np.float32)
     result = (
         call_layer(layer, tensors, training)

@@ -17,6 +17,7 @@ from miniDLF.core.configurable import Configurable
 from miniDLF.core.constraints import get_constraint
 from miniDLF.core.contents import Contents, shown
 from miniDLF.core.graph import apply
+from miniDLF.core.held import held_parameters
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.kinds import check_kinds
 from miniDLF.core.own import misspelt
@@ -209,6 +210,10 @@ class Layer(Watched, Contents, Configurable):
         """Return what to say where `build` has raised `error` behind these layers, the nearest first."""
         return error
 
+    def trains(self, parameter: Parameter) -> bool:
+        """Say whether a parameter is trained where the layer is."""
+        return True
+
     def row_matrix(self) -> Parameter | None:
         """Return the matrix whose gradient backward leaves to `Call.product_over_rows`, if there is one."""
         return None
@@ -244,8 +249,11 @@ class Layer(Watched, Contents, Configurable):
 
     @property
     def parameters(self) -> list[Parameter]:
-        """The declared parameters, in the order of `get_weights`."""
-        return list(self._declared().values())
+        """The declared parameters, in the order of `get_weights`; then those of layers that the layer holds."""
+        declared = list(self._declared().values())
+        if type(self).forward is not _IN_TENSORS["forward"]:
+            return declared
+        return declared + [parameter for _, parameter in held_parameters(self)]
 
     def parameter(
         self,

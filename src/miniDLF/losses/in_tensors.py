@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from miniDLF.core.recorded import Recorded, crosses_samples
-from miniDLF.errors import ArgumentTypeError, ShapeError
+from miniDLF.errors import ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.tensor.tensor import Tensor, as_tensor
+from miniDLF.tensor.primitive import Primitive
+from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 
-__all__ = ["mixes_samples", "value_and_grad"]
+__all__ = ["loss_of", "mixes_samples", "value_and_grad"]
 
 #: Samples with which a loss is tried to see whether it is one number for each.
 PROBE = 2
@@ -81,3 +82,81 @@ def mixes_samples(loss: Any, output_shape: Shape, dtype: Any) -> bool:
         except Exception:  # noqa: BLE001 - other targets are tried; what is wrong shows with the real ones
             continue
     return True
+
+
+def loss_of(loss: Any, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+    """Return the mean of a loss over the samples, as a tensor: weighted, where there are weights.
+
+    Parameters
+    ----------
+    loss : Loss
+        Of either kind: written in tensors, or with a derivative by hand.
+    y_true
+        Targets as `fit` takes them, as a tensor or an array.
+    y_pred : (N, ...)
+    sample_weight : (N,), optional
+    """
+    target = as_tensor(y_true)
+    rows = y_pred.shape[0]
+    weights = as_tensor(np.ones(rows) if sample_weight is None else sample_weight, y_pred.dtype) * (1 / max(rows, 1))
+    if callable(getattr(type(loss), "call", None)):
+        if y_pred.ndim == target.ndim + 1 and y_pred.shape[-1] == 1:
+            target = target.reshape((*target.shape, 1))
+        return _weighted(loss, target, y_pred, weights)
+    return apply(LossValue(loss), y_pred, target, weights)
+
+
+class LossValue(Primitive):
+    """The weighted sum of a loss with a derivative by hand, ``sum_i w_i loss(prediction_i, target_i)``."""
+
+    loss: Any
+
+    @property
+    def name(self) -> str:
+        return type(self.loss).__name__
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return ()
+
+    def evaluate(self, *arrays: Array, out: Any = None) -> Any:
+        value = np.asarray(self._taken(*arrays)[0], arrays[0].dtype)
+        if out is None:
+            return value
+        out[...] = value
+        return out
+
+    def _taken(self, prediction: Array, target: Array, weights: Array) -> tuple[Any, Array]:
+        encoded = self.loss.encode(target, prediction.shape[1:])
+        if encoded.dtype.kind == "f":
+            encoded = encoded.astype(prediction.dtype, copy=False)
+
+        def empty(name: str, shape: Shape, dtype: Any = None) -> Array:
+            return np.empty(shape, prediction.dtype if dtype is None else dtype)
+
+        found: tuple[Any, Array] = self.loss.value_and_grad(np.ascontiguousarray(prediction), encoded, weights, empty)
+        return found
+
+    def derivative(self, dy: Any, y: Any, *inputs: Tensor) -> Any:
+        return lambda: dy * apply(LossSlope(self), *inputs), None, None
+
+
+class LossSlope(Primitive):
+    """The derivative of `LossValue` with respect to the prediction; it has none of its own."""
+
+    value: LossValue
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def evaluate(self, *arrays: Array, out: Any = None) -> Any:
+        found = self.value._taken(*arrays)[1]
+        if out is None:
+            return np.array(found)
+        np.copyto(out, found)
+        return out
+
+    def derivative(self, dy: Any, y: Any, *inputs: Tensor) -> Any:
+        raise MiniDLFError(
+            f"{self.value.name}: a gradient of a gradient goes through this loss, whose derivative is written by hand. "
+            "Write the loss as a function of tensors."
+        )

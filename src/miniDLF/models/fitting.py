@@ -12,6 +12,7 @@ from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.doctor import Observer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
+from miniDLF.models import own_steps
 from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.models.data_info import seen_in
 from miniDLF.optimizers import get_optimizer
@@ -122,6 +123,26 @@ class Fitting:
             needing("validation_data", validation_steps=validation_steps, validation_batch_size=validation_batch_size)
         validation_freq = frequency(validation_freq)
         size = batch_size if minibatch_size is None else minibatch_size
+        if self.has_own_steps:
+            if sample_weight is not None and y is None:
+                raise ArgumentError("fit: sample_weight goes with y.")
+            return own_steps.fit(
+                self,
+                self.own_steps(),
+                x,
+                y,
+                sample_weight=sample_weight,
+                batch_size=size,
+                epochs=int(epochs),
+                callbacks=with_bar(listed(callbacks), verbose, "fit"),
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=bool(shuffle),
+                initial_epoch=int(initial_epoch),
+                steps_per_epoch=steps_per_epoch,
+                validation_freq=validation_freq,
+                verbose=level_of(verbose, "fit"),
+            )
         self._prepare(x, optimizer)
         engine = self.engine()
         own: list[Callback] = []

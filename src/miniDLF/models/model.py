@@ -19,9 +19,11 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
+from miniDLF.datasets import Dataset
 from miniDLF.doctor import Diagnosis, Doctor
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, ShapeError, answering
 from miniDLF.kernels.streams import fresh_seed
+from miniDLF.losses.in_tensors import loss_of
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.compiling import arranged
@@ -31,9 +33,13 @@ from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.inspecting import Inspecting
 from miniDLF.models.measuring import Measuring
+from miniDLF.models.own_steps import OwnSteps, unpack
 from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
+from miniDLF.models.subclassing import Whole, writes_call
 from miniDLF.optimizers import get_optimizer
+from miniDLF.tensor import recording
+from miniDLF.tensor.tape import GradientTape
 from miniDLF.tensor.tensor import Tensor, as_tensor
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
@@ -81,11 +87,13 @@ class Model(Fitting, Measuring, Inspecting):
         dtype: Any = "float32",
         shards: int | None = None,
     ) -> None:
+        if inputs is None and outputs is None and (writes_call(self) or self.has_own_steps):
+            self._settings(name, seed, dtype, shards)
+            return
         if inputs is None or outputs is None:
             raise ArgumentTypeError(
                 f"{type(self).__name__}: expected inputs and outputs: nodes, which Input(shape) and layers called on "
-                "nodes return. A model of layers that a class of your own calls does not exist yet: wire them with "
-                "nodes, or write a Layer with compose(self, x)."
+                "nodes return; or derive a class that defines call(self, x), or train_step(self, data)."
             )
         self._settings(name, seed, dtype, shards)
         named_inputs, named_outputs = _nodes(inputs, "inputs"), _nodes(outputs, "outputs")
@@ -154,9 +162,31 @@ class Model(Fitting, Measuring, Inspecting):
             return self._on_tensors(inputs, training)
         return apply(self, inputs)  # type: ignore[arg-type]
 
+    def _build_from(self, x: Any) -> None:
+        """Make the graph of a class that defines `call`: one layer, for inputs like these (an array, or a list)."""
+        if not writes_call(self):
+            super()._build_from(x)
+            return
+        data = x.train.x if isinstance(x, Dataset) else x
+        given = list(data) if isinstance(data, (list, tuple)) else [data]
+        if not all(hasattr(one, "shape") for one in given):
+            raise NotReadyError(
+                f"{self.described} does not know the shape of its inputs yet. Call it on an array first: model(x[:1])."
+            )
+        nodes = [Node(None, (), tuple(one.shape[1:])) for one in given]
+        end = Whole(self)(nodes if len(nodes) > 1 else nodes[0])
+        self._graph = Graph(nodes, [end])
+        self._graph.connect(self)
+
     def _on_tensors(self, inputs: Any, training: bool) -> Any:
+        if writes_call(self):
+            if self._graph is None and recording.current() is None:
+                self._build_from(inputs)
+            if self._graph is None:  # a part of another model that is being built
+                return Whole(self).call(inputs, training)
         graph = self.graph
-        self.ready()
+        if any(parameter.value is None for layer in graph.layers for parameter in layer.parameters):
+            self.ready()
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if len(given) != len(graph.inputs):
             raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(given)}.")
@@ -226,7 +256,9 @@ class Model(Fitting, Measuring, Inspecting):
 
     def _entries(self) -> list[list[tuple[str, Any, bool]]]:
         def trained(path: str, parameter: Any, layer: Layer) -> bool:
-            return parameter.trainable and self.graph.trains(layer) if self._held is None else path in self._held
+            if self._held is not None:
+                return path in self._held
+            return parameter.trainable and self.graph.trains(layer) and layer.trains(parameter)
 
         return [
             [(path := f"{name}/{p.name}", p, trained(path, p, layer)) for p in layer.parameters]
@@ -244,6 +276,8 @@ class Model(Fitting, Measuring, Inspecting):
         loss_weights: Any = None,
         weighted_metrics: Any = None,
         doctor: bool = True,
+        *,
+        run_eagerly: bool = False,
     ) -> None:
         """Choose what is minimised, by which rule, and what is measured.
 
@@ -260,19 +294,82 @@ class Model(Fitting, Measuring, Inspecting):
         doctor
             Whether this call, and later `fit`, warn (`miniDLF.errors.DoctorWarning`) of what keeps a model from
             learning.
+        run_eagerly
+            Whether `train_step` and `call` run operation by operation, with numbers to print and to stop at; slow.
         """
+        self.run_eagerly = bool(run_eagerly)
         count = 1 if self._graph is None else len(self._graph.outputs)
         self._compiled = arranged(loss, metrics, loss_weights, weighted_metrics, self.output_names, count)
         self.optimizer, self.loss = get_optimizer("amsgrad" if optimizer is None else optimizer), loss
         self._engine = self._executor = self._held = None
+        vars(self).pop("_own_steps", None)
         if self._buffers is not None:
             self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
         self._doctor = Doctor(doctor)
-        if self._graph is not None:
+        if self._graph is not None and not self.has_own_steps:
             self._doctor.compiled(self.engine())
 
-    def engine(self) -> Engine:
+    # Steps of one's own ---------------------------------------------------------------------------------------------
+
+    @property
+    def has_own_steps(self) -> bool:
+        """Whether `fit` calls `train_step`: the class defines one, or `compute_loss`, or runs eagerly."""
+        own = any(
+            getattr(type(self), name) is not getattr(Model, name)
+            for name in ("train_step", "test_step", "compute_loss")
+        )
+        return own or getattr(self, "run_eagerly", False)
+
+    def train_step(self, data: Any) -> Any:
+        """Make one training step; a class of one's own may define another. It is compiled, and runs for every batch.
+
+        Parameters
+        ----------
+        data : tuple
+            ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``, as tensors.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Numbers by name, whose means over the epoch are logged.
+        """
+        x, y, sample_weight = unpack(data)
+        with GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss}
+
+    def test_step(self, data: Any) -> Any:
+        """Measure one batch; a class of one's own may define another. See `train_step`."""
+        x, y, sample_weight = unpack(data)
+        return {"loss": self.compute_loss(x=x, y=y, y_pred=self(x), sample_weight=sample_weight)}
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+        """Return the loss that `compile` chose, a tensor; a class of one's own may define another."""
+        if self._compiled is None:
+            raise NotReadyError("compute_loss: call compile(loss=...) first.")
+        losses, weights = self._compiled["loss"], self._compiled["loss_weights"]
+        if len(losses) == 1:
+            return loss_of(losses[0], y, y_pred, sample_weight)
+        parts = [
+            loss_of(one, target, output, sample_weight) * weight
+            for one, weight, target, output in zip(losses, weights, y, y_pred, strict=True)
+        ]
+        return sum(parts[1:], parts[0])
+
+    def own_steps(self) -> OwnSteps:
+        """Return what calls the steps of one's own."""
+        known: OwnSteps | None = vars(self).get("_own_steps")
+        if known is None:
+            known = vars(self)["_own_steps"] = OwnSteps(self, getattr(self, "run_eagerly", False))
+        return known
+
+    def engine(self) -> Any:
         """Return what trains the model; `compile` must have come before."""
+        if self.has_own_steps:
+            return self.own_steps()
         if self._engine is None:
             if self._compiled is None:
                 raise NotReadyError("the model is not compiled: call compile(loss=..., optimizer=...) first.")
@@ -307,7 +404,7 @@ class Model(Fitting, Measuring, Inspecting):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy (`copy.deepcopy`, a worker of joblib) needs: buffers and memory of steps are made anew there."""
-        state = self.__dict__ | {"_buffers": None, "_executor": None, "_engine": None}
+        state = self.__dict__ | {"_buffers": None, "_executor": None, "_engine": None, "_own_steps": None}
         return state if self._engine is None else state | {"_training_state": self.training_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

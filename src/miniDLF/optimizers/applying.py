@@ -58,9 +58,12 @@ class _Applied:
                 f"apply_gradients: the variables have the types {', '.join(map(str, types))}; one optimizer works in "
                 "one type. Make them of one type, or use two optimizers."
             )
-        held = [_Held(variable) for variable in variables]
-        entries = [[(f"{number}/{one.name}", one, True)] for number, one in enumerate(held)]
-        self.buffers = Buffers(entries, types.pop())  # type: ignore[arg-type]  # what buffers need of a parameter
+        held = [getattr(variable, "parameter", None) or _Held(variable) for variable in variables]
+        known = _home_of(held)
+        if known is None:
+            entries = [[(f"{number}/{one.name}", one, True)] for number, one in enumerate(held)]
+            known = Buffers(entries, types.pop())  # type: ignore[arg-type]  # what buffers need of a parameter
+        self.buffers = known
         self.updater = Updater(optimizer, self.buffers)
         self.steps = 0
         self._parts = [self.buffers.gradients]
@@ -71,12 +74,14 @@ class _Applied:
             part = lasting(self.buffers.gradients.shape, self.buffers.dtype)
             part.fill(0)
             self._parts.append(part)
-        slots = self.buffers.slots
+        slots = self.buffers.trained_slots()
         return [[part[slot.slice].reshape(slot.shape) for slot in slots] for part in self._parts[:shards]]
 
     @quiet_arithmetic
     def step(self, shards: int) -> None:
         """Update the variables by the sum of the parts of so many shards."""
+        if not self.buffers.current:
+            self.buffers.take()
         if not self.updater.apply(self.steps + 1, self._parts[:shards]):
             self.updater.restore()
             raise DivergedError(
@@ -86,6 +91,16 @@ class _Applied:
         self.steps += 1
         for variable in self.variables:
             variable.touch()
+
+
+def _home_of(held: Sequence[Any]) -> Buffers | None:
+    """Return the buffers of a model whose trained parameters are exactly these: then they stay there."""
+    home = held[0].owner
+    if not isinstance(home, Buffers) or any(one.owner is not home for one in held):
+        return None
+    there = [slot.parameter for slot in home.trained_slots()]
+    same = len(there) == len(held) and all(a is b for a, b in zip(there, held, strict=True))
+    return home if same else None
 
 
 class _Step:
@@ -104,7 +119,7 @@ class _Step:
 
 def apply_gradients(optimizer: Any, pairs: Any) -> None:
     """Make one step of `optimizer`; see `Optimizer.apply_gradients`."""
-    given = [tuple(pair) for pair in pairs]
+    given = [(one, getattr(held, "__tensor__", lambda held=held: held)()) for one, held in map(tuple, pairs)]
     if not given or any(len(pair) != 2 or not isinstance(pair[1], Variable) for pair in given):
         raise ArgumentTypeError(
             "apply_gradients: expected pairs (gradient, Variable), at least one: zip(gradients, variables)."

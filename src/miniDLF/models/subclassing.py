@@ -1,0 +1,41 @@
+"""Models whose class calls layers itself: `call` in tensors."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from miniDLF.core.graph import snake_case
+from miniDLF.core.held import held_parameters
+from miniDLF.core.layer import Layer
+from miniDLF.core.parameter import Parameter
+
+__all__ = ["Whole", "writes_call"]
+
+
+def writes_call(model: Any) -> bool:
+    """Say whether the model's class says itself how it computes."""
+    return callable(getattr(type(model), "call", None))
+
+
+class Whole(Layer):
+    """A model's ``call`` as one layer of a graph, with the parameters of all layers that the model holds."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(name=model.name or snake_case(type(model).__name__))
+        self.model = model
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Call the model."""
+        function = self.model.call
+        takes = "training" in inspect.signature(function).parameters
+        return function(x, training=training) if takes else function(x)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Those of all layers, under the names of the layers."""
+        return [parameter for _, parameter in held_parameters(self.model)]
+
+    def trains(self, parameter: Parameter) -> bool:
+        """Whether the layer that the parameter belongs to is to be trained."""
+        return all(layer.trainable for layer, held in held_parameters(self.model) if held is parameter)
