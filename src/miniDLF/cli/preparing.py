@@ -23,7 +23,7 @@ __all__ = ["Inputs", "class_names", "inputs_of", "number_of"]
 Array = NDArray[Any]
 
 #: Bytes of samples that are prepared at a time where they are larger than memory.
-BLOCK = 1 << 26
+BLOCK = 1 << 24
 
 
 class Inputs:
