@@ -212,7 +212,7 @@ def test_a_model_that_is_a_class_of_ones_own_is_told_how_it_is_done_here() -> No
         def __init__(self) -> None:
             super().__init__()
 
-    with pytest.raises(ArgumentTypeError, match="does not exist yet: wire them with nodes, or write a Layer"):
+    with pytest.raises(ArgumentTypeError, match=r"or derive a class that defines call\(self, x\)"):
         Own()
 
 

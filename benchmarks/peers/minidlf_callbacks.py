@@ -43,7 +43,11 @@ class Feed:
     def __init__(self, program: MiniProgram, rows: Iterator[np.ndarray], count: int) -> None:
         self.program, self.rows, self.steps = program, rows, count
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+    def described(self) -> dict[str, Any]:
+        """Return what a resumed run should find again: nothing resumes a benchmark."""
+        return {}
+
+    def epoch(self, epoch: int, start: int = 0, ahead: int | None = None) -> Iterator[Any]:
         """Yield the batches."""
         return map(self.program.batch, islice(self.rows, self.steps - start))
 

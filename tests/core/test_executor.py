@@ -135,7 +135,8 @@ def test_neighbours_that_change_places_or_join_give_the_same(rows: int) -> None:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "clipped_relu"])
 def test_dropout_rectifies_what_it_reads(name: str, training: bool) -> None:
-    layers = [Dense(30, input_shape=(6,)), Activation(name, alpha=0.1), Dropout(0.4), Dense(20), Activation(name)]
+    slope = {} if name == "relu" else {"alpha": 0.1}
+    layers = [Dense(30, input_shape=(6,)), Activation(name, **slope), Dropout(0.4), Dense(20), Activation(name)]
     model = Sequential([*layers, Dropout(0.0), Dense(3), Activation("softmax")], seed=0, dtype="float64")
     model.compile("cce", "adam")
     engine = model.engine()

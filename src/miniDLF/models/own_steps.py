@@ -128,9 +128,10 @@ class Batches:
             self.steps = count if steps is None else min(steps, count)
         self._running: Iterator[Any] | None = None
 
-    def described(self) -> str:
-        """What the data are, for those who compare runs."""
-        return f"{_rows(self.data)} samples" if self._arrays else "batches"
+    def described(self) -> dict[str, Any]:
+        """Return what a resumed run should find again."""
+        known = {"samples": _rows(self.data), "batch_size": self.size} if self._arrays else {}
+        return {**known, "steps": self.steps, "shuffle": self.shuffle}
 
     def epoch(self, number: int, start: int = 0, ahead: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch from number `start` on."""
