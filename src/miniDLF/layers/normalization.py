@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
-from miniDLF.errors import ArgumentError, DataError
+from miniDLF.errors import ArgumentError
 from miniDLF.kernels.normalization import Channels, regular
 from miniDLF.kernels.workspace import Array, Shape
 
@@ -175,11 +174,6 @@ class BatchNormalization(Layer):
 
     def _move_statistics(self, call: Call, kept: float) -> None:
         count, mean, squares = call.total
-        if not math.isfinite(np.add.reduce(squares)):  # the output was beta throughout, and the loss is finite
-            raise DataError(
-                f"{self.described}: the variance of its inputs is no number of {squares.dtype}, since the squares of "
-                "1e20 and more are none in single precision. Scale the data, or make the model with dtype='float64'."
-            )
         for running, batch in ((self.running_mean.value, mean), (self.running_var.value, squares / count)):
             running *= kept
             running += (1 - kept) * batch
