@@ -312,6 +312,7 @@ class Layer(Watched, Contents, Configurable):
             said = str(error).removeprefix(f"{kind}: ")
             raise type(error)(f"{self.described}: {next(held, kind)}: {said}") from None
 
+    @answering
     def add_weight(
         self,
         name: str | None = None,

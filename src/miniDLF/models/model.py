@@ -346,6 +346,7 @@ class Model(Fitting, Measuring, Inspecting):
         x, y, sample_weight = unpack(data)
         return {"loss": self.compute_loss(x=x, y=y, y_pred=self(x), sample_weight=sample_weight)}
 
+    @answering
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
         """Return the loss that `compile` chose, a tensor; a class of one's own may define another."""
         if self._compiled is None:
