@@ -69,6 +69,8 @@ class Model(Fitting, Measuring, Inspecting):
         the number of threads.
     """
 
+    #: Whether steps are run as they are written, without a plan (see `compile`).
+    run_eagerly = False
     #: Calling a model on a node inlines its graph there, so it is a layer like any other.
     takes_many = False
 
