@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import miniDLF.ops as ops
 from miniDLF.core.graph import Node, operate_with
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError
@@ -47,6 +46,8 @@ class Operation(Layer):
 
 
 def _function(name: str) -> Callable[..., Any]:
+    from miniDLF import ops  # loaded with the first operation: `import miniDLF.layers` need not wait for it
+
     if name == "getitem":
         return rule_for("getitem")
     own, of_numpy = (None, None) if name.startswith("_") else (getattr(ops, name, None), getattr(np, name, None))

@@ -12,7 +12,6 @@ from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
 from miniDLF.doctor import Observer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
-from miniDLF.models import own_steps
 from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.models.data_info import seen_in
 from miniDLF.optimizers import get_optimizer
@@ -126,9 +125,7 @@ class Fitting:
         if self.has_own_steps:
             if sample_weight is not None and y is None:
                 raise ArgumentError("fit: sample_weight goes with y.")
-            return own_steps.fit(
-                self,
-                self.own_steps(),
+            return self.own_steps().fit(
                 x,
                 y,
                 sample_weight=sample_weight,

@@ -12,7 +12,6 @@ from miniDLF.arrays import plain_array
 from miniDLF.datasets import Dataset, batch_bounds
 from miniDLF.datasets.batches import in_order, numbered
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, answering
-from miniDLF.models import own_steps
 from miniDLF.models.arguments import joined, scalars, whole, with_bar
 from miniDLF.training import loop
 from miniDLF.training.callbacks import Callback, CallbackList
@@ -49,7 +48,7 @@ class Measuring:
             Whether the result is a dictionary by name.
         """
         if self.has_own_steps:
-            logs = own_steps.evaluate(self, self.own_steps(), x, y, sample_weight, batch_size)
+            logs = self.own_steps().evaluate(x, y, sample_weight, batch_size)
             return logs if return_dict else scalars(logs)
         self._wait_for(x)
         engine = self.engine()

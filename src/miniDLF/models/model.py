@@ -10,22 +10,20 @@ from weakref import ref
 
 import numpy as np
 
-from miniDLF.arrays import plain_array, refuse_beyond
+from miniDLF.arrays import refuse_beyond
 from miniDLF.core.buffers import Buffers
 from miniDLF.core.executor import Executor
 from miniDLF.core.graph import MAX_NUMBERS, Graph, Node, apply
-from miniDLF.core.in_tensors import on_tensors
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
-from miniDLF.datasets import Dataset
 from miniDLF.doctor import Diagnosis, Doctor
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, ShapeError, answering
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
 from miniDLF.kernels.streams import fresh_seed
-from miniDLF.losses.in_tensors import loss_of
 from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
+from miniDLF.models.calling import Calling
 from miniDLF.models.compiling import arranged
 from miniDLF.models.data_info import DataInfo
 from miniDLF.models.diagnosing import diagnose
@@ -33,14 +31,12 @@ from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.inspecting import Inspecting
 from miniDLF.models.measuring import Measuring
-from miniDLF.models.own_steps import OwnSteps, unpack
 from miniDLF.models.plots import Plots
 from miniDLF.models.profiling import Profile, profile
-from miniDLF.models.subclassing import Whole, writes_call
+from miniDLF.models.stepping import Stepping
+from miniDLF.models.subclassing import writes_call
 from miniDLF.optimizers import get_optimizer
-from miniDLF.tensor import recording
-from miniDLF.tensor.tape import GradientTape
-from miniDLF.tensor.tensor import Tensor, as_tensor
+from miniDLF.tensor.tensor import Tensor
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
 from miniDLF.training.notebook import interactive
@@ -50,7 +46,7 @@ from miniDLF.writing import write_line
 __all__ = ["Model"]
 
 
-class Model(Fitting, Measuring, Inspecting):
+class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
     """A model of the graph between `inputs` and `outputs`.
 
     Parameters
@@ -164,55 +160,6 @@ class Model(Fitting, Measuring, Inspecting):
             return self._on_tensors(inputs, training)
         return apply(self, inputs)  # type: ignore[arg-type]
 
-    def _build_from(self, x: Any) -> None:
-        """Make the graph of a class that defines `call`: one layer, for inputs like these (an array, or a list)."""
-        if not writes_call(self):
-            super()._build_from(x)
-            return
-        data = x.train.x if isinstance(x, Dataset) else x
-        given = list(data) if isinstance(data, (list, tuple)) else [data]
-        if not all(hasattr(one, "shape") for one in given):
-            raise NotReadyError(
-                f"{self.described} does not know the shape of its inputs yet. Call it on an array first: model(x[:1])."
-            )
-        nodes = [Node(None, (), tuple(one.shape[1:])) for one in given]
-        end = Whole(self)(nodes if len(nodes) > 1 else nodes[0])
-        self._graph = Graph(nodes, [end])
-        self._graph.connect(self)
-
-    def _on_tensors(self, inputs: Any, training: bool) -> Any:
-        if writes_call(self):
-            if self._graph is None and recording.current() is None:
-                self._build_from(inputs)
-            if self._graph is None:  # a part of another model that is being built
-                return Whole(self).call(inputs, training)
-        graph = self.graph
-        if any(parameter.value is None for layer in graph.layers for parameter in layer.parameters):
-            self.ready()
-        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        if len(given) != len(graph.inputs):
-            raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(given)}.")
-        values: dict[Node, Any] = {}
-        for node, one in zip(graph.inputs, given, strict=True):
-            array = (
-                one
-                if isinstance(one, Tensor)
-                else as_tensor(plain_array(one, "the input").astype(self.dtype, copy=False))
-            )
-            if array.shape[1:] != node.shape:
-                raise ShapeError(
-                    f"{self.described}: {node.name or 'the input'} takes (N, {', '.join(map(str, node.shape))}), "
-                    f"received {array.shape}."
-                )
-            values[node] = array
-        for node in graph.nodes:
-            if node.layer is not None:
-                here = [values[source] for source in node.inputs]
-                trains = training and not (node.layer.freezes and not node.layer.trainable)
-                values[node] = on_tensors(node.layer, here if len(here) > 1 else here[0], trains, alone=True)
-        results = [values[node] for node in graph.outputs]
-        return results[0] if len(results) == 1 else results
-
     @property
     def described(self) -> str:
         """How error messages call the model."""
@@ -310,64 +257,6 @@ class Model(Fitting, Measuring, Inspecting):
         self._doctor = Doctor(doctor)
         if self._graph is not None and not self.has_own_steps:
             self._doctor.compiled(self.engine())
-
-    # Steps of one's own ---------------------------------------------------------------------------------------------
-
-    @property
-    def has_own_steps(self) -> bool:
-        """Whether `fit` calls `train_step`: the class defines one, or `compute_loss`, or runs eagerly."""
-        own = any(
-            getattr(type(self), name) is not getattr(Model, name)
-            for name in ("train_step", "test_step", "compute_loss")
-        )
-        return own or getattr(self, "run_eagerly", False)
-
-    def train_step(self, data: Any) -> Any:
-        """Make one training step; a class of one's own may define another. It is compiled, and runs for every batch.
-
-        Parameters
-        ----------
-        data : tuple
-            ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``, as tensors.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Numbers by name, whose means over the epoch are logged.
-        """
-        x, y, sample_weight = unpack(data)
-        with GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return {"loss": loss}
-
-    def test_step(self, data: Any) -> Any:
-        """Measure one batch; a class of one's own may define another. See `train_step`."""
-        x, y, sample_weight = unpack(data)
-        return {"loss": self.compute_loss(x=x, y=y, y_pred=self(x), sample_weight=sample_weight)}
-
-    @answering
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
-        """Return the loss that `compile` chose, a tensor; a class of one's own may define another."""
-        if self._compiled is None:
-            raise NotReadyError("compute_loss: call compile(loss=...) first.")
-        losses, weights = self._compiled["loss"], self._compiled["loss_weights"]
-        if len(losses) == 1:
-            return loss_of(losses[0], y, y_pred, sample_weight)
-        parts = [
-            loss_of(one, target, output, sample_weight) * weight
-            for one, weight, target, output in zip(losses, weights, y, y_pred, strict=True)
-        ]
-        return sum(parts[1:], parts[0])
-
-    def own_steps(self) -> OwnSteps:
-        """Return what calls the steps of one's own."""
-        known: OwnSteps | None = vars(self).get("_own_steps")
-        if known is None:
-            known = vars(self)["_own_steps"] = OwnSteps(self, getattr(self, "run_eagerly", False))
-        return known
 
     def engine(self) -> Any:
         """Return what trains the model; `compile` must have come before."""

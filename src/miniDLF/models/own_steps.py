@@ -13,24 +13,11 @@ from miniDLF.engine.function import function
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DivergedError, ShapeError
 from miniDLF.kernels.workspace import Array
 from miniDLF.metrics import MeanMetric
-from miniDLF.models.subclassing import writes_call
+from miniDLF.models.subclassing import unpack, writes_call
 from miniDLF.tensor.tensor import Tensor
 from miniDLF.training import loop
 
-__all__ = ["OwnSteps", "evaluate", "fit", "unpack"]
-
-
-def unpack(data: Any) -> tuple[Any, Any, Any]:
-    """Return (x, y, sample_weight) of what a step receives; what is not there is ``None``.
-
-    `data` is ``x`` alone, or a tuple ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
-    """
-    if not isinstance(data, tuple):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ArgumentError(f"a step receives (x, y, sample_weight) at the most; received {len(data)} values.")
-    x, y, weight = (*data, None, None)[:3]
-    return x, y, weight
+__all__ = ["OwnSteps"]
 
 
 class OwnSteps:
@@ -112,6 +99,60 @@ class OwnSteps:
                     "clip the gradient, or look at the data; then make the model anew."
                 )
             self._means.setdefault(name, MeanMetric()).count(float(number) * rows, rows)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        sample_weight: Any,
+        batch_size: int | None,
+        epochs: int,
+        callbacks: Sequence[Any],
+        validation_split: float,
+        validation_data: Any,
+        shuffle: bool,
+        initial_epoch: int,
+        steps_per_epoch: int | None,
+        validation_freq: Any,
+        verbose: int,
+    ) -> Any:
+        """Train by the model's own step; return the history of the means of what it returns."""
+        if x is None:
+            raise ArgumentError("fit: there is nothing to learn from: pass fit(x) or fit(x, y).")
+        validation = None
+        if validation_split:
+            arrays = _converted(self.model, tuple(one for one in (x, y, sample_weight) if one is not None), "fit")
+            rows = _rows(arrays)
+            held = int(rows * (1 - validation_split))
+            if not 0 < held < rows:
+                raise ArgumentError(
+                    f"fit: validation_split={validation_split} of {rows} samples leaves one side empty."
+                )
+            validation_data = _map(lambda array: array[held:], arrays)
+            x, y, sample_weight = unpack(_map(lambda array: array[:held], arrays))
+        if validation_data is not None:
+            given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            validation = _batches(
+                self.model, *unpack(given), batch_size, shuffle=False, steps=None, what="validation_data"
+            )
+        feed = _batches(self.model, x, y, sample_weight, batch_size, shuffle=shuffle, steps=steps_per_epoch, what="fit")
+        return loop.run(
+            self.model,
+            self,  # type: ignore[arg-type]  # the loop asks no more of an engine than this has
+            feed,
+            epochs=epochs,
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            validation=validation,
+            validation_freq=validation_freq,
+            verbose=verbose,
+        )
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
+        """Return the means of what the model's own `test_step` returns."""
+        feed = _batches(self.model, x, y, sample_weight, batch_size, shuffle=False, steps=None, what="evaluate")
+        return loop.evaluate(self, feed)  # type: ignore[arg-type]
 
 
 class Batches:
@@ -204,56 +245,3 @@ def _batches(
         return Batches(x, size, shuffle=False, seed=model.seed, steps=steps, convert=convert)
     given = tuple(one for one in (x, y, weight) if one is not None)
     return Batches(convert(given), size, shuffle=shuffle, seed=model.seed, steps=steps, convert=convert)
-
-
-def fit(
-    model: Any,
-    engine: Any,
-    x: Any,
-    y: Any,
-    *,
-    sample_weight: Any,
-    batch_size: int | None,
-    epochs: int,
-    callbacks: Sequence[Any],
-    validation_split: float,
-    validation_data: Any,
-    shuffle: bool,
-    initial_epoch: int,
-    steps_per_epoch: int | None,
-    validation_freq: Any,
-    verbose: int,
-) -> Any:
-    """Train by the model's own step; return the history of the means of what it returns."""
-    if x is None:
-        raise ArgumentError("fit: there is nothing to learn from: pass fit(x) or fit(x, y).")
-    validation = None
-    if validation_split:
-        arrays = _converted(model, tuple(one for one in (x, y, sample_weight) if one is not None), "fit")
-        rows = _rows(arrays)
-        held = int(rows * (1 - validation_split))
-        if not 0 < held < rows:
-            raise ArgumentError(f"fit: validation_split={validation_split} of {rows} samples leaves one side empty.")
-        validation_data = _map(lambda array: array[held:], arrays)
-        x, y, sample_weight = unpack(_map(lambda array: array[:held], arrays))
-    if validation_data is not None:
-        given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-        validation = _batches(model, *unpack(given), batch_size, shuffle=False, steps=None, what="validation_data")
-    feed = _batches(model, x, y, sample_weight, batch_size, shuffle=shuffle, steps=steps_per_epoch, what="fit")
-    return loop.run(
-        model,
-        engine,
-        feed,
-        epochs=epochs,
-        callbacks=callbacks,
-        initial_epoch=initial_epoch,
-        validation=validation,
-        validation_freq=validation_freq,
-        verbose=verbose,
-    )
-
-
-def evaluate(model: Any, engine: Any, x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
-    """Return the means of what the model's own `test_step` returns."""
-    feed = _batches(model, x, y, sample_weight, batch_size, shuffle=False, steps=None, what="evaluate")
-    return loop.evaluate(engine, feed)

@@ -9,8 +9,9 @@ from miniDLF.core.graph import snake_case
 from miniDLF.core.held import held_parameters
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
+from miniDLF.errors import ArgumentError
 
-__all__ = ["Whole", "writes_call"]
+__all__ = ["Whole", "unpack", "writes_call"]
 
 
 def writes_call(model: Any) -> bool:
@@ -39,3 +40,16 @@ class Whole(Layer):
     def trains(self, parameter: Parameter) -> bool:
         """Whether the layer that the parameter belongs to is to be trained."""
         return all(layer.trainable for layer, held in held_parameters(self.model) if held is parameter)
+
+
+def unpack(data: Any) -> tuple[Any, Any, Any]:
+    """Return (x, y, sample_weight) of what a step receives; what is not there is ``None``.
+
+    `data` is ``x`` alone, or a tuple ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
+    """
+    if not isinstance(data, tuple):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ArgumentError(f"a step receives (x, y, sample_weight) at the most; received {len(data)} values.")
+    x, y, weight = (*data, None, None)[:3]
+    return x, y, weight
