@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from miniDLF import ops
+from miniDLF.kernels.windows import Window
+from miniDLF.ops import pooling
+from miniDLF.tensor import apply
 
 
 @dataclass
@@ -242,4 +245,60 @@ CUSTOM = [
          lambda a, b: a * b, twice=False),
 ]  # fmt: skip
 
-CASES = [*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *SHAPES, *INDEXING, *PRODUCTS, *CUSTOM]
+def _convolved(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], sides: tuple[int, int, int, int]) -> np.ndarray:
+    x = np.pad(x, ((0, 0), (0, 0), sides[:2], sides[2:]))
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    return np.einsum("nchwab,fcab->nfhw", windows, w)
+
+
+def _windows(x: np.ndarray, size: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(x, size, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+
+
+def _last(x: np.ndarray) -> np.ndarray:
+    return x.transpose(0, 2, 3, 1)
+
+
+def _chosen(v: Any, x: Any) -> Any:
+    return apply(pooling.MaxPoolChoice(Window((2, 2), (1, 2))), v, x, ops.max_pool(x, 2, (1, 2)))
+
+
+PICTURES = (2, 2, 4, 5)
+NO_SIDES = (0, 0, 0, 0)
+IMAGES = [
+    Case("conv2d", ops.conv2d, (PICTURES, (3, 2, 3, 2)), lambda x, w: _convolved(x, w, (1, 1), NO_SIDES)),
+    Case("conv2d with steps and zeros", lambda x, w: ops.conv2d(x, w, (2, 1), (1, 0)), (PICTURES, (2, 2, 2, 3)),
+         lambda x, w: _convolved(x, w, (2, 1), (1, 1, 0, 0))),
+    Case("conv2d same", lambda x, w: ops.conv2d(x, w, 2, "same"), (PICTURES, (2, 2, 3, 4)),
+         lambda x, w: _convolved(x, w, (2, 2), (0, 1, 1, 2))),
+    Case("conv2d more zeros than kernel", lambda x, w: ops.conv2d(x, w, padding=2), ((1, 1, 2, 2), (1, 1, 2, 1)),
+         lambda x, w: _convolved(x, w, (1, 1), (2, 2, 2, 2))),
+    Case("conv with channels last", lambda x, w: ops.conv(x, w, padding="same", data_format="channels_last"),
+         ((2, 3, 4, 2), (3, 3, 2, 2)),
+         lambda x, w: _last(_convolved(x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), (1, 1), (1, 1, 1, 1)))),
+    Case("max_pool", lambda x: ops.max_pool(x, 2), (PICTURES,), lambda x: _windows(x, (2, 2), (2, 2)).max((4, 5)),
+         twice=False),
+    Case("max_pool overlapping", lambda x: ops.max_pool(x, (3, 2), (1, 2)), (PICTURES,),
+         lambda x: _windows(x, (3, 2), (1, 2)).max((4, 5)), twice=False),
+    Case("max_pool twice", lambda x: ops.max_pool(x * x, 2), (PICTURES,),
+         lambda x: _windows(x * x, (2, 2), (2, 2)).max((4, 5))),
+    Case("max_pool same", lambda x: ops.max_pool(x, 2, padding="same", data_format="channels_last"), ((2, 3, 2, 1),),
+         lambda x: _last(_windows(np.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=-9)
+                                  .transpose(0, 3, 1, 2), (2, 2), (2, 2)).max((4, 5))), twice=False),
+    Case("average_pool", lambda x: ops.average_pool(x, (2, 3), 1), (PICTURES,),
+         lambda x: _windows(x, (2, 3), (1, 1)).mean((4, 5))),
+    Case("average_pool same", lambda x: ops.average_pool(x, 2, padding="same"), ((1, 1, 3, 2),),
+         lambda x: np.stack([x[..., :2, :].mean((2, 3)), x[..., 2:, :].mean((2, 3))], 2)[..., None]),
+    Case("squares of average_pool", lambda x: ops.average_pool(x, 2) ** 2, (PICTURES,),
+         lambda x: _windows(x, (2, 2), (2, 2)).mean((4, 5)) ** 2),
+    Case("choice by the largest", _chosen, (PICTURES, PICTURES), lambda v, x: np.take_along_axis(
+        _windows(v, (2, 2), (1, 2)).reshape(2, 2, 3, 2, 4),
+        _windows(x, (2, 2), (1, 2)).reshape(2, 2, 3, 2, 4).argmax(-1)[..., None], -1)[..., 0]),
+    Case("global_average_pool", ops.global_average_pool, (PICTURES,), lambda x: x.mean((2, 3))),
+    Case("global_max_pool", ops.global_max_pool, (PICTURES,), lambda x: x.max((2, 3))),
+    Case("up_sampling", lambda x: ops.up_sampling(x, (2, 3)), ((2, 1, 2, 2),),
+         lambda x: x.repeat(2, 2).repeat(3, 3)),
+    Case("up_sampling of rows", lambda x: ops.up_sampling(x, (2, 1)), ((2, 1, 2, 2),), lambda x: x.repeat(2, 2)),
+]  # fmt: skip
+
+CASES = [*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *SHAPES, *INDEXING, *PRODUCTS, *CUSTOM, *IMAGES]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from miniDLF.kernels.workspace import Shape
-from miniDLF.ops import activations, arguments, arithmetic, choices, indexing, products, reductions, shaping
+from miniDLF.ops import activations, arguments, arithmetic, choices, images, indexing, pooling, products, reductions, shaping
 from miniDLF.tensor.primitive import Elementwise, Operation, Primitive
 
 __all__ = ["WHOLE", "Mixes", "Partial", "Placement", "Split", "local_length", "rule_of"]
@@ -280,7 +280,30 @@ def _einsum(operation: Operation, splits: Sequence[Split | None], rows: int) -> 
     return Placed(placed, operation.primitive, needed)
 
 
+def _of_images(kernels: int = 0, result: Placement = Split(0)) -> Rule:
+    """The rule of operations on images (N, C, H, W), whose last inputs are so many kernels."""
+
+    def rule(operation: Operation, splits: Sequence[Split | None], rows: int) -> Placed:
+        of_images = len(splits) - kernels
+        found = {one for one in splits[:of_images] if one is not None}
+        if any(one is not None for one in splits[of_images:]) or len(found) != 1 or {one.axis for one in found} != {0}:
+            raise Mixes
+        (split,) = found
+        needed = (split,) * of_images + (None,) * kernels
+        return Placed(split if isinstance(result, Split) else result, operation.primitive, needed)
+
+    return rule
+
+
 _RULES: dict[type, Rule] = {
+    images.Convolution: _of_images(kernels=1),
+    images.ConvolutionInputGradient: _of_images(kernels=1),
+    images.ConvolutionKernelGradient: _of_images(result=Partial()),
+    pooling.WindowSum: _of_images(),
+    pooling.WindowSpread: _of_images(),
+    pooling.MaxPool: _of_images(),
+    pooling.MaxPoolGradient: _of_images(),
+    pooling.MaxPoolChoice: _of_images(),
     arguments.Cast: _elementwise,
     reductions.Sum: _reduction,
     reductions.Max: _reduction,

@@ -12,7 +12,9 @@ from miniDLF.ops.choices import *  # noqa: F403
 from miniDLF.ops.creation import *  # noqa: F403
 from miniDLF.ops.differentiation import *  # noqa: F403
 from miniDLF.ops.exponentials import *  # noqa: F403
+from miniDLF.ops.images import *  # noqa: F403
 from miniDLF.ops.indexing import *  # noqa: F403
+from miniDLF.ops.pooling import *  # noqa: F403
 from miniDLF.ops.products import *  # noqa: F403
 from miniDLF.ops.reductions import *  # noqa: F403
 from miniDLF.ops.shaping import *  # noqa: F403
