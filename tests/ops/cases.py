@@ -245,6 +245,7 @@ CUSTOM = [
          lambda a, b: a * b, twice=False),
 ]  # fmt: skip
 
+
 def _convolved(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], sides: tuple[int, int, int, int]) -> np.ndarray:
     x = np.pad(x, ((0, 0), (0, 0), sides[:2], sides[2:]))
     windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))[:, :, :: stride[0], :: stride[1]]

@@ -132,7 +132,10 @@ def _used_in(case: Case) -> set[str]:
 
 def test_every_primitive_and_every_public_operation_has_a_case() -> None:
     used = set().union(*map(_used_in, CASES))
-    abstract = {"Elementwise", "Predicate", "Reduction", "Indexed", "Sliding"} | {"Draw", "Keep"}  # random ones: test_random.py
+    abstract = {"Elementwise", "Predicate", "Reduction", "Indexed", "Sliding"} | {
+        "Draw",
+        "Keep",
+    }  # random ones: test_random.py
     here = {one.__name__ for one in _primitives() if one.__module__.startswith("miniDLF.ops")}
     assert here - abstract <= used
 

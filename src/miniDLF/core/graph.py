@@ -136,7 +136,7 @@ def apply(layer: Layer, inputs: Any) -> Any:
         if hasattr(type(layer), "parts"):  # a model keeps its own inputs and outputs
             _note_use(layer, nodes, result)
         return result
-    if hasattr(type(layer), "call") and not hasattr(layer, "compose"):
+    if getattr(layer, "is_derived", hasattr(type(layer), "call")) and not hasattr(layer, "compose"):
         layer.takes_many = len(nodes) > 1  # as `call` takes one tensor or a list
     if layer.takes_many and len(nodes) < 2:
         raise ShapeError(

@@ -124,11 +124,13 @@ def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False
     for tensor in tensors:
         if not tensor.ndim:
             raise ShapeError(f"{layer.described}: expected samples (N, ...), received a single number.")
-    in_tensors = callable(getattr(type(layer), "call", None))
-    if in_tensors or not layer.takes_many:
+    if layer.is_derived:
         layer.takes_many = len(tensors) > 1
+    elif layer.takes_many != (len(tensors) > 1):
+        expected = "joins at least two inputs" if layer.takes_many else "takes one input"
+        raise ShapeError(f"{layer.described} {expected}, received {len(tensors)}.")
     shapes = [tensor.shape[1:] for tensor in tensors]
-    if in_tensors:
+    if layer.is_derived:
         _build(layer, shapes)
     else:
         layer.built(tuple(shapes) if layer.takes_many else shapes[0])
@@ -137,12 +139,22 @@ def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False
         draw_weights(layer, random.getrandbits(63), tensors[0].dtype if tensors[0].dtype.kind == "f" else np.float32)
     result = (
         call_layer(layer, tensors, training)
-        if in_tensors
+        if _has_call(type(layer))
         else apply_first_kind(layer, tensors, training, stream_of(None))
     )
     for part in () if alone else layer.parts()[1:]:  # an activation that the layer brings along
         result = on_tensors(part, result, training)
     return result
+
+
+def _has_call(kind: type) -> bool:
+    """Say whether a class of layers has a `call` that does what its forward does: none that is overridden by one."""
+    for owner in kind.__mro__:
+        if callable(vars(owner).get("call")):
+            return True
+        if "forward" in vars(owner) or "backward" in vars(owner):
+            return False
+    return False
 
 
 def draw_weights(layer: Layer, seed: int, dtype: Any = np.float32) -> None:

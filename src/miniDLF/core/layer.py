@@ -131,12 +131,17 @@ class Layer(Watched, Contents, Configurable):
         """
         return tuple(input_shape)
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether forward and backward follow from `call`, which is written in tensors."""
+        return type(self).forward is _IN_TENSORS["forward"]
+
     def built(self, received: Any) -> Any:
         """Build the layer for inputs of this shape (or of these), and return the shape of its output.
 
         A layer that is written in tensors, by `call`, is tried with symbolic ones: nobody writes its shapes.
         """
-        if type(self).forward is not _IN_TENSORS["forward"]:
+        if not self.is_derived:
             return self.build(received)
         from miniDLF.core import in_tensors
 
@@ -251,7 +256,7 @@ class Layer(Watched, Contents, Configurable):
     def parameters(self) -> list[Parameter]:
         """The declared parameters, in the order of `get_weights`; then those of layers that the layer holds."""
         declared = list(self._declared().values())
-        if type(self).forward is not _IN_TENSORS["forward"]:
+        if not self.is_derived:
             return declared
         return declared + [parameter for _, parameter in held_parameters(self)]
 

@@ -14,7 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from miniDLF.kernels.workspace import Shape
-from miniDLF.ops import activations, arguments, arithmetic, choices, images, indexing, pooling, products, reductions, shaping
+from miniDLF.ops import (
+    activations,
+    arguments,
+    arithmetic,
+    choices,
+    images,
+    indexing,
+    pooling,
+    products,
+    reductions,
+    shaping,
+)
 from miniDLF.tensor.primitive import Elementwise, Operation, Primitive
 
 __all__ = ["WHOLE", "Mixes", "Partial", "Placement", "Split", "local_length", "rule_of"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.configurable import from_config
 from miniDLF.core.layer import Layer
@@ -40,6 +41,10 @@ class ReLU(Layer):
             raise ArgumentError(f"ReLU: max_value must be positive, received {self.max_value}.")
         self.rectifies = self.alpha if self.max_value == np.inf else None
 
+    def call(self, x: Any) -> Any:
+        y = ops.relu(x, self.alpha)
+        return y if self.max_value == np.inf else np.minimum(y, self.max_value)
+
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = leaky(x, self.alpha, self.max_value, call.output_like(x), call.scratch)
         return y
@@ -67,6 +72,10 @@ class ELU(Layer):
             )
         if not self.max_value > 0:
             raise ArgumentError(f"ELU: max_value must be positive, received {self.max_value}.")
+
+    def call(self, x: Any) -> Any:
+        y = self.scale * ops.elu(x, self.alpha)
+        return y if self.max_value == np.inf else np.minimum(y, self.max_value)
 
     def forward(self, x: Array, call: Call) -> Array:
         y, low = call.empty_like("y", x), call.empty_like("low", x)
@@ -105,6 +114,9 @@ class Sigmoid(Layer):
     absorbable = "Sigmoid"
     rises = True
 
+    def call(self, x: Any) -> Any:
+        return ops.sigmoid(x)
+
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = sigmoid(x, call.output_like(x))
         return y
@@ -121,6 +133,9 @@ class Tanh(Layer):
 
     captures = True
     rises = True
+
+    def call(self, x: Any) -> Any:
+        return np.tanh(x)
 
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = np.tanh(x, out=call.output_like(x))
@@ -139,6 +154,9 @@ class Softmax(Layer):
     captures = True
     absorbable = "Softmax"
 
+    def call(self, x: Any) -> Any:
+        return ops.softmax(x)
+
     def forward(self, x: Array, call: Call) -> Array:
         call.y = y = softmax(x, call.output_like(x), call.scratch)
         return y
@@ -154,6 +172,9 @@ class Linear(Layer):
     """``y = x``."""
 
     captures = True
+
+    def call(self, x: Any) -> Any:
+        return x
 
     def forward(self, x: Array, call: Call) -> Array:
         return x
@@ -277,6 +298,9 @@ class Activation(Layer):
             )
         self.mixes_samples = vars(self.function).get("mixes_samples", "")
         return shape
+
+    def call(self, x: Any) -> Any:
+        return self.function.call(x)  # type: ignore[attr-defined]  # every function has one
 
     def forward(self, x: Array, call: Call) -> Array:
         return self.function.forward(x, call)

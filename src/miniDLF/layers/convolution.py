@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+import miniDLF.ops as ops
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -139,6 +142,10 @@ class Conv2D(Layer):
         self.absorbs_enlarging = self._stride == (1, 1) and self._method != "winograd"
         self.absorbs_pooling = self._method == "direct"
         return (self.filters, *output)
+
+    def call(self, x: Any) -> Any:  # x (N, C, H, W)
+        y = ops.conv2d(x, self.weight, self._stride, "same" if self._padding is None else self._padding)
+        return y if self.bias is None else y + np.reshape(self.bias, (-1, 1, 1))
 
     def prepare(self, shared: Shared) -> None:
         shared.matrices = prepare_weights(self._method, self.weight.value, shared.training, shared.empty)

@@ -109,6 +109,10 @@ class Dense(Layer):
     def row_matrix(self) -> Parameter:
         return self.weight
 
+    def call(self, x: Any) -> Any:
+        y = x @ self.weight  # (N, D) @ (D, U) -> (N, U)
+        return y if self.bias is None else y + self.bias
+
     def forward(self, x: Array, call: Call) -> Array:  # x (N, D)
         call.x = x
         y = x.dot(self.weight.value, call.empty("y", (len(x), self.size)))  # (N, D) @ (D, U) -> (N, U)

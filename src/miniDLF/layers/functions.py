@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import check_call, shown
@@ -42,6 +44,10 @@ class Elementwise(Layer):
             if callable(function):
                 name = name_of(function)
                 _try(function, f"Activation: {what}" + ("" if name == "the function" else f" {name}"))
+
+    def call(self, x: Any) -> Any:
+        function = ops.custom(partial(self._of, self.function), lambda dy, y, x: dy * self._of(self.derivative, x))
+        return function(x)
 
     def forward(self, x: Array, call: Call) -> Array:
         call.x = x

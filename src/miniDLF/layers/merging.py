@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
@@ -42,6 +43,9 @@ class Add(_Elementwise):
     captures = True
     gives_away = True
 
+    def call(self, x: Any) -> Any:
+        return reduce(np.add, x)
+
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
         for other in x[2:]:
@@ -58,6 +62,9 @@ class Average(_Elementwise):
 
     captures = True
     gives_away = True
+
+    def call(self, x: Any) -> Any:
+        return reduce(np.add, x) * (1 / len(x))
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         y = np.add(x[0], x[1], out=call.empty_like("y", x[0]))
@@ -80,6 +87,9 @@ class Subtract(_Elementwise):
             raise ShapeError(f"{self.described} takes two inputs, received {len(input_shape)}.")
         return super().build(input_shape)
 
+    def call(self, x: Any) -> Any:
+        return x[0] - x[1]
+
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         return np.subtract(x[0], x[1], out=call.empty_like("y", x[0]))
 
@@ -91,6 +101,9 @@ class Multiply(_Elementwise):
     """``y = x1 * x2 * ...``."""
 
     captures = True
+
+    def call(self, x: Any) -> Any:
+        return reduce(np.multiply, x)
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.x = x
@@ -115,6 +128,12 @@ class Maximum(_Elementwise):
     """``y = max(x1, x2, ...)``; the gradient goes to the first input that holds the maximum."""
 
     captures = True
+
+    def call(self, x: Any) -> Any:
+        y = x[-1]
+        for other in x[-2::-1]:  # of equal ones the first
+            y = np.where(other >= y, other, y)
+        return y
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.x = x
@@ -166,6 +185,9 @@ class Concatenate(Layer):
                 )
         first[axis - 1] = sum(shape[axis - 1] for shape in input_shape)
         return tuple(first)
+
+    def call(self, x: Any) -> Any:
+        return np.concatenate(x, axis=self.axis)
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         axis = self.axis % x[0].ndim
@@ -226,6 +248,18 @@ class Dot(Layer):
         """Return the axis of each input."""
         first, second = [self.axes] * 2 if is_whole(self.axes) else self.axes
         return int(first), int(second)
+
+    def call(self, x: Any) -> Any:
+        sides = [np.moveaxis(part, axis, -1) for part, axis in zip(x, self._both(), strict=True)]
+        if self.normalize:
+            sides = [side / self._length(side) for side in sides]
+        a, b = (np.reshape(side, (side.shape[0], -1, side.shape[-1])) for side in sides)
+        y = a @ np.swapaxes(b, 1, 2)  # (N, P, D) @ (N, D, Q) -> (N, P, Q)
+        return np.reshape(y, (y.shape[0], *((*sides[0].shape[1:-1], *sides[1].shape[1:-1]) or (1,))))
+
+    def _length(self, side: Any) -> Any:
+        """Return the lengths along the last axis; no vector counts as shorter than `SHORTEST`."""
+        return np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), self.SHORTEST)
 
     def forward(self, x: tuple[Array, ...], call: Call) -> Array:
         call.sides = [self._side(part, axis) for part, axis in zip(x, self._both(), strict=True)]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError
@@ -78,6 +79,20 @@ class BatchNormalization(Layer):
         self.running_mean = self.parameter("running_mean", (features,), "zeros", trainable=False)
         self.running_var = self.parameter("running_var", (features,), "ones", trainable=False)
         return input_shape
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        axes = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim - 1))
+        shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
+        mean, variance = self.running_mean, self.running_var
+        if training and self.trainable:
+            mean, variance = np.mean(x, axes), np.var(x, axes)
+            for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+                running.assign(self.momentum * running + (1 - self.momentum) * ops.stop_gradient(batch))
+        scale = 1 / np.sqrt(variance + self.epsilon)
+        if self.gamma is not None:
+            scale = scale * self.gamma
+        y = (x - np.reshape(mean, shape)) * np.reshape(scale, shape)
+        return y if self.beta is None else y + np.reshape(self.beta, shape)
 
     # Statistics of the whole batch: count, mean, sum of squared deviations (Chan et al. 1983) -------------------------
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.errors import ArgumentError, ShapeError, nearest
@@ -79,6 +80,10 @@ class Pooling2D(Layer):
         (kh, kw), (_, height, width) = self._window.kernel, input_shape
         return self._window.kernel == self._window.stride and height % kh == width % kw == 0  # the windows tile it
 
+    def call(self, x: Any) -> Any:  # x (N, C, H, W)
+        pool = ops.max_pool if self.mode == "max" else ops.average_pool
+        return pool(x, self._window.kernel, self._window.stride)
+
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         call.pool = call.once(x, self._pool)
         y: Array = call.pool.run()
@@ -124,6 +129,9 @@ class UpSampling2D(Layer):
         down, across = self._window.kernel
         return (channels, height * down, width * across)
 
+    def call(self, x: Any) -> Any:  # x (N, C, H, W)
+        return ops.up_sampling(x, self._window.kernel)
+
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         images, (down, across) = lines_like(x, x, call.scratch), self._window.kernel
         count, height, width, channels = images.shape
@@ -150,6 +158,9 @@ class GlobalAveragePooling2D(Layer):
 
     def build(self, input_shape: Shape) -> Shape:
         return image_shape(self, input_shape)[:1]
+
+    def call(self, x: Any) -> Any:  # x (N, C, H, W)
+        return np.mean(x, axis=(2, 3))
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, C, H, W)
         call.x = x

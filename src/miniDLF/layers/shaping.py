@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.graph import as_shape
 from miniDLF.core.layer import Layer
@@ -35,6 +36,9 @@ class Flatten(Layer):
 
     def build(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
+
+    def call(self, x: Any) -> Any:
+        return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
     def forward(self, x: Array, call: Call) -> Array:
         return _reshaped(x, self, call)
@@ -79,6 +83,9 @@ class Reshape(Layer):
                 f"{input_shape} with {size}. Choose a new_shape whose product is {size}."
             )
         return as_shape(wanted, self.described)
+
+    def call(self, x: Any) -> Any:
+        return np.reshape(x, (x.shape[0], *self.build(x.shape[1:])))
 
     def forward(self, x: Array, call: Call) -> Array:
         return _reshaped(x, self, call)
@@ -148,6 +155,9 @@ class Dropout(Layer):
             raise ArgumentError(
                 f"Dropout: p_dropout is met to within 1 / 65536, and {self.p_dropout} would drop everything. Use less."
             )
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return ops.random.dropout(x, self.p_dropout) if training else x
 
     def forward(self, x: Array, call: Call) -> Array:
         drops, alpha = call.training and self.p_dropout > 0, call.rectifies

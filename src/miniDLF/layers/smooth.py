@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.layer import Layer
 from miniDLF.kernels.elementwise import sigmoid
@@ -18,6 +21,9 @@ class Softplus(Layer):
 
     captures = True
 
+    def call(self, x: Any) -> Any:
+        return ops.softplus(x)
+
     def forward(self, x: Array, call: Call) -> Array:
         call.x = x
         return np.logaddexp(x, 0, out=call.empty_like("y", x))
@@ -30,6 +36,9 @@ class Swish(Layer):
     """``y = x sigmoid(x)``, also called SiLU (Elfwing et al. 2018); ``dx = dy (s + y (1 - s))``, s = sigmoid(x)."""
 
     captures = True
+
+    def call(self, x: Any) -> Any:
+        return ops.silu(x)
 
     def forward(self, x: Array, call: Call) -> Array:
         s = call.s = call.empty_like("s", x)
@@ -59,6 +68,9 @@ class GELU(Layer):
 
     captures = True
     approximate: bool = False
+
+    def call(self, x: Any) -> Any:
+        return ops.gelu(x, self.approximate)
 
     def forward(self, x: Array, call: Call) -> Array:
         if self.approximate:

@@ -220,7 +220,7 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
     nodes = list(inputs)
     for entry in structure["nodes"]:
         layer, sources = layers[_checked(entry, _NODE)["layer"]], tuple(_at(place, nodes) for place in entry["inputs"])
-        if callable(getattr(type(layer), "call", None)):
+        if getattr(layer, "is_derived", False):
             layer.takes_many = len(sources) > 1
         if layer.takes_many != (len(sources) > 1):
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
