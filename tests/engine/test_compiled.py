@@ -314,3 +314,10 @@ def test_fixed_shards_give_the_same_bits_on_any_number_of_threads(shards: int) -
     finally:
         set_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+def test_numbers_of_variables_are_not_read_while_a_program_is_recorded() -> None:
+    v = Variable(2.0, name="rate")
+    for ask in (lambda: float(v), lambda: v.numpy(), lambda: bool(v), lambda: np.asarray(v), lambda: v.item()):
+        with pytest.raises(SymbolicError, match=r"test_compiled\.py, line \d+ .*'rate'.*run_eagerly"):
+            function(lambda x, ask=ask: x * ask())(np.ones(2))

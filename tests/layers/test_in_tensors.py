@@ -276,3 +276,23 @@ def test_mistakes_in_losses_are_named(loss: Any, message: str) -> None:
     model.compile(loss, "sgd")
     with pytest.raises(errors.MiniDLFError, match=message):
         model.fit(X, np.zeros((48, 2)), verbose=0)
+
+
+class ByValue(Layer):
+    """Takes the value of its weight, which is an array outside of programs."""
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight(shape=(input_shape[-1], 2), name="w")
+
+    def call(self, x: Any) -> Any:
+        return x @ self.w.value
+
+
+def test_the_value_of_a_weight_is_a_tensor_within_call() -> None:
+    model = Sequential([ByValue(input_shape=(5,)), Dense(1)], seed=1)
+    model.compile("mse", SGD(lr=0.05, momentum=0))
+    before = model.get_weights()[0].copy()
+    model.fit(X, Y, epochs=1, verbose=0)
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+    assert model.check_gradients(X[:5], Y[:5]).ok
+    assert isinstance(model.layers[0].w.value, np.ndarray)

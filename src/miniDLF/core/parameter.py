@@ -38,6 +38,7 @@ class Parameter(Operators):
     """
 
     __slots__ = (
+        "_value",
         "constraint",
         "fans",
         "grad",
@@ -48,7 +49,6 @@ class Parameter(Operators):
         "shape",
         "tensor",
         "trainable",
-        "value",
     )
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__  # a key of dictionaries
@@ -73,18 +73,26 @@ class Parameter(Operators):
         self.fans = fans or _fans(shape)
         self.regularizer = regularizer
         self.constraint = constraint
-        self.value: Array = None  # type: ignore[assignment]  # set when a model is built
+        self._value: Array | None = None
         self.grad: Array | None = None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "value" and value is not None:
+    @property
+    def value(self) -> Array:
+        """The array, ``None`` before a model is built; in a program that is being recorded the tensor that it is."""
+        if recording.current() is not None:
+            return self.__tensor__().value  # type: ignore[return-value]  # an array would be a constant there
+        return self._value  # type: ignore[return-value]
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if value is not None:
             value = self.checked(value, self.name)
-            if self.owner is not None:
+            if self.owner is not None and self._value is not None:
                 self.owner.settle()
-                self.value[...] = value
+                self._value[...] = value
                 self.owner.written = True
                 return
-        super().__setattr__(name, value)
+        self._value = value
 
     def checked(self, value: Any, where: str) -> Array:
         """Return what `value` may be set to as a plain array, or say what is wrong with it; `where` is its name there.
@@ -103,8 +111,8 @@ class Parameter(Operators):
             raise ShapeError(f"{where} has the shape {self.shape}, received values of shape {array.shape}.")
         if array.dtype.kind not in "fiub":
             raise ArgumentTypeError(f"{where}: expected real numbers, received an array of {array.dtype}.")
-        if self.value is not None:
-            refuse_beyond(np.atleast_1d(array), self.value.dtype, where, entry="row")
+        if self._value is not None:
+            refuse_beyond(np.atleast_1d(array), self._value.dtype, where, entry="row")
         return array
 
     def move(self, owner: Any, value: Array, grad: Array | None) -> None:
@@ -117,9 +125,9 @@ class Parameter(Operators):
         return {name: getattr(self, name) for name in self.__slots__} | {"grad": None, "owner": None, "tensor": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setattr__("tensor", None)
+        self.tensor = None
         for name in ("owner", *state):
-            super().__setattr__(name, state[name])
+            setattr(self, name, state[name])
 
     @property
     def size(self) -> int:
@@ -129,7 +137,7 @@ class Parameter(Operators):
     @property
     def dtype(self) -> Any:
         """The type of its numbers, ``None`` before a model is built."""
-        return None if self.value is None else self.value.dtype
+        return None if self._value is None else self._value.dtype
 
     def numpy(self) -> Array:
         """Return a copy of the value.
@@ -139,9 +147,10 @@ class Parameter(Operators):
         NotReadyError
             If no model has drawn it yet.
         """
-        if self.value is None:
+        if self._value is None:
             raise NotReadyError(f"{self.name} has no value yet: a model draws it. Make the model first.")
-        return self.value.copy()
+        self.__tensor__().refuse_reading()
+        return self._value.copy()
 
     def assign(self, value: Any) -> None:
         """Set the value, which keeps its shape and type; the same as ``parameter.value = value``.
@@ -188,7 +197,7 @@ class ParameterVariable(Variable):
 
     @property
     def _array(self) -> Array | None:  # type: ignore[override]
-        return self.parameter.value
+        return self.parameter._value
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]
@@ -196,7 +205,7 @@ class ParameterVariable(Variable):
 
     @property
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        return DEFAULT if self.parameter.value is None else self.parameter.value.dtype
+        return DEFAULT if self.parameter._value is None else self.parameter._value.dtype
 
     @property
     def name(self) -> str:  # type: ignore[override]

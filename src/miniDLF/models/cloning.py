@@ -87,6 +87,6 @@ def clone_model(model: Model, *, seed: int | None = None) -> Model:
     if clone._graph is not None:
         for layer in clone._graph.layers:
             for parameter in layer.parameters:
-                parameter.value = None  # type: ignore[assignment]  # drawn when it is needed
+                parameter.value = None
         clone._graph.connect(clone)
     return clone

@@ -36,6 +36,7 @@ from miniDLF.models.profiling import Profile, profile
 from miniDLF.models.stepping import Stepping
 from miniDLF.models.subclassing import writes_call
 from miniDLF.optimizers import get_optimizer
+from miniDLF.tensor import recording
 from miniDLF.tensor.tensor import Tensor
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
@@ -184,6 +185,10 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
 
     def ready(self) -> Buffers:
         """Make the flat buffers and the initial weights, if they are not there yet."""
+        with recording.recording(None):  # weights are drawn, and moved, now: also while a program is recorded
+            return self._ready()
+
+    def _ready(self) -> Buffers:
         if self._buffers is None:
             graph = self.graph
             for layer in graph.layers:

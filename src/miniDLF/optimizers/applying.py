@@ -131,7 +131,8 @@ def apply_gradients(optimizer: Any, pairs: Any) -> None:
     variables = [variable for _, variable in given]
     applied: _Applied | None = vars(optimizer).get("_applied")
     if applied is None:
-        applied = vars(optimizer)["_applied"] = _Applied(optimizer, variables)
+        with recording.recording(None):  # the variables move now, also while a program is recorded
+            applied = vars(optimizer)["_applied"] = _Applied(optimizer, variables)
     same = len(variables) == len(applied.variables) and all(
         a is b for a, b in zip(variables, applied.variables, strict=True)
     )

@@ -11,7 +11,7 @@ from miniDLF.errors import ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array
 from miniDLF.tensor import recording
 from miniDLF.tensor.rules import rule_for
-from miniDLF.tensor.tensor import Tensor, as_tensor
+from miniDLF.tensor.tensor import SymbolicError, Tensor, as_tensor
 
 __all__ = ["Variable"]
 
@@ -49,6 +49,30 @@ class Variable(Tensor):
     def has_history(self) -> bool:
         """Whether gradients with respect to it can be taken."""
         return self.trainable or self._watched
+
+    def refuse_reading(self) -> None:
+        """Refuse to give numbers while a program is recorded: they would stay in it as constants.
+
+        Raises
+        ------
+        SymbolicError
+            If a program is being recorded.
+        """
+        if recording.current() is not None:
+            raise SymbolicError(
+                f"{recording.line_of_user()}: the numbers of {self.name!r} were asked for while the program is "
+                "recorded; they are read when it runs. Calculate with the variable itself (ops.where for choices), or "
+                "run it step by step with run_eagerly=True."
+            )
+
+    def numpy(self) -> Array:
+        """Return the array."""
+        self.refuse_reading()
+        return super().numpy()
+
+    def _number(self, what: str) -> Any:
+        self.refuse_reading()
+        return super()._number(what)
 
     @property
     def value(self) -> Tensor:
