@@ -280,3 +280,20 @@ def test_gradients_with_respect_to_inputs_of_a_trained_model() -> None:
         moved[1][place] -= 1e-2
         numeric = (model.predict(moved[0]).sum() - model.predict(moved[1]).sum()) / 2e-2
         assert found[place] == pytest.approx(numeric, rel=2e-2, abs=2e-3)
+
+
+def test_dropout_of_built_in_layers_is_drawn_anew_in_every_step() -> None:
+    from miniDLF import function
+
+    drop = Dropout(0.5)
+    run = function(lambda x: drop(x, training=True))
+    first, second = run(X).numpy(), run(X).numpy()
+    assert not np.array_equal(first, second)
+
+    @function
+    def both(x: Any) -> Any:
+        y = drop(x, training=True)
+        return y, gradient(np.sum(y), x)
+
+    y, dx = both(X)
+    np.testing.assert_allclose(y.numpy(), X * dx.numpy(), rtol=1e-6)

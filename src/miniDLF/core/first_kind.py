@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniDLF.core.call import Call, Shared
+from miniDLF.engine.lowering.base import lowers
 from miniDLF.errors import MiniDLFError
 from miniDLF.kernels.workspace import Array, Shape, Workspace
 from miniDLF.tensor.primitive import Primitive
@@ -17,6 +18,41 @@ if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
 
 __all__ = ["apply_first_kind"]
+
+
+class _Run:
+    """One use of a layer: its memory, and what forward leaves for backward."""
+
+    def __init__(self, primitive: FirstKind, kind: np.dtype[Any]) -> None:
+        self.primitive, layer = primitive, primitive.layer
+        self.gradients = {p: np.zeros(p.shape, kind) for p in layer.parameters if p.trainable}
+        self.call = Call(Workspace(kind), Workspace(kind), self.gradients)
+        self.call.shared = Shared(Workspace(kind))
+        self.call.shared.training = primitive.training
+
+    def forward(self, inputs: Sequence[Array], step: int) -> Array:
+        """Run forward, with the random numbers of this step."""
+        primitive, call = self.primitive, self.call
+        layer = primitive.layer
+        layer.prepare(call.shared)
+        first, *rest = primitive.stream
+        call.begin(primitive.training, first & 0x7FFF_FFFF, step, (rest[-1] if rest else 0) & 0x7FFF_FFFF, 0)
+        x: Any = tuple(inputs) if layer.takes_many else inputs[0]
+        if primitive.training and layer.synchronises:
+            call.total = layer.partial(x, call)
+        y: Array = layer.forward(x, call)
+        return y
+
+    def backward(self, dy: Array) -> list[Array | None]:
+        """Return the gradients of the inputs and the parameters."""
+        layer, call = self.primitive.layer, self.call
+        call.needs_dx = True
+        sent = np.array(dy)  # which backward may overwrite
+        if self.primitive.training and layer.synchronises:
+            call.backward_total = layer.backward_partial(sent, call)
+        dx = layer.backward(sent, call)
+        of_inputs = list(dx) if layer.takes_many else [dx]
+        return [*of_inputs, *(self.gradients.get(parameter) for parameter in layer.parameters)]
 
 
 class FirstKind(Primitive):
@@ -40,25 +76,16 @@ class FirstKind(Primitive):
         return types[0]
 
     def evaluate(self, *arrays: Array, out: Array | None = None) -> Array:
-        y = self.forward(arrays[: self.inputs])[0]
+        y, _ = self.forward(arrays[: self.inputs])
         if out is None:
             return np.array(y)
         np.copyto(out, y)
         return out
 
-    def forward(self, inputs: Sequence[Array]) -> tuple[Array, Call, dict[Any, Array]]:
-        """Run forward on memory of its own; return the output, the record, and where gradients go."""
-        kind = inputs[0].dtype
-        gradients = {p: np.zeros(p.shape, kind) for p in self.layer.parameters if p.trainable}
-        call = Call(Workspace(kind), Workspace(kind), gradients)
-        call.shared = Shared(Workspace(kind))
-        call.shared.training = self.training
-        self.layer.prepare(call.shared)
-        call.begin(self.training, self.stream[0] & 0x7FFF_FFFF, 1, self.stream[-1] & 0x7FFF_FFFF, 0)
-        x: Any = tuple(inputs) if self.layer.takes_many else inputs[0]
-        if self.training and self.layer.synchronises:
-            call.total = self.layer.partial(x, call)
-        return self.layer.forward(x, call), call, gradients
+    def forward(self, inputs: Sequence[Array]) -> tuple[Array, _Run]:
+        """Run forward on memory of its own; return the output, and what backward needs."""
+        run = _Run(self, inputs[0].dtype)
+        return run.forward(inputs, 0), run
 
     def derivative(self, dy: Any, y: Any, *tensors: Any) -> Any:
         wanted = tuple(n for n, tensor in enumerate(tensors) if tensor.dtype.kind == "f")
@@ -99,30 +126,54 @@ class FirstKindGradient(Primitive):
 
     def evaluate(self, *given: Array, out: Any = None) -> Any:
         dy, *arrays = given
-        forward = self.forward
-        layer, count = forward.layer, forward.inputs
-        _, call, gradients = forward.forward(arrays[:count])
-        call.needs_dx = True
-        sent = np.array(dy)
-        if forward.training and layer.synchronises:
-            call.backward_total = layer.backward_partial(sent, call)
-        dx = layer.backward(sent, call)
-        of_inputs = list(dx) if layer.takes_many else [dx]
-        every = [*of_inputs, *(gradients.get(parameter) for parameter in layer.parameters)]
-        found = [
-            np.zeros_like(arrays[number]) if every[number] is None else np.array(every[number])
-            for number in self.wanted
-        ]
+        _, run = self.forward.forward(arrays[: self.forward.inputs])
+        found = self.of(run, dy, arrays)
         if out is not None:
             for target, array in zip(out if isinstance(out, tuple) else (out,), found, strict=True):
                 np.copyto(target, array)
         return tuple(found) if len(found) > 1 else found[0]
+
+    def of(self, run: _Run, dy: Array, arrays: Sequence[Array]) -> list[Array]:
+        """Return the wanted gradients, after a forward in `run`."""
+        every = run.backward(dy)
+        return [
+            np.zeros_like(arrays[number]) if every[number] is None else np.array(every[number])
+            for number in self.wanted
+        ]
 
     def derivative(self, dy: Any, y: Any, *tensors: Any) -> Any:
         raise MiniDLFError(
             f"{self.forward.name}: a gradient of a gradient goes through backward(), which is written by hand. It "
             "exists for layers that are written in tensors, by call()."
         )
+
+
+@lowers(FirstKind)
+def _lower_forward(primitive: FirstKind, inputs: Sequence[Array], out: Array, scratch: Any) -> list[Any]:
+    """One record for the plan, which the gradient's operation finds again: forward runs once a step."""
+    run = scratch.contexts[id(primitive)] = _Run(primitive, inputs[0].dtype)
+    given, clock = inputs[: primitive.inputs], scratch.clock
+
+    def forward(target: Array) -> None:
+        np.copyto(target, run.forward(given, clock.step))
+
+    return [(forward, (out,))]
+
+
+@lowers(FirstKindGradient)
+def _lower_backward(primitive: FirstKindGradient, inputs: Sequence[Array], out: Any, scratch: Any) -> list[Any] | None:
+    dy, *arrays = inputs
+    known: _Run | None = scratch.contexts.get(id(primitive.forward))
+    run = known or _Run(primitive.forward, dy.dtype)
+    clock = scratch.clock
+
+    def backward(targets: Sequence[Array]) -> None:
+        if known is None:  # forward ran elsewhere
+            run.forward(arrays[: primitive.forward.inputs], clock.step)
+        for target, array in zip(targets, primitive.of(run, dy, arrays), strict=True):
+            np.copyto(target, array)
+
+    return [(backward, (out if isinstance(out, tuple) else (out,),))]
 
 
 def apply_first_kind(layer: Layer, inputs: Sequence[Any], training: bool, stream: tuple[int, ...]) -> Any:

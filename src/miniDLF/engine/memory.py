@@ -109,10 +109,13 @@ class ScratchSpace:
     shard : int
         The number of the shard.
     clock : Clock
+    contexts : dict
+        What an operation leaves for a later one of the plan, by whatever both know.
     """
 
     def __init__(self, shard: int = 0, clock: Clock | None = None) -> None:
         self.shard, self.clock = shard, clock or Clock()
+        self.contexts: dict[int, Any] = {}
         self._slots: list[Array] = []
         self._used = 0
 
