@@ -33,6 +33,13 @@ class Model:
     def __init__(self) -> None:
         self.optimizer, self.stop_training, self.weights = Optimizer(), False, [np.array(-1.0)]
 
+    def engine(self) -> Model:
+        """Whom callbacks ask which way a log is better."""
+        return self
+
+    def directions(self) -> dict[str, str]:
+        return {"loss": "min"}
+
     def get_weights(self) -> list[np.ndarray]:
         return [weight.copy() for weight in self.weights]
 

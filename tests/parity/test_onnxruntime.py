@@ -232,7 +232,8 @@ LAYERS: list[tuple[Callable[[], Any], Any]] = [
 
 
 def test_every_layer_is_compared() -> None:
-    assert {type(make()) for make, _ in LAYERS} == set(CHOICES.values())
+    others = {"Operation"}  # any function of NumPy: tests/ops compares each with NumPy's
+    assert {type(make()).__name__ for make, _ in LAYERS} == set(CHOICES) - others
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS, ids=[repr(make()) for make, _ in LAYERS])
