@@ -297,3 +297,21 @@ def test_dropout_of_built_in_layers_is_drawn_anew_in_every_step() -> None:
 
     y, dx = both(X)
     np.testing.assert_allclose(y.numpy(), X * dx.numpy(), rtol=1e-6)
+
+
+def test_the_best_epoch_comes_back_with_what_the_optimizer_keeps() -> None:
+    model = OwnStep()
+    model.compile("mse", SGD(lr=0.05, momentum=0.9))
+    found: dict[int, Any] = {}
+    keep = LambdaCallback(on_epoch_end=lambda epoch, logs: found.update({epoch: model.get_weights()}))
+
+    def worse(epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            model.optimizer.learning_rate = 5.0  # from here on it gets worse
+
+    stop = EarlyStopping("loss", patience=1, restore_best_weights=True)
+    model.fit(X, Y, epochs=9, verbose=0, callbacks=[keep, LambdaCallback(on_epoch_begin=worse), stop])
+    assert stop.best_epoch < max(found)
+    for a, b in zip(model.get_weights(), found[stop.best_epoch], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.optimizer.iterations == 3 * (stop.best_epoch + 1)

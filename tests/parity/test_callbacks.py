@@ -40,6 +40,12 @@ class Model:
     def directions(self) -> dict[str, str]:
         return {"loss": "min"}
 
+    def moment(self) -> list[np.ndarray]:
+        return self.get_weights()
+
+    def go_back(self, moment: list[np.ndarray]) -> None:
+        self.set_weights(moment)
+
     def get_weights(self) -> list[np.ndarray]:
         return [weight.copy() for weight in self.weights]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from miniDLF.arrays import plain_array
+from miniDLF.core.held import held_parameters
 from miniDLF.engine.function import function
-from miniDLF.errors import ArgumentError, ArgumentTypeError, DivergedError, ShapeError
+from miniDLF.errors import ArgumentError, ArgumentTypeError, DivergedError, NotReadyError, ShapeError
 from miniDLF.kernels.workspace import Array
 from miniDLF.metrics import MeanMetric
 from miniDLF.models.subclassing import unpack, writes_call
@@ -62,6 +63,46 @@ class OwnSteps:
     def directions(self) -> dict[str, str | None]:
         """Return which way each log is better: losses are better lower, of others nobody knows."""
         return {name: "min" if name == "loss" or name.endswith("_loss") else "" for name in self._means}
+
+    def held(self) -> dict[str, Any]:
+        """Return the weights that the end of a run would leave, where they are others: none."""
+        return {}
+
+    def moment(self) -> dict[str, Any]:
+        """Return copies of all that moves together in training, for `go_back`."""
+        states = [(one, {k: v.copy() for k, v in one.updater.state.items()}, one.steps) for one in self._rules()]
+        return {"weights": [(p, p.numpy()) for p in self._parameters()], "states": states, "steps": self.steps}
+
+    def go_back(self, moment: Mapping[str, Any]) -> None:
+        """Go back to a `moment`: the weights, what the optimizers keep, and the number of steps."""
+        for parameter, value in moment["weights"]:
+            parameter.value = value
+        for applied, state, steps in moment["states"]:
+            applied.updater.load_state(state)
+            applied.steps = steps
+        self.steps = moment["steps"]
+
+    def training_state(self) -> dict[str, Any]:
+        """Say that runs of one's own steps cannot be resumed: what they keep besides the weights, nobody knows."""
+        raise NotReadyError(
+            f"{self.model.described} has a train_step of its own: a run of it cannot be resumed in the midst. Save "
+            "its weights (ModelCheckpoint, save_weights), and begin another run with them."
+        )
+
+    def _parameters(self) -> list[Any]:
+        if self.model._graph is not None:
+            return [parameter for layer in self.model.graph.layers for parameter in layer.parameters]
+        return [parameter for _, parameter in held_parameters(self.model)]
+
+    def _rules(self) -> list[Any]:
+        """Return what the optimizers among the model's attributes keep."""
+        found: list[Any] = []
+        for value in vars(self.model).values():
+            for one in value if isinstance(value, (list, tuple)) else (value,):
+                applied = vars(one).get("_applied") if hasattr(one, "apply_gradients") else None
+                if applied is not None and all(applied is not other for other in found):
+                    found.append(applied)
+        return found
 
     def train(self, data: tuple[Any, ...]) -> None:
         """Make a step."""
