@@ -212,6 +212,145 @@ INDEXING = [
 ]  # fmt: skip
 
 
+EDGES = np.array([-1.0, -0.2, 0.4, 1.1])
+HOLES = np.array([[1.0, np.nan, -2.0], [0.5, 3.0, np.nan]])
+WITH_ZERO = np.array([[1.5, 0.0, -2.0, 0.7], [0.3, 2.0, 1.1, -0.4]])
+NANS: dict[str, Any] = {"smooth": False, "tags": {"not a number"}}
+
+
+def _take_method(x: Any, method: str) -> Any:
+    return np.quantile(x, 0.3, axis=1, method=method)  # type: ignore[call-overload]
+
+
+def _rotated(x: Any, turns: int) -> Any:
+    return np.rot90(x, turns, (1, 2))
+
+
+def _sparsemax(x: np.ndarray) -> np.ndarray:
+    """By trying every number of scores that may be above the threshold."""
+    rows = []
+    for row in x.reshape(-1, x.shape[-1]):
+        falling = np.sort(row)[::-1]
+        for count in range(len(row), 0, -1):
+            threshold = (falling[:count].sum() - 1) / count
+            if falling[count - 1] > threshold:
+                rows.append(np.maximum(row - threshold, 0))
+                break
+    return np.stack(rows).reshape(x.shape)
+
+
+def _normal(x: np.ndarray, axis: Any, epsilon: float) -> np.ndarray:
+    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + epsilon)
+
+
+def _attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    scores = np.einsum("nthd,nshd->nhts", q, np.repeat(k, 2, 2)) / np.sqrt(q.shape[-1])
+    scores = np.where(np.tri(q.shape[1], k.shape[1], dtype=bool), scores, -1e9)
+    return np.einsum("nhts,nshd->nthd", _softmax(scores), np.repeat(v, 2, 2))
+
+
+UNDER_KERAS_NAMES = [
+    *[of(name, S, **FLAT) for name in ("trunc", "isposinf", "isneginf")],
+    *[of(name, S) for name in ("exp2", "deg2rad", "rad2deg", "degrees", "radians", "fabs", "copy")],
+    of("cbrt", S, low=0.2), of("hypot", S, V), of("logaddexp2", S, V), of("sinc", S, low=0.1),
+    Case("sinc at 0", ops.sinc, (np.array([0.0, 1.5, -2.0]),), np.sinc, twice=False),
+    of("heaviside", S, V, smooth=False),
+    of("isclose", np.array([1.0, 2, np.inf, np.nan]), np.array([1 + 1e-9, 2.1, np.inf, np.nan]), **NANS),
+    Case("isclose with NaN", lambda a: ops.isclose(a, a, equal_nan=True), (HOLES,),
+         lambda a: np.ones_like(a, bool), **NANS),
+    of("allclose", S, S, **FLAT),
+    Case("divide_no_nan", ops.divide_no_nan, (S, np.array([0.5, 2, -1])), lambda a, b: a / b),
+    Case("divide_no_nan by 0", lambda a: ops.divide_no_nan(a, np.array([0.0, 2, -1])), (S,),
+         lambda a: a * np.array([0, 0.5, -1])),
+    Case("clip by Keras", lambda x: ops.clip(x, x_min=-0.3, x_max=0.4), (S,), lambda x: np.clip(x, -0.3, 0.4)),
+    Case("select", lambda x: ops.select([x > 0.5, x > 0], [x * x, -x], 7.0), (S,),
+         lambda x: np.select([x > 0.5, x > 0], [x * x, -x], 7.0)),
+    Case("saturate_cast", lambda x: ops.cast(ops.saturate_cast(x * 200, "uint8"), x.dtype), (S,),
+         lambda x: np.clip(x * 200, 0, 255).astype("uint8").astype(float), **FLAT),
+    Case("glu", lambda x: ops.glu(x, -1), (T3,), lambda x: x[..., :2] / (1 + np.exp(-x[..., 2:]))),
+    Case("hard_shrink", ops.hard_shrink, (S,), lambda x: np.where(np.abs(x) > 0.5, x, 0)),
+    Case("soft_shrink", ops.soft_shrink, (S,), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
+    Case("hard_swish", ops.hard_swish, (S,), lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
+    Case("sparse_plus", ops.sparse_plus, (S,), lambda x: np.where(x >= 1, x, np.maximum(x + 1, 0) ** 2 / 4)),
+    Case("sparse_sigmoid", ops.sparse_sigmoid, (S,), lambda x: np.clip((x + 1) / 2, 0, 1)),
+    Case("sparsemax", ops.sparsemax, (T3,), _sparsemax),
+    Case("sparsemax of columns", lambda x: ops.sparsemax(x, 0), (S,), lambda x: _sparsemax(x.T).T),
+    _both("ptp", lambda x: np.ptp(x, axis=1), T3), _both("diff", lambda x: np.diff(x, 2, axis=1), T3),
+    _both("cumprod", lambda x: np.cumprod(x, axis=1), WITH_ZERO), _both("cumprod of all", lambda x: np.cumprod(x), T3),
+    _both("median", lambda x: np.median(x, axis=(0, 2)), T3), _both("median of all", lambda x: np.median(x), S),
+    _both("quantile", lambda x: np.quantile(x, [0.1, 0.77], axis=1), T3),
+    _both("quantile, kept", lambda x: np.quantile(x, 0.4, axis=(1, 2), keepdims=True), T3),
+    *[_both(f"quantile {method}", partial(_take_method, method=method), T3)
+      for method in ("lower", "higher", "nearest", "midpoint")],
+    _both("percentile", lambda x: np.percentile(x, 30, axis=0), T3),
+    *[of(name, HOLES, **NANS) for name in ("nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd")],
+    _both("nanmean without holes", lambda x: np.nanmean(x, axis=1), T3),
+    _both("nanvar without holes", lambda x: np.nanvar(x, axis=1), T3),
+    _both("corrcoef", lambda x: np.corrcoef(x), (3, 5)),
+    Case("trapezoid", lambda y, x: ops.trapezoid(y, x), (S, np.array([0.0, 0.5, 2.0])),
+         lambda y, x: ((y[:, 1:] + y[:, :-1]) / 2 * np.diff(x)).sum(-1)),
+    Case("trapezoid of rows", lambda y: ops.trapezoid(y, dx=0.5, axis=0), (S,), lambda y: 0.25 * (y[0] + y[1])),
+    Case("moments", lambda x: ops.concatenate(ops.moments(x, (0, 2))), (T3,),
+         lambda x: np.concatenate([x.mean((0, 2)), x.var((0, 2))])),
+    Case("normalize", ops.normalize, (S,), lambda x: x / np.sqrt((x * x).sum(-1, keepdims=True))),
+    Case("normalize by amounts", lambda x: ops.normalize(x, 0, 1), (S,), lambda x: x / np.abs(x).sum(0)),
+    Case("batch_normalization", lambda x, m, v, b, g: ops.batch_normalization(x, m, v * v, 1, b, g), (T3, V, V, V, V),
+         lambda x, m, v, b, g: ((x.swapaxes(1, 2) - m) / np.sqrt(v * v + 1e-3) * g + b).swapaxes(1, 2)),
+    Case("layer_normalization", lambda x, g, b: ops.layer_normalization(x, g, b), (T3, (4,), (4,)),
+         lambda x, g, b: _normal(x, -1, 1e-7) * g + b),
+    Case("layer_normalization over an axis in front", lambda x, g: ops.layer_normalization(x, g, axis=1, epsilon=0.1),
+         (T3, V), lambda x, g: _normal(x, 1, 0.1) * g[:, None]),
+    Case("rms_normalization", lambda x, g: ops.rms_normalization(x, g), (T3, (4,)),
+         lambda x, g: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-7) * g),
+    Case("attention", lambda q, k, v: ops.dot_product_attention(q, k, v, is_causal=True),
+         ((2, 3, 4, 2), (2, 3, 2, 2), (2, 3, 2, 2)), _attention),
+    Case("binary_crossentropy", lambda p: ops.binary_crossentropy(np.array([[0.0, 1.0, 0.3]] * 2), p), (S,),
+         lambda p: -(np.array([0, 1, 0.3]) * np.log(p) + np.array([1, 0, 0.7]) * np.log(1 - p)), low=0.1, high=0.9),
+    Case("binary_crossentropy of logits", lambda t, z: ops.binary_crossentropy(t, z, True), (S, S),
+         lambda t, z: np.log1p(np.exp(z)) - t * z),
+    Case("categorical_crossentropy", ops.categorical_crossentropy, (S, S),
+         lambda t, p: -(t * np.log(p / p.sum(-1, keepdims=True))).sum(-1), low=0.1, high=0.9),
+    Case("categorical_crossentropy of logits", lambda t, z: ops.categorical_crossentropy(t, z, True, 0), (S, S),
+         lambda t, z: -(t * np.log(_softmax(z, 0))).sum(0)),
+    Case("sparse_categorical_crossentropy", lambda p: ops.sparse_categorical_crossentropy(np.array([2, 0]), p), (S,),
+         lambda p: -np.log((p / p.sum(-1, keepdims=True))[[0, 1], [2, 0]]), low=0.1, high=0.9),
+    Case("sparse_categorical_crossentropy of logits", lambda z: ops.sparse_categorical_crossentropy(
+        np.array([[2, 0, 1], [1, 1, 0]]), z, True, 1), ((2, 4, 3),),
+         lambda z: -np.log(np.take_along_axis(_softmax(z, 1), np.array([[[2, 0, 1]], [[1, 1, 0]]]), 1))[:, 0]),
+    _both("dstack", lambda a, b: np.dstack([a, b]), S, S), _both("append", lambda a, b: np.append(a, b, 1), S, S),
+    _both("append of all", lambda a, b: np.append(a, b), S, V),
+    _both("array_split", lambda x: np.array_split(x, 3, 2)[0] * np.array_split(x, 3, 2)[1].sum(), T3),
+    _both("hsplit", lambda x: np.hsplit(x, 3)[1], T3), _both("vsplit", lambda x: np.vsplit(x, 2)[1], T3),
+    _both("dsplit", lambda x: np.dsplit(x, [1])[1], T3), _both("fliplr", lambda x: np.fliplr(x), T3),
+    _both("flipud", lambda x: np.flipud(x), T3),
+    *[_both(f"rot90 {turns}", partial(_rotated, turns=turns), T3) for turns in (1, 2, 3, -1)],
+    _both("meshgrid", lambda a, b: np.meshgrid(a, b)[0] * np.meshgrid(a, b)[1], V, (2,)),
+    _both("meshgrid of three", lambda a, b: np.meshgrid(a, b, a, indexing="ij")[1], V, (2,)),
+    _both("diag", lambda x: np.diag(x, 1), V), _both("diag of a matrix", lambda x: np.diag(x, -1), (3, 3)),
+    _both("diagflat", lambda x: np.diagflat(x), S),
+    _both("empty_like", lambda x: np.empty_like(x) * 0, S, **FLAT),
+    _both("searchsorted", lambda x: np.searchsorted(EDGES, x), T3, **FLAT),
+    _both("searchsorted right", lambda x: np.searchsorted(EDGES, x, side="right"), EDGES, **FLAT),
+    _both("digitize", lambda x: np.digitize(x, EDGES), T3, **FLAT),
+    _both("isin", lambda x: np.isin(x, [1, 2]), WHOLE, **FLAT),
+    Case("in_top_k", lambda p: ops.in_top_k(np.array([2, 0]), p, 2), (S,),
+         lambda p: np.array([np.sum(row > row[t]) < 2 for row, t in zip(p, (2, 0), strict=True)]), **FLAT),
+    Case("multi_hot", lambda i: ops.multi_hot(i, 4, dtype="float64"), (WHOLE,),
+         lambda i: np.array([[1.0, 1, 1, 0], [0, 1, 1, 0]]), **FLAT),
+    Case("scatter", lambda v: ops.scatter(np.array([[0, 1], [1, 2], [0, 1]]), v, S), ((3,),),
+         lambda v: np.array([[0, v[0] + v[2], 0], [0, 0, v[1]]])),
+    Case("scatter_update at places", lambda x, v: ops.scatter_update(x, np.array([[0, 1], [1, 2]]), v), (S, (2,)),
+         lambda x, v: np.array([[x[0, 0], v[0], x[0, 2]], [x[1, 0], x[1, 1], v[1]]])),
+    Case("slice", lambda x: ops.slice(x, (0, 1, 2), (2, 2, 2)), (T3,), lambda x: x[:, 1:, 2:]),
+    Case("slice at tensors", lambda x, i: ops.slice(x, ops.cast(i, "int64"), (1, 2)), (S, np.array([1, 7])),
+         lambda x, i: x[1:, 1:]),
+    Case("slice_update", lambda x, v: ops.slice_update(x, (1, 1), v), (S, (1, 2)),
+         lambda x, v: np.stack([x[0], np.append(x[1, :1], v)])),
+    Case("segment_sum up to the last", lambda x: ops.segment_sum(x, np.array([1, 0, 1, 2])), ((4, 2),),
+         lambda x: np.stack([x[1], x[0] + x[2], x[3]])),
+]  # fmt: skip
+
+
 def _added(x: np.ndarray, values: np.ndarray) -> np.ndarray:
     result = x.copy()
     np.add.at(result, WHOLE[0], values)
@@ -302,4 +441,6 @@ IMAGES = [
     Case("up_sampling of rows", lambda x: ops.up_sampling(x, (2, 1)), ((2, 1, 2, 2),), lambda x: x.repeat(2, 2)),
 ]  # fmt: skip
 
-CASES = [*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *SHAPES, *INDEXING, *PRODUCTS, *CUSTOM, *IMAGES]
+CASES = [
+    *ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *SHAPES, *INDEXING, *PRODUCTS, *UNDER_KERAS_NAMES, *CUSTOM, *IMAGES,
+]  # fmt: skip

@@ -53,6 +53,8 @@ class Node(Operators):
 
     __slots__ = ("__weakref__", "host", "inputs", "layer", "name", "scope", "shape")
 
+    defers = True
+
     def __init__(
         self,
         layer: Layer | None,
@@ -69,7 +71,7 @@ class Node(Operators):
     __eq__, __ne__ = object.__eq__, object.__ne__  # a key of dictionaries
 
     def __rule__(self, function: Any, arguments: Sequence[Any], keywords: Any) -> Any:
-        """Return the node of an operation of NumPy on nodes."""
+        """Return the node of an operation of NumPy or `miniDLF.ops` on nodes; several where it has several results."""
         return _OPERATE[0](function, tuple(arguments), keywords)
 
     def flops(self) -> int:

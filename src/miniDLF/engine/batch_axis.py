@@ -25,6 +25,7 @@ from miniDLF.ops import (
     products,
     reductions,
     shaping,
+    sorting,
 )
 from miniDLF.tensor.primitive import Elementwise, Operation, Primitive
 
@@ -328,8 +329,8 @@ _RULES: dict[type, Rule] = {
     reductions.Cumsum: _along_axis,
     activations.Softmax: _along_axis,
     activations.LogSumExp: _along_axis,
-    indexing.Sort: _along_axis,
-    indexing.Argsort: _along_axis,
+    sorting.Sort: _along_axis,
+    sorting.Argsort: _along_axis,
     shaping.Repeat: _along_axis,
     shaping.Reshape: _reshape,
     shaping.Transpose: _transpose,

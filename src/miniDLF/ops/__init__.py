@@ -1,20 +1,46 @@
 """Operations on tensors: each with its shape rule, its formula and its derivative; NumPy's and Keras' names for them.
 
 ``ops.softmax(x)``, ``ops.where(condition, a, b)``, ``ops.custom(forward, backward)``. NumPy's own functions work on
-tensors as well: ``np.exp(x)`` is ``ops.exp(x)``.
+tensors as well: ``np.exp(x)`` is ``ops.exp(x)``. On nodes of a graph (``Input(shape)``, outputs of layers) they make
+the node of a layer that does it: ``ops.relu(h)``.
 """
+
+from inspect import isfunction
 
 from miniDLF.ops import random as random
 from miniDLF.ops.activations import *  # noqa: F403
 from miniDLF.ops.arguments import cast as cast
 from miniDLF.ops.arithmetic import *  # noqa: F403
 from miniDLF.ops.choices import *  # noqa: F403
+from miniDLF.ops.comparing import *  # noqa: F403
 from miniDLF.ops.creation import *  # noqa: F403
+from miniDLF.ops.crossentropy import *  # noqa: F403
 from miniDLF.ops.differentiation import *  # noqa: F403
 from miniDLF.ops.exponentials import *  # noqa: F403
 from miniDLF.ops.images import *  # noqa: F403
 from miniDLF.ops.indexing import *  # noqa: F403
+from miniDLF.ops.joining import *  # noqa: F403
+from miniDLF.ops.likeness import *  # noqa: F403
+from miniDLF.ops.normalizing import *  # noqa: F403
+from miniDLF.ops.piecewise import *  # noqa: F403
 from miniDLF.ops.pooling import *  # noqa: F403
 from miniDLF.ops.products import *  # noqa: F403
 from miniDLF.ops.reductions import *  # noqa: F403
+from miniDLF.ops.scattering import *  # noqa: F403
 from miniDLF.ops.shaping import *  # noqa: F403
+from miniDLF.ops.sorting import *  # noqa: F403
+from miniDLF.ops.statistics import *  # noqa: F403
+from miniDLF.tensor.rules import open_to_nodes
+
+#: What asks whether something is a tensor, or makes a function of functions, is no operation on nodes.
+_APART = ("GradientCheck", "check_gradients", "convert_to_numpy", "custom", "is_tensor", "isfunction", "open_to_nodes")
+
+# The public functions take nodes of a graph; as the operations call each other, they need not.
+globals().update(
+    {
+        name: open_to_nodes(value, name)
+        for name, value in list(globals().items())
+        if isfunction(value) and name not in _APART
+    }
+)
+vars(random).update({name: open_to_nodes(getattr(random, name), f"random.{name}") for name in random.__all__})

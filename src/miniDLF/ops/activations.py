@@ -20,9 +20,6 @@ __all__ = [
     "elu",
     "exponential",
     "gelu",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_tanh",
     "leaky_relu",
     "linear",
     "log",
@@ -33,7 +30,6 @@ __all__ = [
     "logsumexp",
     "mish",
     "relu",
-    "relu6",
     "selu",
     "silu",
     "softmax",
@@ -41,8 +37,6 @@ __all__ = [
     "softsign",
     "squareplus",
     "swish",
-    "tanh_shrink",
-    "threshold",
 ]  # fmt: skip
 
 
@@ -206,11 +200,6 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
     return apply(LeakyRelu(float(negative_slope)), floating(x))
 
 
-def relu6(x: Any) -> Tensor:
-    """Return ``min(max(x, 0), 6)``."""
-    return relu(x, max_value=6.0)
-
-
 def linear(x: Any) -> Tensor:
     """Return `x`."""
     return floating(x)
@@ -267,34 +256,6 @@ def squareplus(x: Any, b: float = 4.0) -> Tensor:
     """Return ``(x + sqrt(x^2 + b)) / 2`` (arXiv:2112.11687)."""
     x = floating(x)
     return (x + np.sqrt(x * x + b)) * 0.5
-
-
-def hard_sigmoid(x: Any) -> Tensor:
-    """Return ``x / 6 + 1/2``, between 0 and 1."""
-    return np.clip(floating(x) * (1 / 6) + 0.5, 0.0, 1.0)
-
-
-def hard_silu(x: Any) -> Tensor:
-    """Return ``x hard_sigmoid(x)``."""
-    x = floating(x)
-    return x * hard_sigmoid(x)
-
-
-def hard_tanh(x: Any) -> Tensor:
-    """Return `x` between -1 and 1."""
-    return np.clip(floating(x), -1.0, 1.0)
-
-
-def tanh_shrink(x: Any) -> Tensor:
-    """Return ``x - tanh(x)``."""
-    x = floating(x)
-    return x - np.tanh(x)
-
-
-def threshold(x: Any, threshold: float, default_value: float) -> Tensor:
-    """Return `x` where it is above `threshold`, else `default_value`."""
-    x = floating(x)
-    return np.where(x > threshold, x, default_value)
 
 
 def log_sigmoid(x: Any) -> Tensor:

@@ -12,8 +12,8 @@ from miniDLF.tensor.rules import implements
 from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 
 __all__ = [
-    "absolute", "add", "divide", "floor_divide", "mod", "multiply", "negative", "power", "reciprocal", "rsqrt", "sqrt",
-    "square", "subtract",
+    "abs", "absolute", "add", "cbrt", "deg2rad", "divide", "divide_no_nan", "fabs", "floor_divide", "mod", "multiply",
+    "negative", "positive", "power", "rad2deg", "reciprocal", "rsqrt", "sqrt", "square", "subtract", "true_divide",
 ]  # fmt: skip
 
 
@@ -129,7 +129,9 @@ divide, reciprocal = of_fractions(Divide), of_fractions(Reciprocal)
 floor_divide, mod = of_numbers(FloorDivide), of_numbers(Remainder)
 negative, absolute, square = of_numbers(Negative), of_numbers(Absolute), of_numbers(Square)
 sqrt = of_fractions(Sqrt)
-implements(np.abs)(absolute)
+implements(np.fabs)(absolute)
+abs = fabs = absolute
+true_divide = divide
 
 
 @implements(np.power, np.float_power)
@@ -154,3 +156,28 @@ def rsqrt(x: Any) -> Tensor:
 def positive(x: Any) -> Tensor:
     """Return `x`."""
     return as_tensor(x)
+
+
+def divide_no_nan(x1: Any, x2: Any) -> Tensor:
+    """Return ``x1 / x2``, and 0 where x2 is 0."""
+    x1, x2 = floating(x1, x2)
+    return np.where(x2 == 0, 0.0, x1 / np.where(x2 == 0, 1.0, x2))
+
+
+@implements(np.cbrt)
+def cbrt(x: Any) -> Tensor:
+    """Return the cube root, that of a negative number too."""
+    x = floating(x)
+    return np.sign(x) * power(absolute(x), 1 / 3)
+
+
+@implements(np.deg2rad, np.radians)
+def deg2rad(x: Any) -> Tensor:
+    """Return degrees as radians."""
+    return floating(x) * (np.pi / 180)
+
+
+@implements(np.rad2deg, np.degrees)
+def rad2deg(x: Any) -> Tensor:
+    """Return radians as degrees."""
+    return floating(x) * (180 / np.pi)

@@ -13,9 +13,9 @@ from miniDLF.tensor.rules import implements
 from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 
 __all__ = [
-    "ceil", "clip", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "nan_to_num", "not_equal", "round",
-    "sign", "stop_gradient", "where",
+    "ceil", "clip", "equal", "floor", "fmax", "fmin", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less",
+    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "nan_to_num",
+    "not_equal", "round", "sign", "stop_gradient", "where",
 ]  # fmt: skip
 
 
@@ -117,6 +117,7 @@ And, Or = _predicate(np.logical_and, "Whether both hold."), _predicate(np.logica
 Xor, Not = _predicate(np.logical_xor, "Whether one holds, not both."), _predicate(np.logical_not, "Whether x is false.")
 
 maximum, minimum, sign = of_numbers(Maximum), of_numbers(Minimum), of_numbers(Sign)
+fmax, fmin = maximum, minimum
 floor, ceil = of_numbers(Floor), of_numbers(Ceil)
 equal, not_equal, less, less_equal = map(of_numbers, (Equal, NotEqual, Less, LessEqual))
 greater, greater_equal = of_numbers(Greater), of_numbers(GreaterEqual)
@@ -159,9 +160,22 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
 
 
 @implements(np.clip)
-def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
-    """Return `x` limited to ``a_min`` and ``a_max`` (``None`` for no limit); outside, the gradient is 0."""
-    low, high = (a_min if min is None else min), (a_max if max is None else max)
+def clip(
+    x: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+    x_min: Any = None,
+    x_max: Any = None,
+) -> Tensor:
+    """Return `x` limited to ``a_min`` and ``a_max`` (``None`` for no limit); outside, the gradient is 0.
+
+    NumPy 2 calls the limits ``min`` and ``max``, Keras ``x_min`` and ``x_max``.
+    """
+    low = next((limit for limit in (a_min, min, x_min) if limit is not None), None)
+    high = next((limit for limit in (a_max, max, x_max) if limit is not None), None)
     x, inside = as_tensor(x), None
     result = x
     if low is not None:

@@ -11,12 +11,12 @@ from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Shape
 from miniDLF.ops.arguments import axes_of, axis_of, cast, floating, refuse
 from miniDLF.tensor.primitive import Primitive
-from miniDLF.tensor.rules import implements, rule_for
+from miniDLF.tensor.rules import implements
 from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "average", "count_nonzero", "cumsum", "max", "mean", "min", "norm",
-    "prod", "std", "sum", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "max", "mean", "min", "prod", "std",
+    "sum", "var",
 ]  # fmt: skip
 
 
@@ -210,20 +210,6 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     return sum(x, axis, keepdims=keepdims) * (1 / count if count else math.nan)
 
 
-@implements(np.average)
-def average(x: Any, axis: Any = None, weights: Any = None, returned: Any = None, *, keepdims: Any = False) -> Tensor:
-    """Return the mean over `axis`, weighted by `weights` (of the shape of `x`, or broadcast to it)."""
-    refuse("average", returned=returned or None)
-    if weights is None:
-        return mean(x, axis, keepdims=keepdims)
-    x, weights = floating(x, weights)
-    if weights.ndim == 1 and x.ndim > 1 and isinstance(axis, int):
-        place = axis_of("average", axis, x.ndim)
-        weights = np.reshape(weights, tuple(-1 if i == place else 1 for i in range(x.ndim)))
-    weights = np.broadcast_to(weights, x.shape)
-    return sum(x * weights, axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)
-
-
 @implements(np.var)
 def var(
     x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: Any = False, **others: Any
@@ -256,6 +242,9 @@ def min(x: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **othe
     """Return the smallest over `axis`; NaN if there is one."""
     refuse("min", out=out, **others)
     return _reduced(Min, "min", x, axis, keepdims)
+
+
+amax, amin = max, min
 
 
 @implements(np.prod)
@@ -317,24 +306,3 @@ def cumsum(x: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Tens
     if axis is None:
         x, axis = np.reshape(x, -1), 0
     return apply(Cumsum(axis_of("cumsum", axis, x.ndim), False), x)
-
-
-@implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Return the length of the vectors along `axis`: of order 1, 2 (also ``None`` and "fro"), inf, or any p > 0.
-
-    The largest number is divided out first, so squares do not overflow. At 0 the gradient is 0.
-    """
-    x = floating(x)
-    if ord in (1,):
-        return sum(np.abs(x), axis, keepdims=keepdims)
-    if ord in (np.inf, "inf"):
-        return max(np.abs(x), axis, keepdims=keepdims)
-    if ord not in (None, 2, "fro", "euclidean") and not (isinstance(ord, (int, float)) and ord > 0):
-        raise ArgumentError(f"norm: ord is 1, 2, inf or another number above 0, received {ord!r}.")
-    power = 2 if isinstance(ord, str) or ord is None else ord
-    scale = max(np.abs(x), axis, keepdims=True)
-    scale = rule_for("stop_gradient")(np.where((scale > 0) & np.isfinite(scale), scale, 1.0))
-    total = sum(np.abs(x / scale) ** power, axis, keepdims=True)
-    root = np.where(total > 0, np.where(total > 0, total, 1.0) ** (1 / power), 0.0) * scale
-    return root if keepdims else np.squeeze(root, axes_of("norm", axis, x.ndim))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 from operator import index
 from typing import Any
 
@@ -12,14 +10,13 @@ import numpy as np
 
 from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.workspace import Shape
-from miniDLF.ops.arguments import axes_of, axis_of, in_one_type
+from miniDLF.ops.arguments import axes_of, axis_of
 from miniDLF.tensor.primitive import Primitive
 from miniDLF.tensor.rules import implements, rule_for
 from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 
 __all__ = [
-    "broadcast_to", "concatenate", "expand_dims", "flip", "moveaxis", "pad", "ravel", "repeat", "reshape", "roll",
-    "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "unstack",
+    "broadcast_to", "expand_dims", "moveaxis", "ravel", "reshape", "squeeze", "swapaxes", "transpose",
 ]  # fmt: skip
 
 
@@ -291,122 +288,3 @@ def broadcast_to(x: Any, shape: Any) -> Tensor:
     if not fits:
         raise ShapeError(f"broadcast_to: the shape {x.shape} cannot be repeated to {target}.")
     return apply(BroadcastTo(target), x)
-
-
-@implements(np.concatenate)
-def concatenate(tensors: Sequence[Any], axis: Any = 0) -> Tensor:
-    """Return the tensors one after the other along `axis` (``None``: all elements in one axis)."""
-    made = in_one_type(*tensors)
-    if axis is None:
-        made, axis = tuple(reshape(x, -1) for x in made), 0
-    if not made or not made[0].ndim:
-        raise ShapeError("concatenate: expected at least one tensor, and tensors with axes; use stack for numbers.")
-    return made[0] if len(made) == 1 else apply(Concatenate(axis_of("concatenate", axis, made[0].ndim)), *made)
-
-
-@implements(np.stack)
-def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """Return the tensors, all of one shape, along a new axis."""
-    made = in_one_type(*tensors)
-    shapes = {x.shape for x in made}
-    if len(shapes) != 1:
-        raise ShapeError(f"stack: expected tensors of one shape, received {', '.join(map(str, sorted(shapes)))}.")
-    return concatenate([expand_dims(x, axis) for x in made], axis_of("stack", axis, made[0].ndim + 1))
-
-
-@implements(np.vstack)
-def vstack(tensors: Sequence[Any]) -> Tensor:
-    """Return the tensors below each other."""
-    return concatenate([reshape(x, (1, -1)) if as_tensor(x).ndim < 2 else x for x in tensors], 0)
-
-
-@implements(np.hstack)
-def hstack(tensors: Sequence[Any]) -> Tensor:
-    """Return the tensors beside each other."""
-    made = [atleast_1d(x) for x in tensors]
-    return concatenate(made, 0 if made[0].ndim == 1 else 1)
-
-
-@implements(np.split, np.array_split)
-def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-    """Return parts of `x` along `axis`: so many of equal length, or cut before the indices given."""
-    x = as_tensor(x)
-    axis = axis_of("split", axis, x.ndim)
-    length = x.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        parts = int(indices_or_sections)
-        if parts < 1 or length % parts:
-            raise ShapeError(f"split: the length {length} of axis {axis} does not divide into {parts} equal parts.")
-        cuts = [length // parts * number for number in range(1, parts)]
-    else:
-        cuts = [index(cut) for cut in indices_or_sections]
-    bounds = [0, *cuts, length]
-    before = (slice(None),) * axis
-    return [x[(*before, slice(start, stop))] for start, stop in pairwise(bounds)]
-
-
-def unstack(x: Any, axis: int = 0) -> list[Tensor]:
-    """Return the parts of `x` along `axis`, without it."""
-    x = as_tensor(x)
-    before = (slice(None),) * axis_of("unstack", axis, x.ndim)
-    return [x[(*before, number)] for number in range(x.shape[axis])]
-
-
-@implements(np.pad)
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Tensor:
-    """Return `x` with `pad_width` values around it, of `constant_values`, or its "edge", or "reflect"-ed.
-
-    `pad_width` is one number, (before, after) for all axes, or such a pair for every axis.
-    """
-    x = as_tensor(x)
-    widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist())
-    if min((width for pair in widths for width in pair), default=0) < 0:
-        raise ArgumentError(f"pad: widths are at least 0, received {pad_width!r}.")
-    if mode == "constant":
-        return apply(Pad(widths, constant_values), x)
-    if mode not in ("edge", "reflect"):
-        raise ArgumentError(f"pad: mode is 'constant', 'edge' or 'reflect', received {mode!r}.")
-    for axis, width in enumerate(widths):
-        if any(width):
-            x = np.take(x, np.pad(np.arange(x.shape[axis]), width, mode=mode), axis=axis)
-    return x
-
-
-@implements(np.repeat)
-def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
-    """Return `x` with each part along `axis` `repeats` times (``None``: each element, in one axis)."""
-    x = as_tensor(x)
-    if axis is None:
-        x, axis = reshape(x, -1), 0
-    return apply(Repeat(index(repeats), axis_of("repeat", axis, x.ndim)), x)
-
-
-@implements(np.tile)
-def tile(x: Any, reps: Any) -> Tensor:
-    """Return `x` repeated as a whole, so many times along each axis."""
-    x = as_tensor(x)
-    counts = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
-    counts = (1,) * (x.ndim - len(counts)) + counts
-    lengths = (1,) * (len(counts) - x.ndim) + x.shape
-    spread = tuple(part for count, length in zip(counts, lengths, strict=True) for part in (count, length))
-    apart = tuple(part for length in lengths for part in (1, length))
-    joined = tuple(count * length for count, length in zip(counts, lengths, strict=True))
-    return reshape(broadcast_to(reshape(x, apart), spread), joined)
-
-
-@implements(np.flip)
-def flip(x: Any, axis: Any = None) -> Tensor:
-    """Return `x` backwards along `axis` (``None``: along all)."""
-    x = as_tensor(x)
-    return apply(Flip(axes_of("flip", axis, x.ndim)), x)
-
-
-@implements(np.roll)
-def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:
-    """Return `x` moved by `shift` along `axis`; what falls off comes in at the other end."""
-    x = as_tensor(x)
-    if axis is None:
-        return reshape(roll(reshape(x, -1), shift, 0), x.shape)
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    shifts = shift if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
-    return apply(Roll(tuple(map(index, shifts)), tuple(axis_of("roll", a, x.ndim) for a in axes)), x)

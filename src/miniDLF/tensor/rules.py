@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from miniDLF.errors import ArgumentTypeError
 
-__all__ = ["implements", "known", "rule_for", "ufunc_method"]
+__all__ = ["implements", "known", "open_to_nodes", "rule_for", "ufunc_method"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,3 +77,32 @@ def ufunc_method(ufunc: Any, method: str) -> Callable[..., Any]:
         return rule(x, axis=axis, **{key: value for key, value in keywords.items() if value is not None})
 
     return over_first_axis
+
+
+def open_to_nodes(function: F, name: str) -> F:
+    """Return `function` for those who may call it on nodes of a graph, alone or in lists: what defers its operations.
+
+    Such a value is asked by its ``__rule__``, as it is for NumPy's functions, under `name`. On tensors and arrays the
+    function does what it does.
+    """
+
+    @functools.wraps(function)
+    def of_anything(*arguments: Any, **keywords: Any) -> Any:
+        node = _deferring(arguments)
+        if node is None and keywords:
+            node = _deferring(keywords.values())
+        return function(*arguments, **keywords) if node is None else node.__rule__(name, arguments, keywords)
+
+    return of_anything  # type: ignore[return-value]
+
+
+def _deferring(values: Iterable[Any]) -> Any:
+    """Return the first of `values`, or of the lists among them, whose operations are done later."""
+    for value in values:
+        if getattr(type(value), "defers", False):
+            return value
+        if isinstance(value, (list, tuple)):
+            node = _deferring(value)
+            if node is not None:
+                return node
+    return None

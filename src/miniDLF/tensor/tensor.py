@@ -52,6 +52,8 @@ class Operators:
 
     #: ``array * tensor`` asks the tensor.
     __array_priority__ = 1000
+    #: Whether operations are noted and done later, by the layers of a graph: ``__rule__`` then says how.
+    defers = False
 
     def __rule__(self, function: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """Do what stands for a function of NumPy."""
