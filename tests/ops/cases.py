@@ -90,6 +90,8 @@ ELEMENTWISE = [
     of("logical_not", MASK, **FLAT),
     of("where", MASK, S, V), Case("clip", lambda x: np.clip(x, -0.5, 0.7), (S,), lambda x: np.clip(x, -0.5, 0.7)),
     Case("clip below", lambda x: ops.clip(x, -0.5), (S,), lambda x: np.maximum(x, -0.5)),
+    Case("where of booleans", lambda x, y: np.where(x > 0, y > 0.5, x == y), (S, S),
+         lambda x, y: np.where(x > 0, y > 0.5, x == y), **FLAT),
     Case("cube", lambda x: x**3, (S,), lambda x: x**3), Case("root", lambda x: x**0.5, (S,), np.sqrt, low=0.2),
     Case("powers of a number", lambda x: 2.0**x, (S,), lambda x: 2.0**x),
     Case("rsqrt", ops.rsqrt, (S,), lambda x: 1 / np.sqrt(x), low=0.2),

@@ -48,6 +48,8 @@ class Where(Elementwise):
         condition, a, b = arrays
         if out is None:
             return np.where(condition, a, b)
+        if out is condition:  # booleans in the place of what chooses them
+            condition = condition.copy()
         if out is a:
             np.copyto(out, b, where=np.logical_not(condition))
         else:

@@ -85,7 +85,13 @@ def _where(primitive: Any, inputs: Sequence[Array], out: Array, scratch: Scratch
     if np.may_share_memory(out, a):
         opposite = scratch(condition.shape, np.dtype(bool))
         return [(np.logical_not, (condition, opposite)), (_copy_where, (out, b, opposite))]
-    first = [] if np.may_share_memory(out, b) else [(np.copyto, (out, b))]
+    first: list[Call] = []
+    if np.may_share_memory(out, condition):  # booleans in the place of what chooses them
+        kept = scratch(condition.shape, np.dtype(bool))
+        first.append((np.copyto, (kept, condition)))
+        condition = kept
+    if not np.may_share_memory(out, b):
+        first.append((np.copyto, (out, b)))
     return [*first, (_copy_where, (out, a, condition))]
 
 
