@@ -5,7 +5,7 @@ tensors as well: ``np.exp(x)`` is ``ops.exp(x)``. On nodes of a graph (``Input(s
 the node of a layer that does it: ``ops.relu(h)``.
 """
 
-from inspect import isfunction
+from inspect import isfunction as _isfunction
 
 from miniDLF.ops import random as random
 from miniDLF.ops.activations import *  # noqa: F403
@@ -30,17 +30,17 @@ from miniDLF.ops.scattering import *  # noqa: F403
 from miniDLF.ops.shaping import *  # noqa: F403
 from miniDLF.ops.sorting import *  # noqa: F403
 from miniDLF.ops.statistics import *  # noqa: F403
-from miniDLF.tensor.rules import open_to_nodes
+from miniDLF.tensor.rules import open_to_nodes as _open_to_nodes
 
 #: What asks whether something is a tensor, or makes a function of functions, is no operation on nodes.
-_APART = ("GradientCheck", "check_gradients", "convert_to_numpy", "custom", "is_tensor", "isfunction", "open_to_nodes")
+_APART = ("GradientCheck", "check_gradients", "convert_to_numpy", "custom", "is_tensor")
 
 # The public functions take nodes of a graph; as the operations call each other, they need not.
 globals().update(
     {
-        name: open_to_nodes(value, name)
+        name: _open_to_nodes(value, name)
         for name, value in list(globals().items())
-        if isfunction(value) and name not in _APART
+        if _isfunction(value) and not name.startswith("_") and name not in _APART
     }
 )
-vars(random).update({name: open_to_nodes(getattr(random, name), f"random.{name}") for name in random.__all__})
+vars(random).update({name: _open_to_nodes(getattr(random, name), f"random.{name}") for name in random.__all__})
