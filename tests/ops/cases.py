@@ -443,6 +443,102 @@ IMAGES = [
     Case("up_sampling of rows", lambda x: ops.up_sampling(x, (2, 1)), ((2, 1, 2, 2),), lambda x: x.repeat(2, 2)),
 ]  # fmt: skip
 
+
+def _scanned(x: Any, first: Any, w: Any, reverse: bool = False) -> Any:
+    """A recurrent network (T, N, D) with weights from outside, all of whose results count."""
+
+    def step(carry: Any, x: Any) -> Any:
+        h, total = carry["h"], carry["total"]
+        h = np.tanh(x + h @ w)
+        return {"h": h, "total": total + h * x}, (h, x[:, :1] * 2)
+
+    last, (h, doubled) = ops.scan(step, {"h": first, "total": np.zeros(first.shape)}, x, reverse=reverse)
+    return np.sum(h, axis=0) + last["total"] * last["h"] + np.mean(doubled, axis=0)
+
+
+def _unrolled(x: np.ndarray, first: np.ndarray, w: np.ndarray, reverse: bool = False) -> np.ndarray:
+    h, total, outputs = first, np.zeros_like(first), []
+    for one in x[::-1] if reverse else x:
+        h = np.tanh(one + h @ w)
+        total = total + h * one
+        outputs.append(h)
+    return sum(outputs) + total * h + 2 * x[:, :, :1].mean(0)
+
+
+def _swapped(a: Any, b: Any) -> Any:
+    """A carry whose parts change places, counted beside it."""
+    (a, b), count = ops.scan(lambda carry, _: ((carry[1], carry[0]), carry[0]), (a, b), length=3)
+    return a * 2 + b * b + np.sum(count, axis=0)
+
+
+def _nested(x: Any) -> Any:
+    """A loop in a loop."""
+
+    def outer(carry: Any, row: Any) -> Any:
+        inner, _ = ops.scan(lambda total, one: (total * 0.5 + one * one, None), carry, row)
+        return inner, np.sin(inner)
+
+    return ops.scan(outer, np.zeros(()), x)[1]
+
+
+def _nested_by_hand(x: np.ndarray) -> np.ndarray:
+    total, found = 0.0, []
+    for row in x:
+        for one in row:
+            total = total * 0.5 + one * one
+        found.append(np.sin(total))
+    return np.array(found)
+
+
+def _branch(x: Any, w: Any, scale: float) -> Any:
+    return ops.cond(np.sum(x * x) * scale > 1, lambda: np.sin(x) * w, lambda: x * x + 1)
+
+
+def _s(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _rnn(x: np.ndarray, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> np.ndarray:
+    h, found = np.zeros((len(x), 2)), []
+    for t in range(x.shape[1]):
+        h = np.tanh(x[:, t] @ w + h @ u + b)
+        found.append(h)
+    return np.stack(found, 1)
+
+
+def _lstm(x: np.ndarray, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> np.ndarray:
+    h = c = np.zeros((len(x), 2))
+    found = []
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ w + h @ u + b, 4, 1)
+        c = _s(f) * c + _s(i) * np.tanh(g)
+        h = _s(o) * np.tanh(c)
+        found.append(h)
+    return np.stack(found, 1)
+
+
+def _gru(x: np.ndarray, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> np.ndarray:
+    h, found = np.zeros((len(x), 2)), []
+    for t in range(x.shape[1]):
+        z, r = np.split(_s(x[:, t] @ w[:, :4] + h @ u[:, :4] + b[:4]), 2, 1)
+        h = z * h + (1 - z) * np.tanh(x[:, t] @ w[:, 4:] + (r * h) @ u[:, 4:] + b[4:])
+        found.append(h)
+    return np.stack(found, 1)
+
+
+FLOW = [
+    Case("scan", lambda x, h, w: _scanned(x, h, w), ((3, 2, 3), (2, 3), (3, 3)), _unrolled),
+    Case("scan from the end", lambda x, h, w: _scanned(x, h, w, True), ((3, 2, 3), (2, 3), (3, 3)),
+         lambda x, h, w: _unrolled(x, h, w, True)),
+    Case("scan of swaps", _swapped, (S, S), lambda a, b: b * 2 + a * a + (2 * a + b)),
+    *[Case(name, getattr(ops, name), ((2, 3, 2), (2, 2 * g), (2, 2 * g), (2 * g,)), reference)
+      for name, g, reference in (("simple_rnn", 1, _rnn), ("lstm", 4, _lstm), ("gru", 3, _gru))],
+    Case("scan in a scan", _nested, ((2, 3),), _nested_by_hand),
+    Case("cond that holds", lambda x, w: _branch(x, w, 100.0), (S, S), lambda x, w: np.sin(x) * w),
+    Case("cond that does not", lambda x, w: _branch(x, w, 1e-9), (S, S), lambda x, w: x * x + 1),
+]  # fmt: skip
+
 CASES = [
     *ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *SHAPES, *INDEXING, *PRODUCTS, *UNDER_KERAS_NAMES, *CUSTOM, *IMAGES,
+    *FLOW,
 ]  # fmt: skip

@@ -132,7 +132,7 @@ def _used_in(case: Case) -> set[str]:
 
 def test_every_primitive_and_every_public_operation_has_a_case() -> None:
     used = set().union(*map(_used_in, CASES))
-    abstract = {"Elementwise", "Predicate", "Reduction", "Indexed", "Sliding"} | {
+    abstract = {"Elementwise", "Predicate", "Reduction", "Indexed", "Sliding", "Several"} | {
         "Draw",
         "Keep",
     }  # random ones: test_random.py

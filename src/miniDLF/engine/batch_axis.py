@@ -29,7 +29,10 @@ from miniDLF.ops import (
 )
 from miniDLF.tensor.primitive import Elementwise, Operation, Primitive
 
-__all__ = ["WHOLE", "Mixes", "Partial", "Placement", "Split", "local_length", "rule_of"]
+__all__ = [
+    "RULES", "WHOLE", "Mixes", "Partial", "Placed", "Placement", "Split", "keeps_sums", "local_length", "rule_of",
+    "with_length",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,14 @@ class Placed:
     Attributes
     ----------
     result : Placement
+        One for each output, in a tuple, where they differ.
     primitive : Primitive
         For a shard of `rows` samples.
     inputs : tuple
         How each input must be there: a `Split`, or ``None`` for the whole of a value that is the same for all.
     """
 
-    result: Placement
+    result: Placement | tuple[Placement, ...]
     primitive: Primitive
     inputs: tuple[Split | None, ...]
 
@@ -307,7 +311,7 @@ def _of_images(kernels: int = 0, result: Placement = Split(0)) -> Rule:
     return rule
 
 
-_RULES: dict[type, Rule] = {
+RULES: dict[type, Rule] = {
     images.Convolution: _of_images(kernels=1),
     images.ConvolutionInputGradient: _of_images(kernels=1),
     images.ConvolutionKernelGradient: _of_images(result=Partial()),
@@ -350,6 +354,17 @@ _RULES: dict[type, Rule] = {
 LINEAR = (arithmetic.Negative, shaping.Reshape, shaping.Transpose, arguments.Cast, choices.StopGradient)
 
 
+def keeps_sums(operation: Operation, places: Sequence[Placement]) -> bool:
+    """Say whether an operation, where some inputs are sums of what shards have, is linear in them."""
+    sums = [isinstance(where, Partial) and where.how == "sum" for where in places]
+    kind = type(operation.primitive)
+    return (
+        (kind in LINEAR and all(sums))
+        or (kind is arithmetic.Add and all(sums) and operation.inputs[0].shape == operation.inputs[1].shape)
+        or (kind is arithmetic.Multiply and sums.count(True) == 1 and list(places).count(WHOLE) == 1)
+    )
+
+
 def rule_of(primitive: Primitive) -> Rule:
     """Return the rule of a primitive.
 
@@ -358,7 +373,7 @@ def rule_of(primitive: Primitive) -> Rule:
     Mixes
         If it has none.
     """
-    rule = _RULES.get(type(primitive))
+    rule = RULES.get(type(primitive))
     if rule is not None:
         return rule
     if isinstance(primitive, Elementwise):

@@ -10,6 +10,7 @@ import numpy as np
 from miniDLF.errors import ArgumentTypeError, MiniDLFError
 from miniDLF.kernels.workspace import Shape
 from miniDLF.tensor.gradients import history, place
+from miniDLF.tensor.nested import flatten, unflatten
 from miniDLF.tensor.primitive import Operation
 from miniDLF.tensor.recording import Effect, Recording, recording
 from miniDLF.tensor.tensor import Tensor, apply, as_tensor, output, placeholder
@@ -145,36 +146,3 @@ def again(operation: Operation, inputs: tuple[Tensor, ...]) -> Any:
     same = Operation(operation.primitive, inputs, operation.shapes, operation.dtypes, None, operation.scope)
     results = tuple(output(same, index) for index in range(operation.primitive.outputs))
     return results if len(results) > 1 else results[0]
-
-
-def flatten(value: Any) -> tuple[list[Any], Any]:
-    """Return the values in nested tuples, lists and dicts, and what is left when they are taken out."""
-    if isinstance(value, dict):
-        parts = {key: flatten(one) for key, one in value.items()}
-        return [leaf for flat, _ in parts.values() for leaf in flat], (
-            "dict",
-            {key: structure for key, (_, structure) in parts.items()},
-        )
-    if isinstance(value, (list, tuple)):
-        items = [flatten(one) for one in value]
-        kind = "list" if isinstance(value, list) else "tuple"
-        return [leaf for flat, _ in items for leaf in flat], (kind, [structure for _, structure in items])
-    return ([], ("none", None)) if value is None else ([value], ("leaf", None))
-
-
-def unflatten(structure: Any, values: Any) -> Any:
-    """Put `values`, in order, into what `flatten` left."""
-    rest = iter(values)
-
-    def build(part: Any) -> Any:
-        kind, inner = part
-        if kind == "leaf":
-            return next(rest)
-        if kind == "none":
-            return None
-        if kind == "dict":
-            return {key: build(one) for key, one in inner.items()}
-        made = [build(one) for one in inner]
-        return made if kind == "list" else tuple(made)
-
-    return build(structure)

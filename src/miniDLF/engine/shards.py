@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.engine.batch_axis import LINEAR, WHOLE, Mixes, Partial, Placement, Split, rule_of, with_length
+import miniDLF.engine.loops  # noqa: F401 - which adds the rules of loops and branches
+from miniDLF.engine.batch_axis import WHOLE, Mixes, Partial, Placement, Split, keeps_sums, rule_of, with_length
 from miniDLF.engine.program import Program
-from miniDLF.ops.arithmetic import Add, Multiply
 from miniDLF.tensor.gradients import place
 from miniDLF.tensor.primitive import Operation
 from miniDLF.tensor.recording import Recording, recording
@@ -144,20 +144,14 @@ class _Cutter:
             made.append(found if isinstance(found, tuple) else (found,))
         for index in range(operation.primitive.outputs):
             key = (id(operation), index)
-            self.placement[key] = placed.result
+            self.placement[key] = placed.result[index] if isinstance(placed.result, tuple) else placed.result
             self.local[key] = [one[index] for one in made]
 
     def _linear(self, operation: Operation, places: Sequence[Placement]) -> bool:
         """Apply a linear operation to the parts of a sum, so that fewer and smaller things are joined."""
-        sums = [isinstance(where, Partial) and where.how == "sum" for where in places]
-        kind = type(operation.primitive)
-        linear = (
-            (kind in LINEAR and all(sums))
-            or (kind is Add and all(sums) and operation.inputs[0].shape == operation.inputs[1].shape)
-            or (kind is Multiply and sums.count(True) == 1 and places.count(WHOLE) == 1)
-        )
-        if not linear:
+        if not keeps_sums(operation, places):
             return False
+        sums = [isinstance(where, Partial) for where in places]
         made = []
         for number in range(len(self.sizes)):
             inputs = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+import miniDLF.ops as ops
 from miniDLF.core.call import Call
 from miniDLF.core.initializers import Constant, Initializer, get_initializer
 from miniDLF.core.layer import Layer
@@ -80,6 +82,8 @@ class Recurrent(Layer):
     gives_away = True
     #: The loops over time.
     recurrence: ClassVar[type[Recurrence]]
+    #: The same in tensors.
+    states: ClassVar[Callable[..., Any]]
 
     def __post_init__(self) -> None:
         self.n_units = _whole(self, "n_units", self.n_units, 1)
@@ -133,6 +137,12 @@ class Recurrent(Layer):
             self.output_bias = self.parameter("output_bias", (outputs,), "zeros")
         outputs = outputs or self.n_units
         return (steps, outputs) if self.return_sequences else (outputs,)
+
+    def call(self, x: Any) -> Any:  # x (N, T, D)
+        h = self.states(x, self.input_weight, self.recurrent_weight, self.bias)  # (N, T, H)
+        if not self.return_sequences:
+            h = h[:, -1]
+        return h @ self.output_weight + self.output_bias if self.projects else h
 
     def forward(self, x: Array, call: Call) -> Array:  # x (N, T, D)
         call.x = x
@@ -212,6 +222,7 @@ class RNN(Recurrent):  # type: ignore[misc]  # the fields with defaults are the 
 
     captures = True
     recurrence: ClassVar = SimpleRecurrence
+    states: ClassVar = staticmethod(ops.simple_rnn)
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
 
@@ -236,6 +247,7 @@ class LSTM(Recurrent):  # type: ignore[misc]
 
     captures = True
     recurrence: ClassVar = LSTMRecurrence
+    states: ClassVar = staticmethod(ops.lstm)
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
 
@@ -265,6 +277,7 @@ class GRU(Recurrent):  # type: ignore[misc]
 
     captures = True
     recurrence: ClassVar = GRURecurrence
+    states: ClassVar = staticmethod(ops.gru)
 
     if TYPE_CHECKING:  # the base has some of the fields by keyword, this class by position
 

@@ -11,6 +11,7 @@ from miniDLF.ops import random as random
 from miniDLF.ops.activations import *  # noqa: F403
 from miniDLF.ops.arguments import cast as cast
 from miniDLF.ops.arithmetic import *  # noqa: F403
+from miniDLF.ops.branches import *  # noqa: F403
 from miniDLF.ops.choices import *  # noqa: F403
 from miniDLF.ops.comparing import *  # noqa: F403
 from miniDLF.ops.creation import *  # noqa: F403
@@ -21,10 +22,12 @@ from miniDLF.ops.images import *  # noqa: F403
 from miniDLF.ops.indexing import *  # noqa: F403
 from miniDLF.ops.joining import *  # noqa: F403
 from miniDLF.ops.likeness import *  # noqa: F403
+from miniDLF.ops.loops import *  # noqa: F403
 from miniDLF.ops.normalizing import *  # noqa: F403
 from miniDLF.ops.piecewise import *  # noqa: F403
 from miniDLF.ops.pooling import *  # noqa: F403
 from miniDLF.ops.products import *  # noqa: F403
+from miniDLF.ops.recurrent import *  # noqa: F403
 from miniDLF.ops.reductions import *  # noqa: F403
 from miniDLF.ops.scattering import *  # noqa: F403
 from miniDLF.ops.shaping import *  # noqa: F403
@@ -33,7 +36,7 @@ from miniDLF.ops.statistics import *  # noqa: F403
 from miniDLF.tensor.rules import open_to_nodes as _open_to_nodes
 
 #: What asks whether something is a tensor, or makes a function of functions, is no operation on nodes.
-_APART = ("GradientCheck", "check_gradients", "convert_to_numpy", "custom", "is_tensor")
+_APART = ("GradientCheck", "check_gradients", "cond", "convert_to_numpy", "custom", "is_tensor", "scan")
 
 # The public functions take nodes of a graph; as the operations call each other, they need not.
 globals().update(

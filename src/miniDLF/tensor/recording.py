@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from miniDLF.kernels.workspace import Array
+    from miniDLF.tensor.primitive import Operation
     from miniDLF.tensor.tensor import Tensor
     from miniDLF.tensor.variable import Variable
 
 __all__ = [
-    "Effect", "Recording", "current", "layer_scope", "line_of_user", "no_history", "recording", "remembers", "scope",
+    "Effect", "Recording", "current", "layer_scope", "line_of_user", "no_history", "noted", "noting", "recording",
+    "remembers", "scope",
 ]  # fmt: skip
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -71,12 +73,16 @@ _RECORDING: ContextVar[Recording | None] = ContextVar("miniDLF.recording", defau
 _SCOPE: ContextVar[str] = ContextVar("miniDLF.scope", default="")
 _HISTORY: ContextVar[bool] = ContextVar("miniDLF.history", default=True)
 
+_NOTED: ContextVar[list[Operation] | None] = ContextVar("miniDLF.noted", default=None)
+
 #: The program that is being recorded here, if any.
 current = _RECORDING.get
 #: The layer that is being called here, or an empty string.
 scope = _SCOPE.get
 #: Whether results remember what they were made of.
 remembers = _HISTORY.get
+#: The list to which operations are added as they are recorded, if there is one.
+noted = _NOTED.get
 
 
 @contextlib.contextmanager
@@ -87,6 +93,19 @@ def recording(program: Recording | None) -> Iterator[Recording | None]:
         yield program
     finally:
         _RECORDING.reset(token)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[Operation]]:
+    """Note which operations are recorded within."""
+    around, within = _NOTED.get(), []  # type: ignore[var-annotated]
+    token = _NOTED.set(within)
+    try:
+        yield within
+    finally:
+        _NOTED.reset(token)
+        if around is not None:
+            around.extend(within)
 
 
 @contextlib.contextmanager

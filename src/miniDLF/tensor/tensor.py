@@ -339,6 +339,9 @@ def apply(primitive: Primitive, *inputs: Tensor) -> Any:
         shapes, types = (shapes,), (types,)
     if _records(primitive, inputs):
         operation = Operation(primitive, inputs, shapes, types, None, recording.scope())
+        noted = recording.noted()
+        if noted is not None:
+            noted.append(operation)
     else:
         found = primitive.evaluate(*[tensor.data for tensor in inputs])
         arrays = (found,) if primitive.outputs == 1 else tuple(found)
