@@ -87,9 +87,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"Dense 'd': activation: received the class ReLU; create it: ReLU\(\)",
     ),
     "function as activation": (
-        lambda: Dense(3, activation=np.cbrt)(A),
+        lambda: Dense(3, activation=np.spacing)(A),
         ArgumentTypeError,
-        r"Activation.*: np.cbrt has no rule for tensors.*Or give its derivative: Activation\(np.cbrt, derivative=df\)",
+        r"Activation.*: np.spacing has no rule for tensors.*Or give its derivative: Activation\(np.spacing, derivative=df\)",
     ),
     "number as activation": (
         lambda: Conv2D(3, 3, activation=2)(IMAGE),
