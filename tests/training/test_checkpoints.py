@@ -326,13 +326,23 @@ WRONG: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "weights that are no numbers": lambda t, d: t.update({"weights/dense_1/bias": np.full(8, np.nan, np.float32)}),
     "a mean of text": lambda t, d: t.update({"training/mean/0/total": np.zeros((2, 2))}),
     "a mean that is gone": lambda t, d: t.pop("training/mean/0/weight"),
+    "optimizer's NaN": lambda t, d: t.update({k: v * np.nan for k, v in t.items() if "/optimizer/" in k}),
+    "optimizer's whole numbers": lambda t, d: t.update({k: v.astype(int) for k, v in t.items() if "/optimizer/" in k}),
+    "settings in a list": lambda t, d: d.update(settings=[1]),
+    "a beginning of text": lambda t, d: d.update(began="no"),
     "steps of three": lambda t, d: t.update({"training/steps": np.zeros(3)}),
     "a deep state": lambda t, d: d["callbacks"][1].__setitem__(2, {"map": [[1, {"array": "no"}]]}),
 }
 
 
-def watched(folder: Path, *callbacks: Callback, optimizer: Any = None, **options: Any) -> Sequential:
-    made = network(optimizer=optimizer or SGD(0.1), **options)
+#: Those that are found before the model changes; what a callback keeps is its own affair, and comes last.
+UNTOUCHED = {
+    case for case in WRONG if case.partition(" ")[0] in ("epoch", "seed", "settings", "weights", "optimizer's")
+}
+
+
+def watched(folder: Path, *callbacks: Callback, made: Sequential | None = None) -> Sequential:
+    made = network(optimizer=SGD(0.1)) if made is None else made
     given = [worst(), ReduceLROnPlateau("loss"), ModelCheckpoint(folder / "m"), CSVLogger(folder / "log.csv")]
     return fit(made, *callbacks, *given, BackupAndRestore(folder / "b"))
 
@@ -352,8 +362,12 @@ def test_a_checkpoint_of_wrong_kinds_is_one_clear_error(case: str, checkpoint: A
     (tmp_path / "b").mkdir()
     path = tmp_path / "b" / "checkpoint-00000007.safetensors"
     write_tensors(path, tensors, document)
+    made = network(optimizer=SGD(0.1))
+    before = made.get_weights()
     with pytest.raises(FileFormatError, match="does not hold what a run needs") as caught:
-        watched(tmp_path)
+        watched(tmp_path, made=made)
+    if case in UNTOUCHED:
+        assert all(map(np.array_equal, before, made.get_weights()))
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 500
 
@@ -388,9 +402,17 @@ def test_callbacks_without_a_state_may_come_and_go(tmp_path: Path) -> None:
         fit(network(), EarlyStopping("loss"), BackupAndRestore(tmp_path), epochs=3)
 
 
-def net(loss: str = "cce", optimizer: Any = None, dropout: float = 0.2, **options: Any) -> Sequential:
-    made = Sequential([Dense(8, input_shape=(4,)), Dropout(dropout), Dense(2), Activation("softmax")], **options)
-    made.compile(loss, optimizer or Adam(0.1))
+def net(
+    loss: str = "cce",
+    optimizer: Any = None,
+    dropout: float = 0.2,
+    more: Any = (),
+    loss_weights: Any = None,
+    **options: Any,
+) -> Sequential:
+    layers = [Dense(8, input_shape=(4,)), Dropout(dropout), *more, Dense(2), Activation("softmax")]
+    made = Sequential(layers, **options)
+    made.compile(loss, optimizer or Adam(0.1), loss_weights=loss_weights)
     return made
 
 
@@ -414,6 +436,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "shards": ({"shards": 2}, {}, "shards was None and is 2"),
     "rate": ({"optimizer": Adam(0.05)}, {}, r"learning rate 0.05 of this script is not followed: .* its own, 0.1"),
     "schedule": ({"optimizer": Adam(CosineDecay(0.1, 9))}, {}, r"optimizer was Adam\(\) and is Adam\(lr=CosineDecay"),
+    "a layer more": ({"more": [Dropout(0.5)]}, {}, r"layer dropout_2, Dropout\(p_dropout=0.5\), is new"),
+    "weight of the loss": ({"loss_weights": 3.0}, {}, "loss_weight was 1 and is 3"),
+    "weights of classes": ({}, {"class_weight": {1: 5.0}}, "weights of samples and classes was even and is of sum"),
+    "weights of samples": ({}, {"sample_weight": np.full(64, 0.5)}, "classes was even and is of sum 32"),
     "seed": ({"seed": 9}, {}, "seed 9 of this script is not followed: the run goes on with its own, 3"),
 }
 
@@ -426,6 +452,20 @@ def test_settings_that_changed_are_named(case: str, tmp_path: Path) -> None:
         run(net(**{"seed": 3, **changed}), tmp_path, **options)
     assert len(caught) == 1
     assert "Remove" in str(caught[0].message)
+
+
+def test_a_layer_that_is_gone_is_named(tmp_path: Path) -> None:
+    run(net(seed=3, more=[Dropout(0.5)]), tmp_path, LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()))
+    with pytest.warns(UserWarning, match="layer dropout_2 is gone"):
+        run(net(seed=3), tmp_path)
+
+
+def test_a_run_in_another_type_is_told_which_one(tmp_path: Path) -> None:
+    run(net(seed=3), tmp_path, LambdaCallback(on_epoch_end=lambda epoch, logs: ctrl_c()))
+    with pytest.raises(
+        FileFormatError, match=r"by a run in float32, this model computes in float64. Make it with dtype"
+    ):
+        run(net(seed=3, dtype="float64"), tmp_path)
 
 
 def test_settings_that_stayed_are_not_named(tmp_path: Path) -> None:

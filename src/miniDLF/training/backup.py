@@ -98,6 +98,9 @@ class BackupAndRestore(Callback):
         epoch, batch, ahead = self._checked_position(document, tensors)
         stopped = found(document, "stop_training", bool)
         reason = found(document, "stop_reason", str, type(None), what="a text or None")
+        # Earlier versions write neither settings nor a beginning.
+        settings = found({"settings": {}, **document}, "settings", dict)
+        began = found({"began": {}, **document}, "began", dict)
         saved: dict[str, list[tuple[int, Any]]] = {}
         for number, (kind, _, state) in enumerate(document["callbacks"]):
             saved.setdefault(kind, []).append((number, state))
@@ -117,7 +120,8 @@ class BackupAndRestore(Callback):
                 callback.set_state(unpacked(state, part(tensors, f"callbacks/{number}/")))
         if not self._compared:  # a run that goes on within an epoch is restored twice
             self._compared = True
-            self._compare(path, document, *before)
+            if settings:
+                self._compare(path, settings, began, *before)
 
     def _check_callbacks(self, path: Path, document: Mapping[str, Any]) -> None:
         """Refuse a run that lacks a callback whose state counts, or has another one; the others may come and go."""
@@ -145,6 +149,12 @@ class BackupAndRestore(Callback):
         for name, value in saved.items():
             if value.dtype.kind != "f" or not np.isfinite(value).all():
                 raise DataError(f"weights/{name}: expected finite floating-point numbers")
+            if value.dtype != self.model.dtype:
+                raise FileFormatError(
+                    f"BackupAndRestore: {path} was written by a run in {value.dtype}, this model computes in "
+                    f"{self.model.dtype}. Make it with dtype={value.dtype.name!r}, or remove {self.backup_dir} to "
+                    "begin anew."
+                )
         return saved
 
     def _checked_position(self, document: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -161,12 +171,17 @@ class BackupAndRestore(Callback):
         batch = whole(position, "batch", steps)
         return epoch, batch, whole({"ahead": 0, **position}, "ahead")
 
-    def _compare(self, path: Path, document: Mapping[str, Any], rate: float | None, seed: int | None) -> None:
+    def _compare(
+        self,
+        path: Path,
+        settings: Mapping[str, str],
+        began: Mapping[str, Any],
+        rate: float | None,
+        seed: int | None,
+    ) -> None:
         """Warn of settings that are others than those of the run that wrote the checkpoint."""
-        if "settings" not in document:  # of an earlier version
-            return
-        model, began = self.model, found(document, "began", dict)
-        changed = differences(found(document, "settings", dict), self._settings)
+        model = self.model
+        changed = differences(settings, self._settings)
         words = []
         if changed:
             words.append(

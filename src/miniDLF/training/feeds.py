@@ -150,7 +150,14 @@ class ArrayFeed:
 
     def described(self) -> dict[str, Any]:
         """Return what a resumed run should find again."""
-        return {"samples": len(self.data), "batch_size": self.batch_size, "steps": self.steps, "shuffle": self.shuffle}
+        sums = ["even" if given is None else f"of sum {given.sum(dtype=np.float64):.9g}" for given in self.data.weights]
+        return {
+            "samples": len(self.data),
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "shuffle": self.shuffle,
+            "weights of samples and classes": ", ".join(sums),
+        }
 
     def epoch(self, epoch: int, start: int = 0, ahead: int | None = None) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch number `start` on.

@@ -71,6 +71,11 @@ def load_training_state(engine: Any, state: Mapping[str, Any]) -> None:
         arrays["values"] = state["values"], engine.buffers.values
     for key, (value, like) in arrays.items():
         _check(key, value, np.shape(like))
+        kind = np.asarray(value).dtype
+        if kind.kind != np.asarray(like).dtype.kind:
+            raise DataError(f"{key}: expected numbers of {np.asarray(like).dtype}, received an array of {kind}.")
+        if np.isnan(value).any():  # infinite is what squares of very large gradients may have become
+            raise DataError(f"{key} holds NaN, from which every step would make NaN of the weights.")
     for key in ("reference", *(() if now is None else ("learning_rate",))):
         _check(key, state[key], ())
         if not np.isfinite(state[key]) or state[key] < 0:

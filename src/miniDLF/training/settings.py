@@ -13,6 +13,7 @@ __all__ = ["differences", "settings_of"]
 
 #: What tells one process' objects from another's, and nothing about them.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_LAYER = "layer "
 #: Arguments of layers that matter before the first step only.
 _BEFORE = re.compile(r".*initializer|input_shape|name")
 
@@ -24,9 +25,8 @@ def settings_of(model: Any, data: Mapping[str, Any]) -> dict[str, str]:
     many = len(engine.heads) > 1
     for head in engine.heads:
         result[f"loss of {head.name}" if many else "loss"] = _text(head.loss)
-        if many:
-            result[f"loss_weight of {head.name}"] = f"{head.weight:g}"
-    result.update({f"layer {name}": _text(layer) for layer, name in model.graph.names.items()})
+        result[f"loss_weight of {head.name}" if many else "loss_weight"] = f"{head.weight:g}"
+    result.update({_LAYER + name: _text(layer) for layer, name in model.graph.names.items()})
     result["dtype"] = str(model.dtype)
     result["shards"] = str(model.shards)
     result.update({name: str(value) for name, value in data.items()})
@@ -34,10 +34,17 @@ def settings_of(model: Any, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what has changed between two runs, each as ``"batch_size was 16 and is 32"``."""
-    return [
+    """Return what has changed between two runs, each as ``"batch_size was 16 and is 32"``.
+
+    Layers that only one of them has are named too: those without weights, others make it another model. Other settings
+    that are missing are those of an earlier version.
+    """
+    changed = [
         f"{name} was {before[name]} and is {now[name]}" for name in before if name in now and before[name] != now[name]
     ]
+    gone = [f"{name} is gone" for name in before if name.startswith(_LAYER) and name not in now]
+    new = [f"{name}, {now[name]}, is new" for name in now if name.startswith(_LAYER) and name not in before]
+    return [*changed, *gone, *new]
 
 
 def _text(value: Any, without_rate: bool = False) -> str:
