@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniDLF.core.call import Call, Shared
+from miniDLF.engine.batch_axis import Mixes, Partial, Placed, Split, follows_samples
 from miniDLF.engine.lowering.base import lowers
 from miniDLF.errors import MiniDLFError
 from miniDLF.kernels.workspace import Array, Shape, Workspace
@@ -30,13 +31,13 @@ class _Run:
         self.call.shared = Shared(Workspace(kind))
         self.call.shared.training = primitive.training
 
-    def forward(self, inputs: Sequence[Array], step: int) -> Array:
-        """Run forward, with the random numbers of this step."""
+    def forward(self, inputs: Sequence[Array], step: int, shard: int = 0) -> Array:
+        """Run forward, with the random numbers of this step and this shard."""
         primitive, call = self.primitive, self.call
         layer = primitive.layer
         layer.prepare(call.shared)
         first, *rest = primitive.stream
-        call.begin(primitive.training, first & 0x7FFF_FFFF, step, (rest[-1] if rest else 0) & 0x7FFF_FFFF, 0)
+        call.begin(primitive.training, first & 0x7FFF_FFFF, step, (rest[-1] if rest else 0) & 0x7FFF_FFFF, shard)
         x: Any = tuple(inputs) if layer.takes_many else inputs[0]
         if primitive.training and layer.synchronises:
             call.total = layer.partial(x, call)
@@ -148,14 +149,37 @@ class FirstKindGradient(Primitive):
         )
 
 
+def _alone(primitive: FirstKind, splits: Sequence[Split | None]) -> tuple[Split | None, ...]:
+    """Return how the inputs must lie where forward may see a part of the batch, as it does in the first engine."""
+    own = {split for split in splits[: primitive.inputs] if split is not None}
+    if own != {Split(0)} or (primitive.training and primitive.layer.synchronises):
+        raise Mixes
+    return (Split(0),) * primitive.inputs + (None,) * (len(splits) - primitive.inputs)
+
+
+@follows_samples(FirstKind)
+def _forward_of_samples(operation: Any, splits: Sequence[Split | None], rows: int) -> Placed:
+    return Placed(Split(0), operation.primitive, _alone(operation.primitive, splits))
+
+
+@follows_samples(FirstKindGradient)
+def _backward_of_samples(operation: Any, splits: Sequence[Split | None], rows: int) -> Placed:
+    primitive, (of_dy, *rest) = operation.primitive, splits
+    if of_dy not in (Split(0), None):
+        raise Mixes
+    count = primitive.forward.inputs
+    places = tuple(Split(0) if number < count else Partial() for number in primitive.wanted)
+    return Placed(places, primitive, (Split(0), *_alone(primitive.forward, rest)))
+
+
 @lowers(FirstKind)
 def _lower_forward(primitive: FirstKind, inputs: Sequence[Array], out: Array, scratch: Any) -> list[Any]:
     """One record for the plan, which the gradient's operation finds again: forward runs once a step."""
     run = scratch.contexts[id(primitive)] = _Run(primitive, inputs[0].dtype)
-    given, clock = inputs[: primitive.inputs], scratch.clock
+    given, clock, shard = inputs[: primitive.inputs], scratch.clock, scratch.shard
 
     def forward(target: Array) -> None:
-        np.copyto(target, run.forward(given, clock.step))
+        np.copyto(target, run.forward(given, clock.step, shard))
 
     return [(forward, (out,))]
 
@@ -165,11 +189,11 @@ def _lower_backward(primitive: FirstKindGradient, inputs: Sequence[Array], out: 
     dy, *arrays = inputs
     known: _Run | None = scratch.contexts.get(id(primitive.forward))
     run = known or _Run(primitive.forward, dy.dtype)
-    clock = scratch.clock
+    clock, shard = scratch.clock, scratch.shard
 
     def backward(targets: Sequence[Array]) -> None:
         if known is None:  # forward ran elsewhere
-            run.forward(arrays[: primitive.forward.inputs], clock.step)
+            run.forward(arrays[: primitive.forward.inputs], clock.step, shard)
         for target, array in zip(targets, primitive.of(run, dy, arrays), strict=True):
             np.copyto(target, array)
 

@@ -30,7 +30,8 @@ from miniDLF.ops import (
 from miniDLF.tensor.primitive import Elementwise, Operation, Primitive
 
 __all__ = [
-    "RULES", "WHOLE", "Mixes", "Partial", "Placed", "Placement", "Split", "keeps_sums", "local_length", "rule_of",
+    "RULES", "WHOLE", "Mixes", "Partial", "Placed", "Placement", "Split", "follows_samples", "keeps_sums",
+    "local_length", "rule_of",
     "with_length",
 ]  # fmt: skip
 
@@ -75,6 +76,10 @@ class Placed:
     result: Placement | tuple[Placement, ...]
     primitive: Primitive
     inputs: tuple[Split | None, ...]
+
+    def of(self, index: int) -> Placement:
+        """Return where one of the results is."""
+        return self.result[index] if isinstance(self.result, tuple) else self.result
 
 
 Rule = Callable[[Operation, Sequence[Split | None], int], Placed]
@@ -352,6 +357,17 @@ RULES: dict[type, Rule] = {
 
 #: Operations that are the same function of a sum and of its parts: the parts need not be joined before them.
 LINEAR = (arithmetic.Negative, shaping.Reshape, shaping.Transpose, arguments.Cast, choices.StopGradient)
+
+
+def follows_samples(*primitives: type) -> Callable[[Rule], Rule]:
+    """Let the decorated rule hold for these primitives, which are made further up."""
+
+    def register(rule: Rule) -> Rule:
+        for primitive in primitives:
+            RULES[primitive] = rule
+        return rule
+
+    return register
 
 
 def keeps_sums(operation: Operation, places: Sequence[Placement]) -> bool:

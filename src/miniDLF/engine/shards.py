@@ -144,7 +144,7 @@ class _Cutter:
             made.append(found if isinstance(found, tuple) else (found,))
         for index in range(operation.primitive.outputs):
             key = (id(operation), index)
-            self.placement[key] = placed.result[index] if isinstance(placed.result, tuple) else placed.result
+            self.placement[key] = placed.of(index)
             self.local[key] = [one[index] for one in made]
 
     def _linear(self, operation: Operation, places: Sequence[Placement]) -> bool:

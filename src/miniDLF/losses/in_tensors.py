@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from miniDLF.core.recorded import Recorded, crosses_samples
+from miniDLF.engine.batch_axis import Mixes, Partial, Placed, Split, follows_samples
 from miniDLF.errors import ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.tensor.primitive import Primitive
@@ -160,3 +162,21 @@ class LossSlope(Primitive):
             f"{self.value.name}: a gradient of a gradient goes through this loss, whose derivative is written by hand. "
             "Write the loss as a function of tensors."
         )
+
+
+def _every_sample(operation: Any, splits: Sequence[Split | None]) -> tuple[Split | None, ...]:
+    """Return how prediction, target and weights must lie, which all have the samples in front."""
+    if {split for split in splits if split is not None} != {Split(0)}:
+        raise Mixes
+    rows = operation.inputs[0].shape[0]
+    return tuple(Split(0) if tensor.shape[:1] == (rows,) else None for tensor in operation.inputs)
+
+
+@follows_samples(LossValue)
+def _value_of_samples(operation: Any, splits: Sequence[Split | None], rows: int) -> Placed:
+    return Placed(Partial(), operation.primitive, _every_sample(operation, splits))
+
+
+@follows_samples(LossSlope)
+def _slope_of_samples(operation: Any, splits: Sequence[Split | None], rows: int) -> Placed:
+    return Placed(Split(0), operation.primitive, _every_sample(operation, splits))
