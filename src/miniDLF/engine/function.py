@@ -8,7 +8,6 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -18,7 +17,7 @@ from miniDLF.engine.memory import Clock
 from miniDLF.engine.passes import PASSES
 from miniDLF.engine.program import Program, flatten, trace, unflatten
 from miniDLF.engine.report import PlanReport, report_of
-from miniDLF.engine.shards import cut
+from miniDLF.engine.shards import Parts, cut
 from miniDLF.errors import ArgumentTypeError
 from miniDLF.kernels.threads import POOL
 from miniDLF.kernels.workspace import Array
@@ -29,9 +28,11 @@ __all__ = ["CompiledFunction", "function"]
 
 #: Plans that a function keeps; the one that was not used for the longest time makes room.
 MOST_PLANS = 16
-#: Floating-point operations below which a program runs on the caller's thread alone: it would be over before another
-#: thread is awake.
-SMALL = 2_000_000
+#: Floating-point operations below which a program runs on the caller's thread alone, and `MEETING` times as many again
+#: for every meeting of its shards: two threads that make short calls wait for each other's interpreter lock, so they
+#: need more than twice the work to be worth it. (A perceptron takes as long on one thread as on two at 90 million.)
+SMALL = 100_000_000
+MEETING = 0.5
 
 
 class CompiledFunction:
@@ -128,18 +129,19 @@ def _planned(program: Program, shards: int | None, clock: Clock) -> Executable:
     lengths = [tensor.shape[0] for tensor in program.inputs if tensor.ndim]
     samples = lengths[0] if lengths else 1
     flops = sum(one.primitive.flops(*(x.shape for x in one.inputs)) for one in program.operations)
-    count = shards or (POOL.threads if flops >= SMALL * POOL.threads else 1)
-    count = max(min(count, samples), 1)
-    edges = [samples * part // count for part in range(count + 1)]
-    bounds = list(pairwise(edges))
-    batch = [bool(tensor.ndim) and tensor.shape[0] == samples for tensor in program.inputs]
-    if count == 1:
-        bounds, batch = [(0, samples)], [False for _ in batch]
-    sizes = sorted({stop - start for start, stop in bounds})
-    parts = cut(program, batch, samples, sizes)
-    if parts.reason:
-        bounds = [(0, samples)]
+    count = shards or (POOL.threads if flops >= SMALL else 1)
+    parts, bounds = _cut(program, samples, max(min(count, samples), 1))
+    if not shards and parts.meetings and flops < SMALL * (1 + MEETING * len(parts.meetings)):
+        parts, bounds = _cut(program, samples, 1)
     return Executable(program, parts, bounds, clock)
+
+
+def _cut(program: Program, samples: int, count: int) -> tuple[Parts, list[tuple[int, int]]]:
+    """Cut a program into `count` shards, if its samples stay apart; return the samples of each as well."""
+    bounds = [(samples * part // count, samples * (part + 1) // count) for part in range(count)]
+    batch = [count > 1 and bool(tensor.ndim) and tensor.shape[0] == samples for tensor in program.inputs]
+    parts = cut(program, batch, samples, sorted({stop - start for start, stop in bounds}))
+    return parts, [(0, samples)] if parts.reason else bounds
 
 
 def _symbolic(leaf: Any) -> bool:
