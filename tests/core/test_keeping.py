@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -77,6 +77,17 @@ class KeepsInPlace(KeepsInput):
         return (2 * self.buffer[: len(dy)] * dy).astype(dy.dtype)
 
 
+class KeepsOnClass(KeepsInput):
+    memory: ClassVar[dict[str, Any]] = {}
+
+    def forward(self, x: Any, call: Any) -> Any:
+        self.memory["x"] = x
+        return x * x
+
+    def backward(self, dy: Any, call: Any) -> Any:
+        return 2 * self.memory["x"] * dy
+
+
 class KeepsMean(Layer):
     """``y = x mean(x)`` over features, the means kept."""
 
@@ -106,6 +117,7 @@ KEEPING = {
     KeepsInDictionary: r"cache\['x'\]\[0\]",
     KeepsOnObject: "memory.x",
     KeepsInPlace: "buffer",
+    KeepsOnClass: r"memory\['x'\]",
     KeepsMean: "mean",
 }
 
@@ -161,6 +173,23 @@ def test_one_step_is_enough_where_it_has_the_shape_of_the_batch(kind: Any) -> No
 def test_numbers_that_backward_reads_are_found_by_the_check_of_gradients() -> None:
     with pytest.raises(ArgumentError, match=r"backward reads what forward keeps .*self\.rows\..*call\.rows = "):
         network(KeepsNumber(), 1).check_gradients(X[:5], Y[:5])
+
+
+def test_what_lies_outside_the_layer_is_found_by_the_check_of_gradients() -> None:
+    memory: list[Any] = []
+
+    class KeepsOutside(Square):
+        def forward(self, x: Any, call: Any) -> Any:
+            memory[:] = [x]
+            return x * x
+
+        def backward(self, dy: Any, call: Any) -> Any:
+            return 2 * memory[0] * dy
+
+    with pytest.raises(
+        ArgumentError, match=r"KeepsOutside '\w+': backward gives another gradient after .* on the call"
+    ):
+        network(KeepsOutside(), 1).check_gradients(X[:5], Y[:5])
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -44,6 +44,7 @@ X_IN: dict[str, Callable[[Sequential, Any], Any]] = {
     "predict in batches": lambda m, x: m.predict(x, batch_size=3),
     "predict from batches": lambda m, x: m.predict(iter([x])),
     "predict_on_batch": lambda m, x: m.predict_on_batch(x),
+    "a call": lambda m, x: m(x),
     "gradients": lambda m, x: m.gradients(x, Y),
     "check_gradients": lambda m, x: m.check_gradients(x, Y),
     "train_on_batch": lambda m, x: m.train_on_batch(x, Y),

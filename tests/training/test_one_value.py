@@ -258,9 +258,25 @@ def test_an_output_of_weight_zero_ends_no_run() -> None:
 def test_a_loss_from_logits_as_a_metric_is_given_logits_or_refused() -> None:
     x, y, _ = _data("softmax", 30.0, False)
     model = passing("softmax")
-    model.compile("cce", still(), metrics=[LossMetric(CategoricalCrossentropy(from_logits=True), name="again")])
+    model.compile("cce", still(), metrics=[CategoricalCrossentropy(from_logits=True)])
     for found in (model.train_on_batch(x, y), model.evaluate(x, y)):
         assert found[1] == pytest.approx(found[0], rel=1e-6)
-    with pytest.raises(ArgumentError, match=r"metric 'cce': .* Give it CategoricalCrossentropy\(from_logits=True\)"):
+    with pytest.raises(ArgumentError, match=r"metric 'cce': .* Write metrics=\[CategoricalCrossentropy\(from_l"):
         passing().compile(CategoricalCrossentropy(from_logits=True), still(), metrics=["cce"])
     passing().compile(CategoricalCrossentropy(from_logits=True), still(), metrics=["mse", "categorical_hinge"])
+
+
+def test_losses_are_metrics_by_object_and_by_class() -> None:
+    """With their arguments, one for each output, and in a model that is saved."""
+    x, y, w = _data("softmax", 30.0, False)
+    model, loss = passing("softmax"), CategoricalFocalCrossentropy(gamma=1.0)
+    model.compile("cce", still(), metrics=[loss, CategoricalCrossentropy], weighted_metrics=[loss])
+    found = model.evaluate(x, y, sample_weight=w, return_dict=True)
+    other = passing("softmax")
+    other.compile(loss, still())
+    assert found["CategoricalFocalCrossentropy"] == pytest.approx(other.evaluate(x, y), rel=1e-6)
+    assert found["weighted_CategoricalFocalCrossentropy"] * w.mean() == pytest.approx(
+        other.evaluate(x, y, sample_weight=w), rel=1e-6
+    )
+    model.compile("cce", still())
+    assert found["CategoricalCrossentropy"] == pytest.approx(model.evaluate(x, y), rel=1e-6)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from miniDLF.core.own import is_own
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
@@ -36,7 +37,7 @@ class Watch:
 
     def before(self, layer: Any) -> dict[str, Print]:
         """Return what the layer holds before a call, for `after`."""
-        return {path: _print(array) for path, array in _arrays(vars(layer))}
+        return {path: _print(array) for path, array in _arrays(_held(layer))}
 
     def after(self, layer: Any, before: Mapping[str, Print], method: str, batch: tuple[Array, ...]) -> bool:
         """Compare with what the layer holds after the call; return whether it has changed anything.
@@ -48,7 +49,7 @@ class Watch:
             that another call has changed to something else.
         """
         changed = False
-        for path, array in _arrays(vars(layer)):
+        for path, array in _arrays(_held(layer)):
             now = _print(array)
             if before.get(path) == now:
                 continue
@@ -85,6 +86,12 @@ def refuse_written(described: str, x: Any, before: list[Array]) -> None:
                 f"{described}: forward writes to its input, which the layer before it and others may read again. Write "
                 "to memory of the layer's own, call.empty_like('y', x), or to call.output_like(x)."
             )
+
+
+def _held(layer: Any) -> dict[str, Any]:
+    """Return the attributes of a layer, with those that classes of one's own hold for all their layers."""
+    shared = (vars(kind) for kind in reversed(type(layer).__mro__) if is_own(kind))
+    return {name: value for held in (*shared, vars(layer)) for name, value in held.items() if name[:2] != "__"}
 
 
 def _arrays(attributes: Mapping[str, Any], depth: int = DEPTH) -> Iterator[tuple[str, Array]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from miniDLF.arrays import plain_array
+import numpy as np
+
+from miniDLF.arrays import plain_array, refuse_beyond
 from miniDLF.core.graph import Graph, Node
 from miniDLF.datasets import Dataset
 from miniDLF.errors import ArgumentError, NotReadyError, ShapeError
@@ -36,6 +38,12 @@ class Calling:
         self._graph = Graph(nodes, [end])
         self._graph.connect(self)
 
+    def _tensor_of(self: Any, value: Any, name: str) -> Tensor:
+        """Return an array as a tensor of the model's type, which has to hold its numbers."""
+        array = plain_array(value, name)
+        refuse_beyond(np.atleast_1d(array), self.dtype, name)
+        return as_tensor(array.astype(self.dtype, copy=False))
+
     def _on_tensors(self: Any, inputs: Any, training: bool) -> Any:
         if writes_call(self):
             if self._graph is None and recording.current() is None:
@@ -52,11 +60,7 @@ class Calling:
             raise ArgumentError(f"{self.described} takes {len(graph.inputs)} inputs, received {len(given)}.")
         values: dict[Node, Any] = {}
         for node, one in zip(graph.inputs, given, strict=True):
-            array = (
-                one
-                if isinstance(one, Tensor)
-                else as_tensor(plain_array(one, "the input").astype(self.dtype, copy=False))
-            )
+            array = one if isinstance(one, Tensor) else self._tensor_of(one, node.name or "the input")
             if array.shape[1:] != node.shape:
                 raise ShapeError(
                     f"{self.described}: {node.name or 'the input'} takes (N, {', '.join(map(str, node.shape))}), "

@@ -220,15 +220,23 @@ def _refuse_kept(step: Step, call: Any, inputs: list[Array], dy: Array, wanted: 
     try:
         dx = first_backward(step, _nothing)(sent, call)
         found = [*(dx if layer.takes_many else (dx,)), *(call.grad(p) for p in layer.parameters if call.wants(p))]
-        same = all(map(np.array_equal, wanted, found))
+        same = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(wanted, found, strict=True))
     except (MiniDLFError, ValueError):  # shapes of the other part
         same = False
     names = [name for name, value in vars(layer).items() if before.get(name, before) is not value]
-    if names and not same:
+    if same:
+        return
+    if names:
         raise ArgumentError(
             f"{layer.described}: backward reads what forward keeps on the layer itself, as self.{names[0]}. "
             + kept(names[0])
         )
+    raise ArgumentError(
+        f"{layer.described}: backward gives another gradient after forward has seen another part of the batch. It "
+        "reads what calls share: a variable outside the layer, or something that is drawn or counted. Parts of a batch "
+        "run through a layer on several threads at once; put what backward needs on the call: call.name = ... in "
+        "forward, call.name in backward."
+    )
 
 
 def _run(step: Step, call: Any, inputs: list[Array]) -> Array:

@@ -14,7 +14,7 @@ from miniDLF.core.ranges import number
 from miniDLF.errors import ArgumentError, MiniDLFError
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.losses import CHOICES as LOSSES
-from miniDLF.losses import get_loss
+from miniDLF.losses import Loss, get_loss
 from miniDLF.losses.base import fresh
 from miniDLF.metrics import CHOICES as METRICS
 from miniDLF.metrics import get_metric
@@ -47,7 +47,7 @@ class LossMetric(Mean):
             kind = type(self.loss).__name__
             raise ArgumentError(
                 f"metric {self.name!r}: the loss has from_logits=True, and the metric would take logits for "
-                f"probabilities. Give it {kind}(from_logits=True) in a LossMetric."
+                f"probabilities. Write metrics=[{kind}(from_logits=True)]."
             )
 
     def absorb(self, activation: str) -> None:
@@ -63,7 +63,9 @@ class LossMetric(Mean):
 
 
 def _metric(value: Any) -> Any:
-    """Return a metric that belongs to one output of one model; the name of a loss stands for its mean."""
+    """Return a metric that belongs to one output of one model; a loss, or its name, stands for its mean."""
+    if isinstance(value, Loss) or (isinstance(value, type) and issubclass(value, Loss)):
+        return LossMetric(deepcopy(value))
     if isinstance(value, str):
         metrics, losses = ({canonical(name) for name in choices} for choices in (METRICS, LOSSES))
         if canonical(value) in losses - metrics:
