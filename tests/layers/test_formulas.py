@@ -9,7 +9,9 @@ import pytest
 
 from miniDLF import Tensor, function, gradient, ops
 from miniDLF.core.in_tensors import call_layer
-from miniDLF.layers import Activation, BatchNormalization, Dense, Dropout, Layer
+from miniDLF.layers import LSTM, Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer
+from miniDLF.models import Sequential
+from miniDLF.optimizers import SGD
 from miniDLF.tensor.gradients import history
 from tests.layers.test_contract import CASES, ROWS, given, inputs_for
 from tests.standalone import Case, Standalone
@@ -161,6 +163,41 @@ def test_a_subclass_is_what_it_overrides() -> None:
         np.testing.assert_allclose(found, np.full(2, 4 * factor), rtol=1e-6)
     assert Halved(2).is_derived
     assert not Doubled(2).is_derived
+
+
+class TwiceNormalised(BatchNormalization):
+    def call(self, x: Any, training: bool = False) -> Any:
+        return super().call(x, training) * 2
+
+
+class TwiceConvolved(Conv2D):
+    def call(self, x: Any) -> Any:
+        return super().call(x) * 2
+
+
+class TwiceRemembered(LSTM):
+    def call(self, x: Any) -> Any:
+        return super().call(x) * 2
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        (lambda: [Halved(6, activation="relu", input_shape=(5,)), TwiceNormalised(), Halved(1)], (5,)),
+        (lambda: [TwiceConvolved(3, 2, activation="tanh", input_shape=(1, 4, 4)), Flatten(), Dense(1)], (1, 4, 4)),
+        (lambda: [TwiceRemembered(4, return_sequences=False, input_shape=(4, 2)), Dense(1)], (4, 2)),
+    ],
+)
+def test_a_built_in_with_another_formula_trains_in_shards(layers: Any, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, *shape)), rng.normal(size=(12, 1))
+    found = []
+    for shards in (1, 4):
+        model = Sequential(layers(), seed=1, shards=shards, dtype="float64")
+        model.compile("mse", SGD(lr=0.005))
+        found.append(model.fit(x, y, epochs=2, batch_size=6, verbose=0).history["loss"])
+        assert model.check_gradients(x[:5], y[:5]).ok
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
 
 
 def test_an_activation_with_its_derivative_by_hand_is_used_as_it_is() -> None:

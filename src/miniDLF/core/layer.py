@@ -112,6 +112,9 @@ class Layer(Watched, Contents, Configurable):
         if callable(cls.__dict__.get("call")) and "forward" not in cls.__dict__:
             for name, method in _IN_TENSORS.items():
                 setattr(cls, name, method)
+            for name in _OF_FORWARD:  # what a base with a forward of its own does beside it
+                if name not in cls.__dict__:
+                    setattr(cls, name, vars(Layer)[name])
 
     @answering
     def __init__(
@@ -390,6 +393,11 @@ def _by_tensors(name: str) -> Callable[..., Any]:
 
 #: What a class that defines `call` and no `forward` gets.
 _IN_TENSORS = {name: _by_tensors(name) for name in ("forward", "backward", "update_state")}
+#: What it does not inherit.
+_OF_FORWARD = (
+    "backward_partial", "folded", "merge", "only_trains", "partial", "prepare", "row_matrix", "settle_state",
+    "synchronises",
+)  # fmt: skip
 
 
 def _annotations(cls: type) -> dict[str, Any]:
