@@ -219,10 +219,10 @@ class Executable:
     def run(self, arguments: Sequence[Array]) -> list[Array]:
         """Run on these inputs; return a copy of every result, and set the assigned variables.
 
-        The whole run holds BLAS to one thread where there are several shards.
+        BLAS is held to one thread meanwhile, unless a program that mixes samples has to run in one piece.
         """
         self.clock.step += 1
-        if len(self.shards) > 1:
+        if not self.parts.reason:  # what has to run in one piece may use BLAS' own threads
             self._run_shards(arguments)
         else:
             self._run_alone(arguments)
