@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniDLF import GradientTape, errors, gradient, ops
+from miniDLF import GradientTape, errors, function, gradient, ops
 from miniDLF.callbacks import EarlyStopping, LambdaCallback
 from miniDLF.layers import BatchNormalization, Dense, Dropout, Layer
 from miniDLF.models import Model, Sequential
@@ -315,3 +315,20 @@ def test_the_best_epoch_comes_back_with_what_the_optimizer_keeps() -> None:
     for a, b in zip(model.get_weights(), found[stop.best_epoch], strict=True):
         np.testing.assert_array_equal(a, b)
     assert model.optimizer.iterations == 3 * (stop.best_epoch + 1)
+
+
+def test_models_and_layers_that_are_first_called_in_a_compiled_function_are_made_there() -> None:
+    fresh = [Sequential([Dense(4, activation="tanh", input_shape=(5,)), Dense(1)], seed=1), Net(), Dense(3)]
+    for model in fresh:
+
+        @function
+        def sensitivity(x: Any, model: Any = model) -> Any:
+            return gradient(np.sum(model(x), axis=-1), x)
+
+        found = np.asarray(sensitivity(X[:6]))
+        assert found.shape == (6, 5)
+        assert np.abs(found).max() > 0
+        np.testing.assert_array_equal(np.asarray(sensitivity(X[:6])), found)
+    again = Sequential([Dense(4, activation="tanh", input_shape=(5,)), Dense(1)], seed=1)
+    np.testing.assert_array_equal(again.predict(X), fresh[0].predict(X))
+    assert len(fresh[1].trainable_variables) == 6

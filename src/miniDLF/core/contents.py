@@ -141,7 +141,7 @@ class Contents:
         """Return the parameters with their values; the model that the layer is in draws them where it must."""
         self._built()
         parameters = [parameter for parameter, _ in self._held()]
-        if any(parameter.value is None for parameter in parameters):
+        if not all(parameter.is_drawn for parameter in parameters):
             models = [model for home in vars(self).get("_homes", ()) if (model := home()) is not None]
             if not models:
                 raise NotReadyError(

@@ -134,8 +134,9 @@ def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False
         _build(layer, shapes)
     else:
         layer.built(tuple(shapes) if layer.takes_many else shapes[0])
-    numbers = recording.current() is None and not any(tensor.is_symbolic for tensor in tensors)
-    if numbers and any(parameter.value is None for parameter in layer.parameters):
+    program = recording.current()
+    runs = not any(tensor.is_symbolic for tensor in tensors) if program is None else program.will_run
+    if runs and not all(parameter.is_drawn for parameter in layer.parameters):
         draw_weights(layer, random.getrandbits(63), tensors[0].dtype if tensors[0].dtype.kind == "f" else np.float32)
     result = (
         call_layer(layer, tensors, training)
@@ -161,7 +162,7 @@ def draw_weights(layer: Layer, seed: int, dtype: Any = np.float32) -> None:
     """Draw the weights of a layer that belongs to no model yet."""
     rng = np.random.default_rng(seed)
     for parameter in layer.parameters:
-        if parameter.value is None:
+        if not parameter.is_drawn:
             parameter.value = np.asarray(parameter.initializer(parameter.shape, rng, parameter.fans), dtype)
 
 

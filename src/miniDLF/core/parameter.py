@@ -130,6 +130,11 @@ class Parameter(Operators):
             setattr(self, name, state[name])
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether it has a value yet."""
+        return self._value is not None
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))

@@ -93,7 +93,7 @@ def trace(
         If its flow depends on numbers; the message names the line and the remedies.
     """
     inputs = [placeholder(shape, dtype) for shape, dtype in specifications]
-    record = Recording(seed)
+    record = Recording(seed, will_run=True)
     with recording(record):
         returned = function(*inputs)
     flat, structure = flatten(returned)

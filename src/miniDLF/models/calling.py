@@ -45,15 +45,18 @@ class Calling:
         return as_tensor(array.astype(self.dtype, copy=False))
 
     def _on_tensors(self: Any, inputs: Any, training: bool) -> Any:
+        program = recording.current()
+        runs = program is None or program.will_run
         if writes_call(self):
-            if self._graph is None and recording.current() is None:
-                self._build_from(inputs)
+            if self._graph is None and runs:
+                with recording.recording(None):
+                    self._build_from(inputs)
             if self._graph is None:  # a part of another model that is being built
                 return Whole(self).call(inputs, training)
         from miniDLF.core.in_tensors import on_tensors  # loaded with the first call on tensors
 
         graph = self.graph
-        if any(parameter.value is None for layer in graph.layers for parameter in layer.parameters):
+        if runs and not all(parameter.is_drawn for layer in graph.layers for parameter in layer.parameters):
             self.ready()
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if len(given) != len(graph.inputs):

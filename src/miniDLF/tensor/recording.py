@@ -54,10 +54,13 @@ class Recording:
         What layers add to the loss.
     draws : int
         How many random operations there are so far; the number of each is a part of its key.
+    will_run : bool
+        Whether it is recorded to be run as it is, so weights that are not drawn yet have to be. Otherwise only shapes
+        are asked for, and the weights are left to whatever will hold them.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, will_run: bool = False) -> None:
+        self.seed, self.will_run = seed, will_run
         self.assignments: dict[Variable, Tensor] = {}
         self.effects: list[Effect] = []
         self.losses: list[Tensor] = []
