@@ -296,3 +296,32 @@ def test_the_value_of_a_weight_is_a_tensor_within_call() -> None:
     assert np.abs(model.get_weights()[0] - before).max() > 0
     assert model.check_gradients(X[:5], Y[:5]).ok
     assert isinstance(model.layers[0].w.value, np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda layer: layer.add_weight((5, 2), "ones", name="kernel"),
+        lambda layer: layer.add_weight(name="kernel", shape=(5, 2), initializer="ones"),
+        lambda layer: layer.add_weight("kernel", (5, 2), "ones"),
+        lambda layer: layer.add_weight("kernel", shape=(5, 2), initializer="ones"),
+    ],
+)
+def test_weights_are_declared_in_either_order_of_keras(declare: Any) -> None:
+    class Plain(Layer):
+        def build(self, input_shape: Any) -> None:
+            self.w = declare(self)
+
+        def call(self, x: Any) -> Any:
+            return x @ self.w
+
+    model = Sequential([Plain(input_shape=(5,))], seed=0)
+    assert list(model.named_weights()) == ["plain_1/kernel"]
+    np.testing.assert_allclose(model.predict(X), np.repeat(X.sum(1, keepdims=True), 2, axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_are_declared_twice_over_are_refused() -> None:
+    with pytest.raises(errors.ArgumentTypeError, match="add_weight has received shape twice"):
+        Lambda(np.abs).add_weight((2,), shape=(3,))
+    with pytest.raises(errors.ArgumentTypeError, match="add_weight takes shape, initializer without keywords"):
+        Lambda(np.abs).add_weight((2,), "zeros", None, True)

@@ -23,7 +23,7 @@ from miniDLF.core.kinds import check_kinds
 from miniDLF.core.own import misspelt
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
-from miniDLF.errors import ArgumentError, MiniDLFError, ShapeError, answering
+from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError, answering
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.tensor import recording
 from miniDLF.tensor.tensor import Tensor
@@ -323,23 +323,43 @@ class Layer(Watched, Contents, Configurable):
     @answering
     def add_weight(
         self,
+        *values: Any,
         name: str | None = None,
-        shape: Any = (),
-        initializer: Any = "glorot_uniform",
+        shape: Any = None,
+        initializer: Any = None,
         dtype: Any = None,
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Parameter:
-        """Declare a parameter, as in Keras: `parameter` with another order of its arguments.
+        """Declare a parameter, as in Keras: ``add_weight((3, 4), "zeros", name="kernel")``.
 
-        `dtype` is the model's; an argument is there for Keras' sake.
+        Without a keyword come `shape` and `initializer` (Keras 3), or `name`, `shape` and `initializer` (Keras 2).
+        Without a shape it is a single number, without an initializer 'glorot_uniform' draws it. `dtype` is the
+        model's; an argument is there for Keras' sake.
         """
-        lengths = (shape,) if isinstance(shape, Integral) else tuple(shape)
+        order = ("name", "shape", "initializer") if values and isinstance(values[0], str) else ("shape", "initializer")
+        given = {"name": name, "shape": shape, "initializer": initializer}
+        if len(values) > len(order):
+            raise ArgumentTypeError(
+                f"{self.described}: add_weight takes {', '.join(order)} without keywords; name what follows: "
+                "trainable=..., regularizer=..., constraint=..."
+            )
+        for place, value in zip(order, values, strict=False):
+            if given[place] is not None:
+                raise ArgumentTypeError(f"{self.described}: add_weight has received {place} twice.")
+            given[place] = value
+        name, shape, initializer = given["name"], given["shape"], given["initializer"]
+        lengths = (shape,) if isinstance(shape, Integral) else tuple(shape or ())
         if name is None:
             name = "weight" if "weight" not in self._declared() else f"weight_{len(self._declared())}"
         return self.parameter(
-            name, lengths, initializer, trainable=trainable, regularizer=regularizer, constraint=constraint
+            name,
+            lengths,
+            "glorot_uniform" if initializer is None else initializer,
+            trainable=trainable,
+            regularizer=regularizer,
+            constraint=constraint,
         )
 
     def state(self, name: str, shape: Shape, initializer: Any = "zeros") -> Parameter:
