@@ -5,7 +5,6 @@ Each class also derives from the built-in that fits, so ``except ValueError`` ke
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -88,6 +87,8 @@ class DoctorWarning(UserWarning):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'relu'?"`` for the choice most like `name`, or an empty string."""
+    import difflib  # for messages only
+
     folded = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
     return f" Did you mean {folded[found[0]]!r}?" if found else ""

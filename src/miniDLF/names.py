@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dis
 import functools
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-__all__ = ["Explained", "Hint", "hint_for", "names_of_keras", "table"]
+__all__ = ["Explained", "Hint", "hint_for", "loaded_when_used", "names_of_keras", "table"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,28 @@ def hint_for(owner: type | None, name: str) -> Hint | None:
         return hints.get(name)
     dot = "" if name.startswith("(") else "."
     return next((hints[key] for base in owner.__mro__ if (key := base.__name__ + dot + name) in hints), None)
+
+
+def loaded_when_used(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__``, which loads what is not needed by everybody when it is first asked for.
+
+    Parameters
+    ----------
+    module
+        The module's ``__name__``.
+    places
+        For each name that it gives, the module that defines it. Other names are those of `names_of_keras`.
+    """
+    missing = names_of_keras(module)
+
+    def __getattr__(name: str) -> Any:
+        if name not in places:
+            return missing(name)
+        value = getattr(importlib.import_module(places[name]), name)
+        setattr(sys.modules[module], name, value)  # the next use finds it at once
+        return value
+
+    return __getattr__
 
 
 def names_of_keras(module: str) -> Callable[[str], NoReturn]:

@@ -13,7 +13,6 @@ lent, whatever the numbers are.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -58,6 +57,8 @@ def use_notes(wanted: bool = True) -> None:
 
 
 def _digest(result: Any) -> bytes:
+    import hashlib  # loads OpenSSL, which importing the models should not
+
     return hashlib.blake2b(np.ascontiguousarray(result).data).digest()
 
 

@@ -7,9 +7,9 @@ writes its own ``__init__`` keeps it; its arguments must then be attributes of t
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
@@ -42,8 +42,11 @@ class Configurable(Explained):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "__init__" not in cls.__dict__:
-            dataclasses.dataclass(eq=False, repr=False)(cls)
-            cls.__init__ = _translated(cls)  # type: ignore[method-assign]
+            documented = cls.__doc__ is not None
+            dataclasses.dataclass(init=False, eq=False, repr=False)(cls)
+            cls.__init__ = _initialiser(cls)  # type: ignore[method-assign]
+            if not documented:
+                cls.__doc__ = f"{cls.__name__}{inspect.signature(cls)}".removesuffix(" -> None")
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make an equal object, as values that JSON can hold; defaults are left out."""
@@ -94,13 +97,30 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     }
 
 
-def _translated(cls: type) -> Callable[..., None]:
-    """Wrap the generated ``__init__``: bridge aliases, answer wrong keywords with the right ones, check the kinds."""
-    plain_init = cls.__init__  # type: ignore[misc]
-    names = [name for name in inspect.signature(plain_init).parameters if name != "self"]
+class _Factory:
+    """Stands in signatures for a default that is made anew for every object, as in those of dataclasses."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+def _initialiser(cls: type) -> Callable[..., None]:
+    """Return an ``__init__`` that sets the fields: it bridges aliases and answers wrong arguments with the right ones.
+
+    A dataclass would write one as text and compile it, which for all classes of miniDLF takes a third of its import.
+    """
+    real = dataclasses.fields(cls)
+    declared: Mapping[str, dataclasses.Field[Any]] = cls.__dataclass_fields__  # type: ignore[attr-defined]
+    passed_on = [field.name for field in declared.values() if field not in real and "InitVar" in str(field.type)]
+    fields = [field for field in declared.values() if field in real or field.name in passed_on]
+    taken = sorted((field for field in fields if field.init), key=lambda field: bool(field.kw_only))
+    names = [field.name for field in taken]
+    positional = [field for field in taken if not field.kw_only]
+    for before, field in pairwise(positional):
+        if _is_required(field) and not _is_required(before):
+            raise TypeError(f"non-default argument {field.name!r} follows default argument {before.name!r}")
     kinds = kinds_of(cls)
 
-    @functools.wraps(plain_init)
     def __init__(self: Any, *values: Any, **keywords: Any) -> None:
         for alias in [key for key in keywords if key in cls.aliases and key not in names]:  # type: ignore[attr-defined]
             field = cls.aliases[alias]  # type: ignore[attr-defined]
@@ -111,19 +131,80 @@ def _translated(cls: type) -> Callable[..., None]:
             if key not in names:
                 raise no_argument(cls.__name__, key, names, hint_for(cls, f"({key})"))
         given = dict(zip(names, values, strict=False)) | keywords
+        problem = _misfit(taken, values, keywords)
+        if problem:
+            check_kinds(cls, kinds, given)
+            raise ArgumentTypeError(f"{cls.__name__}({', '.join(names)}): {problem}.")
         try:
-            plain_init(self, *values, **keywords)
+            others: dict[str, Any] = {}
+            for field in fields:
+                if field.name in given:
+                    value = given[field.name]
+                elif field.default is not dataclasses.MISSING:
+                    value = field.default
+                elif field.default_factory is not dataclasses.MISSING:
+                    value = field.default_factory()
+                else:  # not an argument, and set by __post_init__
+                    continue
+                if field.name in passed_on:
+                    others[field.name] = value
+                else:
+                    setattr(self, field.name, value)
+            if hasattr(cls, "__post_init__"):
+                self.__post_init__(*others.values())
         except MiniDLFError:  # what a class says of its own arguments comes first
             raise
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError):
             check_kinds(cls, kinds, given)
-            if not isinstance(error, TypeError) or "__init__()" not in str(error):
-                raise
-            problem = str(error).partition("__init__() ")[2]
-            raise ArgumentTypeError(f"{cls.__name__}({', '.join(names)}): {problem}.") from None
+            raise
         check_kinds(cls, kinds, given)
 
+    __init__.__module__, __init__.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
+    __init__.__annotations__ = {field.name: field.type for field in taken} | {"return": None}
+    __init__.__signature__ = _signature(taken)  # type: ignore[attr-defined]
     return __init__
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _signature(taken: Sequence[dataclasses.Field[Any]]) -> inspect.Signature:
+    """Return the signature of an ``__init__`` with these fields."""
+    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    for field in taken:
+        default = inspect.Parameter.empty if _is_required(field) else field.default
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=_Factory() if default is dataclasses.MISSING else default,
+                annotation=field.type,
+            )
+        )
+    return inspect.Signature(parameters, return_annotation=None)
+
+
+def _misfit(taken: Sequence[dataclasses.Field[Any]], values: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+    """Return what Python says of arguments that do not fit, or an empty string."""
+    positional = [field for field in taken if not field.kw_only]
+    if len(values) > len(positional):
+        most, least = len(positional) + 1, sum(map(_is_required, positional)) + 1  # self counts
+        of = f"{most}" if most == least else f"from {least} to {most}"
+        return f"takes {of} positional argument{'s' * (most > 1)} but {len(values) + 1} were given"
+    for field in positional[: len(values)]:
+        if field.name in keywords:
+            return f"got multiple values for argument {field.name!r}"
+    for kind, fields in (
+        ("positional", positional[len(values) :]),
+        ("keyword-only", [field for field in taken if field.kw_only]),
+    ):
+        missing = [repr(field.name) for field in fields if _is_required(field) and field.name not in keywords]
+        if missing:
+            start = ", ".join(missing[:-1]) + "," * (len(missing) > 2)
+            listed = f"{start} and {missing[-1]}" if len(missing) > 1 else missing[0]
+            return f"missing {len(missing)} required {kind} argument{'s' * (len(missing) > 1)}: {listed}"
+    return ""
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ that of another part, and the gradient is wrong without an error. So the first c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -120,6 +119,8 @@ def _within(path: str, value: Any, depth: int) -> Iterator[tuple[str, Array]]:
 def _print(array: Array) -> Print:
     if array.dtype == object:
         return (id(array),)
+    import hashlib  # loads OpenSSL, which importing the models should not
+
     digest = hashlib.blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, digest_size=16).digest()
     return array.shape, array.dtype.str, digest
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from miniDLF.datasets.batches import batch_bounds, epoch_order
 from miniDLF.datasets.checking import one_hot
 from miniDLF.datasets.dataset import Dataset, Split
-from miniDLF.datasets.digits import Digits
-from miniDLF.datasets.images import contact_sheet
-from miniDLF.datasets.mnist import MNIST
-from miniDLF.datasets.prefetch import prefetch
-from miniDLF.datasets.text import Text
-from miniDLF.datasets.text2seq import TEXT2SEQ
-from miniDLF.names import names_of_keras
+from miniDLF.names import loaded_when_used
+
+if TYPE_CHECKING:  # at run time when it is asked for: they read files of many kinds
+    from miniDLF.datasets.digits import Digits
+    from miniDLF.datasets.images import contact_sheet
+    from miniDLF.datasets.mnist import MNIST
+    from miniDLF.datasets.prefetching import prefetch
+    from miniDLF.datasets.text import Text
+    from miniDLF.datasets.text2seq import TEXT2SEQ
 
 __all__ = [
     "MNIST",
@@ -27,4 +31,18 @@ __all__ = [
     "prefetch",
 ]
 
-__getattr__ = names_of_keras(__name__)
+__getattr__ = loaded_when_used(
+    __name__,
+    {
+        "Digits": "miniDLF.datasets.digits",
+        "MNIST": "miniDLF.datasets.mnist",
+        "TEXT2SEQ": "miniDLF.datasets.text2seq",
+        "Text": "miniDLF.datasets.text",
+        "contact_sheet": "miniDLF.datasets.images",
+        "prefetch": "miniDLF.datasets.prefetching",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

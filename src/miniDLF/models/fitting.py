@@ -10,7 +10,6 @@ import numpy as np
 
 from miniDLF.core.executor import Batch
 from miniDLF.datasets import Dataset
-from miniDLF.doctor import Observer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, answering
 from miniDLF.models.arguments import classifies, frequency, level_of, listed, needing, scalars, whole, with_bar
 from miniDLF.models.data_info import seen_in
@@ -171,6 +170,8 @@ class Fitting:
             validation = self._validation(validation_data, held_size, validation_steps, "validation_data")
         if isinstance(feed, ArrayFeed):
             self._seen = seen_in(x, feed.data.inputs, [node.shape for node in self.graph.outputs])
+        from miniDLF.doctor.observer import Observer  # whoever only predicts needs none of its checks
+
         observing = [Observer(self._doctor, engine, feed, validation, split=held is not None)]
         given = listed(callbacks)
         if stop is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -231,6 +230,8 @@ class Inspecting(Explained):
 
     def to_json(self, **options: Any) -> str:
         """Return `get_config` as JSON, for `miniDLF.models.model_from_json`; `options` go to `json.dumps`."""
+        import json  # few programs need it
+
         try:
             return json.dumps(self.get_config(), **options)
         except TypeError as error:

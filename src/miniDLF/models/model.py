@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from html import escape
 from typing import Any
 from weakref import ref
 
@@ -18,21 +17,16 @@ from miniDLF.core.layer import Layer
 from miniDLF.core.own import first_value
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.program import Head
-from miniDLF.doctor import Diagnosis, Doctor
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DataError, NotReadyError, answering
 from miniDLF.kernels.streams import fresh_seed
-from miniDLF.models import checking, persistence, summary
 from miniDLF.models.arguments import whole
 from miniDLF.models.calling import Calling
 from miniDLF.models.compiling import arranged
 from miniDLF.models.data_info import DataInfo
-from miniDLF.models.diagnosing import diagnose
-from miniDLF.models.drawing import graph_svg
 from miniDLF.models.fitting import Fitting
 from miniDLF.models.inspecting import Inspecting
+from miniDLF.models.looking import Looking
 from miniDLF.models.measuring import Measuring
-from miniDLF.models.plots import Plots
-from miniDLF.models.profiling import Profile, profile
 from miniDLF.models.stepping import Stepping
 from miniDLF.models.subclassing import writes_call
 from miniDLF.optimizers import get_optimizer
@@ -40,14 +34,12 @@ from miniDLF.tensor import recording
 from miniDLF.tensor.tensor import Tensor
 from miniDLF.training.engine import Engine
 from miniDLF.training.feeds import Converter
-from miniDLF.training.notebook import interactive
 from miniDLF.whole import is_whole
-from miniDLF.writing import write_line
 
 __all__ = ["Model"]
 
 
-class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
+class Model(Calling, Stepping, Fitting, Measuring, Inspecting, Looking):
     """A model of the graph between `inputs` and `outputs`.
 
     Parameters
@@ -130,7 +122,7 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
         self._executor: Executor | None = None
         self._engine = None
         self._compiled: dict[str, Any] | None = None
-        self._doctor = Doctor(enabled=False)
+        self._doctor: Any = None
         self._held: frozenset[str] | None = None  # what a restored run trains, whatever the layers say by now
         self._told = self._seen = DataInfo()  # what the user says of the data, and what `fit` sees
         self.optimizer: Any = None
@@ -259,6 +251,8 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
         vars(self).pop("_own_steps", None)
         if self._buffers is not None:
             self._buffers = Buffers(self._entries(), self.dtype)  # what is trainable may have changed
+        from miniDLF.doctor.observer import Doctor  # whoever only predicts needs none of its checks
+
         self._doctor = Doctor(doctor)
         if self._graph is not None and not self.has_own_steps:
             self._doctor.compiled(self.engine())
@@ -345,77 +339,6 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
         engine = self.engine()
         return engine.gradients(self.converter().batch(x, y, sample_weight), training=training)
 
-    def check_gradients(self, x: Any, y: Any, **options: Any) -> checking.GradientReport:
-        """Compare every gradient with finite differences in float64; see `miniDLF.models.checking.check_gradients`."""
-        return checking.check_gradients(self, x, y, **options)
-
-    def profile(self, x: Any, y: Any, repeats: int = 10, print_fn: Callable[[str], Any] | None = None) -> Profile:
-        """Time every layer on a batch, print the table and return it. See `miniDLF.models.profiling.profile`.
-
-        A notebook or an interactive Python shows what is returned by itself, so nothing is printed there.
-        """
-        result = profile(self, x, y, repeats)
-        if print_fn is not None or not interactive():
-            (print_fn or write_line)(str(result))
-        return result
-
-    @answering
-    def diagnose(
-        self,
-        x: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        validation_data: Any = None,
-        validation_split: float = 0.0,
-        shuffle: bool = True,
-        batch_size: int | None = None,
-        print_fn: Callable[[str], Any] | None = None,
-    ) -> Diagnosis:
-        """Look for what keeps the model from learning, print the findings and return them; nothing changes.
-
-        The arguments are those of `fit`. A notebook or an interactive Python shows what is returned by itself, so
-        nothing is printed there. See `miniDLF.models.diagnosing.diagnose`.
-        """
-        result = diagnose(self, x, y, sample_weight, validation_data, validation_split, shuffle, batch_size)
-        if print_fn is not None or not interactive():
-            (print_fn or write_line)(str(result))
-        return result
-
-    # Looking and keeping --------------------------------------------------------------------------------------------
-
-    @answering
-    def summary(
-        self,
-        style: str = "lines",
-        print_fn: Callable[[str], Any] | None = None,
-        line_length: int | None = None,
-    ) -> None:
-        """Print the layers with their shapes and parameters.
-
-        Parameters
-        ----------
-        style
-            'lines' are those of the specification, 'details' adds the name and the settings of each layer (as 'lines'
-            does for graphs that are no chain), 'table' has them in columns, with the memory of a sample.
-        print_fn
-            Receives each line instead of standard output.
-        line_length
-            Letters of a line at the most; it makes a table, whose longer cells are folded (160 without it).
-        """
-        summary.show(self.graph, self.described, self.dtype.itemsize, style, print_fn, self._sequential, line_length)
-
-    _sequential = False
-
-    @property
-    def plot(self) -> Plots:
-        """Pictures: ``weights()``, ``activations(x)``, ``confusion(x, y)``, ``predictions(x, y)``."""
-        return Plots(self)
-
-    def _repr_html_(self) -> str:
-        """Show the graph in notebooks."""
-        return graph_svg(self._graph) if self._graph is not None else escape(repr(self), quote=False)
-
     @property
     def data_info(self) -> DataInfo:
         """What is known of the model's data: as you say, else as `fit` saw it. `save` writes it."""
@@ -431,26 +354,6 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting):
         """Refuse names of more or fewer classes than the output has."""
         if len(self.graph.outputs) == 1:
             self.data_info.check_classes(self.graph.outputs[0].shape)
-
-    @answering
-    def save(self, path: Any, *, include_optimizer: bool = False) -> None:
-        """Save structure and weights to one safetensors file; on request the optimizer's state too."""
-        persistence.save(self, path, include_optimizer)
-
-    @answering
-    def save_weights(self, path: Any) -> None:
-        """Save the weights alone, by path."""
-        persistence.save_weights(self, path)
-
-    @answering
-    def load_weights(self, path: Any, *, strict: bool = True, skip_mismatch: bool = False) -> Any:
-        """Load weights by path; ``strict=False`` or Keras' ``skip_mismatch=True`` takes what fits.
-
-        Returns the report of what fitted, what was missing, extra or of another shape.
-        """
-        report = persistence.load_weights(self, path, strict and not skip_mismatch)
-        self.ready().written = True
-        return report
 
     def __repr__(self) -> str:
         if self._graph is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -56,6 +55,8 @@ def rule_for(function: Any) -> Callable[..., Any]:
     try:
         return _RULES[function]
     except KeyError:
+        import difflib  # for messages only
+
         name = getattr(function, "__name__", str(function))
         names = sorted({getattr(key, "__name__", str(key)) for key in _RULES})
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from miniDLF.core.own import check_call, is_own
@@ -208,6 +207,8 @@ def _check_hooks(callback: Callback) -> None:
     """Refuse hooks of one's own whose names nobody calls, or that take other arguments than they are called with."""
     if not is_own(type(callback)) and not any(name.startswith("on_") for name in vars(callback)):
         return
+    from difflib import get_close_matches  # for messages only
+
     who, hooks = type(callback).__name__, [name for name in dir(Callback) if name.startswith("on_")]
     own = dict.fromkeys(name for name in (*dir(type(callback)), *vars(callback)) if name.startswith("on_"))
     for name in own:
