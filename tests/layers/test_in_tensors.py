@@ -256,11 +256,38 @@ class TwoOutputs(Layer):
         (TwoOutputs, r"returned 2 values; return one tensor"),
         (lambda: Lambda(lambda x: x @ np.ones((3, 3))), r"Lambda.*\(2, 5\) @ \(3, 3\)"),
         (lambda: Lambda(3), r"expected a function"),
+        (lambda: Lambda(lambda x, y: x), r"Lambda: f\(x, y\) cannot be called with \(x\)"),
+        (lambda: Dense(2, activation=lambda: 1), r"Activation: f\(\) cannot be called with \(x\)"),
     ],
 )
 def test_mistakes_are_named_when_the_model_is_made(make: Any, message: str) -> None:
     with pytest.raises(errors.MiniDLFError, match=message):
         Sequential([Dense(5, input_shape=(5,)), make()])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_come_in_the_type_of_the_model(dtype: str) -> None:
+    """Where a layer computes in another one: what follows it takes that of the model."""
+    other = "float64" if dtype == "float32" else "float32"
+    models = []
+    for function in (lambda x: ops.cast(2 * x, other), lambda x: 2 * x):
+        model = Sequential([Dense(5, input_shape=(5,)), Lambda(function), Dense(1)], seed=0, dtype=dtype)
+        model.compile("mse", "adam")
+        model.fit(X, Y, verbose=0)
+        models.append(model)
+    for model in models:
+        assert model.predict(X).dtype == dtype
+    np.testing.assert_allclose(models[0].predict(X), models[1].predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_whole_numbers_train_nothing() -> None:
+    """They may end a model that predicts; no gradient goes through them."""
+    model = Sequential([Dense(5, input_shape=(5,)), Lambda(lambda x: ops.argmax(x, -1))], seed=0)
+    assert model.predict(X).shape == (len(X),)
+    model = Sequential([Dense(5, input_shape=(5,)), Dense(3, activation=lambda x: x > 0), Dense(1)])
+    model.compile("mse", "adam")
+    with pytest.raises(errors.ArgumentTypeError, match=r"returned bool numbers, through which no gradient goes"):
+        model.fit(X, Y, verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,11 @@ METRICS: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
         ArgumentTypeError,
         r"has no update\(\).*Keras' update_state\(\) is not used",
     ),
+    "no reset": (
+        lambda: made_of(Metric, reset_state=lambda self: None),
+        ArgumentTypeError,
+        r"has no reset\(\): define reset\(self\)\. Keras' reset_state\(\) is not used",
+    ),
     "no values": (lambda: made_of(Mean), ArgumentTypeError, r"has no values\(\): define values\(self, target, predict"),
     "no weights": (
         lambda: metric_of(1.0, update=lambda self, target, prediction: None),

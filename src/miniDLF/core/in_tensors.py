@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import miniDLF.ops  # noqa: F401 - what gives tensors their functions
+from miniDLF import ops
 from miniDLF.core.first_kind import apply_first_kind
 from miniDLF.core.own import is_own
 from miniDLF.core.recorded import Recorded, crosses_samples
@@ -183,9 +183,19 @@ def forward(layer: Layer, x: Any, call: Any) -> Any:
 def _recorded(layer: Layer, inputs: Sequence[Any], call: Any) -> Recorded:
     wanted = [parameter for parameter in layer.parameters if call.keeps and call.wants(parameter)]
     node, shard = call._place
-    training = call.training
+    training, keeps, dtype = call.training, call.keeps, call.dtype
+
+    def function(*tensors: Tensor) -> Tensor:
+        result = call_layer(layer, tensors, training)
+        if result.dtype.kind != "f" and keeps:
+            raise ArgumentTypeError(
+                f"{layer.described}: call() returned {result.dtype} numbers, through which no gradient goes, so "
+                "nothing before the layer can learn. Return floating-point numbers."
+            )
+        return result if result.dtype.kind != "f" or result.dtype == dtype else ops.cast(result, dtype)
+
     run = Recorded(
-        lambda *tensors: call_layer(layer, tensors, training),
+        function,
         [(array.shape, array.dtype) for array in inputs],
         [parameter.__tensor__() for parameter in wanted],
         [bool(call.keeps and call.needs_dx and array.dtype.kind == "f") for array in inputs],

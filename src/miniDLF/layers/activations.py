@@ -15,7 +15,7 @@ from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, Shape
 from miniDLF.kernels.elementwise import leaky, leaky_backward, sigmoid
 from miniDLF.kernels.rows import softmax
 from miniDLF.kernels.workspace import Array, Shape
-from miniDLF.layers.functions import Elementwise, known_derivative, name_of
+from miniDLF.layers.functions import Elementwise, check_function, known_derivative, name_of
 from miniDLF.layers.in_tensors import Lambda
 from miniDLF.layers.smooth import GELU, Softplus, Swish
 
@@ -273,6 +273,7 @@ class Activation(Layer):
         derivative = self.derivative or known_derivative(self.activation)
         if derivative is None:
             self.captures = False
+            check_function("Activation", self.activation)
             return Lambda(self.activation)
         if not callable(derivative):
             raise ArgumentTypeError(

@@ -15,7 +15,7 @@ from miniDLF.core.own import check_call, shown
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 
-__all__ = ["DERIVATIVES", "Elementwise", "known_derivative", "name_of"]
+__all__ = ["DERIVATIVES", "Elementwise", "check_function", "known_derivative", "name_of"]
 
 #: NumPy's functions of one number whose derivatives are known here.
 DERIVATIVES: Mapping[Any, Callable[[Array], Array]] = {
@@ -87,6 +87,12 @@ def _try(function: Callable[[Array], Any], who: str) -> None:
 def known_derivative(function: Any) -> Callable[[Array], Array] | None:
     """Return the derivative of a function of NumPy's, where it is known."""
     return DERIVATIVES.get(function) if isinstance(function, np.ufunc) else None
+
+
+def check_function(who: str, function: Any) -> None:
+    """Refuse a function that cannot be called with one tensor (or one list of them)."""
+    name = getattr(function, "__name__", "")
+    check_call(who, name if name.isidentifier() else "f", function, ("x",), bound=False)
 
 
 def name_of(function: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from miniDLF.core.layer import Layer
 from miniDLF.core.own import check_call, misspelt
 from miniDLF.errors import ArgumentTypeError
+from miniDLF.layers.functions import check_function
 
 __all__ = ["DerivedLayer", "Lambda"]
 
@@ -29,6 +30,7 @@ class Lambda(Layer):
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
             raise ArgumentTypeError(f"Lambda: expected a function of tensors, received {self.function!r}.")
+        check_function("Lambda", self.function)
 
     def call(self, x: Any) -> Any:
         """Return what the function returns."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from miniDLF.arrays import plain_array
 from miniDLF.core.configurable import Configurable
+from miniDLF.core.own import check_methods, is_own
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.metrics.reading import comparable, lined_up
@@ -40,6 +41,8 @@ class Metric(Configurable):
     _decides_at = 0.5  # above which output an answer is a yes
 
     def __post_init__(self) -> None:
+        if is_own(type(self)):
+            check_methods(self, f"metric {self.name!r}", "reset")
         self.reset()
 
     def bind(self, output_shape: Shape, loss: Any) -> None:
