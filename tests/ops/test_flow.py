@@ -190,3 +190,13 @@ def _assigns(carry: Any, x: Any) -> Any:
 
 def _two_shapes(x: Any) -> Any:
     return ops.cond(x > 0, lambda: x, lambda: np.zeros(3))
+
+
+def test_a_loop_keeps_its_carries_only_for_a_gradient() -> None:
+    def run(x: Any) -> Any:
+        return ops.scan(lambda h, x: (np.tanh(h + x), None), np.zeros((6, 3)), np.swapaxes(x, 0, 1))[0]
+
+    forward, backward = function(run, shards=1), function(lambda x: gradient(run(x), x), shards=1)
+    np.testing.assert_allclose(forward(X), run(Tensor(X)), rtol=1e-12)
+    np.testing.assert_allclose(backward(X), gradient(run(x := watched(X)), x), rtol=1e-12)
+    assert forward.plan_report(X).asked < X.nbytes < backward.plan_report(X).asked

@@ -2,7 +2,8 @@
 
 from miniDLF.engine.passes.equal import merge_equal
 from miniDLF.engine.passes.simplify import simplify
+from miniDLF.engine.passes.unread import forget_unread
 
 __all__ = ["PASSES"]
 
-PASSES = (simplify, merge_equal, simplify, merge_equal)
+PASSES = (simplify, merge_equal, simplify, merge_equal, forget_unread)
