@@ -13,7 +13,7 @@ from weakref import ref
 from miniDLF.core.own import check_call, is_own
 from miniDLF.errors import ArgumentError, ArgumentTypeError, ShapeError
 from miniDLF.kernels.workspace import Shape
-from miniDLF.tensor.tensor import Operators
+from miniDLF.tensor.operators import Operators
 from miniDLF.whole import is_whole
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from miniDLF.core.initializers import Initializer
 from miniDLF.errors import ArgumentTypeError, NotReadyError, ShapeError
 from miniDLF.kernels.workspace import Array, Shape
 from miniDLF.tensor import recording
-from miniDLF.tensor.tensor import Operators, Tensor
+from miniDLF.tensor.operators import Operators
+from miniDLF.tensor.tensor import Tensor
 from miniDLF.tensor.types import DEFAULT
 from miniDLF.tensor.variable import Variable
 

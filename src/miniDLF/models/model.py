@@ -32,8 +32,8 @@ from miniDLF.models.subclassing import writes_call
 from miniDLF.optimizers import get_optimizer
 from miniDLF.tensor import recording
 from miniDLF.tensor.tensor import Tensor
+from miniDLF.training.converting import Converter
 from miniDLF.training.engine import Engine
-from miniDLF.training.feeds import Converter
 from miniDLF.whole import is_whole
 
 __all__ = ["Model"]

@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.arrays import refuse_beyond, refuse_not_finite
-from miniDLF.core.parameter import Parameter
-from miniDLF.errors import DataError, FileFormatError, answering
+from miniDLF.errors import FileFormatError, answering
 from miniDLF.kernels.workspace import Array
 from miniDLF.models.data_info import DataInfo
+from miniDLF.models.structure import describe, explained, rebuild
+from miniDLF.models.values import own_classes
+from miniDLF.models.weights import check_weight
 from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
 
-__all__ = ["check_weight", "load", "load_weights", "save", "save_weights"]
+__all__ = ["load", "load_weights", "save", "save_weights"]
 
 _WEIGHTS, _STATE = "weights/", "training/"
 
 
 def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
     """Write structure and weights, and on request the optimizer's state."""
-    from miniDLF.models.structure import describe  # it knows all models, and they know this module
-
     tensors = {_WEIGHTS + name: value for name, value in model.held_weights().items()}
     if include_optimizer:
         state = model.training_state()
@@ -52,9 +51,6 @@ def load(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     FileFormatError
         If the file is missing, truncated, altered, holds no model, or one of classes that were not passed.
     """
-    from miniDLF.models.structure import explained, rebuild
-    from miniDLF.models.values import own_classes
-
     own = own_classes(custom_objects)
     tensors, document = read_tensors(path)
     structure = document.get("model")
@@ -105,25 +101,3 @@ def _fill(model: Any, weights: Mapping[str, Array], path: str, strict: bool) -> 
     for name in report.matched:
         own[name].value = weights[name]
     return report
-
-
-def check_weight(parameter: Parameter, value: Array, where: str, dtype: np.dtype[Any]) -> None:
-    """Refuse what a file cannot mean as the values of a parameter.
-
-    State that is not trained may hold NaN or infinity (a largest value so far begins with -inf); trained weights never.
-
-    Raises
-    ------
-    FileFormatError
-        If the numbers are whole ones (quantised weights without their scale), or not finite in the model's type.
-    """
-    if value.dtype.kind != "f":
-        raise FileFormatError(
-            f"{where} holds {value.dtype}, expected floating-point numbers. Quantised weights need their scale: "
-            "convert them where the file is made."
-        )
-    refuse = refuse_not_finite if parameter.trainable else refuse_beyond
-    try:
-        refuse(np.atleast_1d(value), dtype, where, entry="row")
-    except DataError as error:
-        raise FileFormatError(str(error)) from None

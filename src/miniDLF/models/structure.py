@@ -17,9 +17,9 @@ from miniDLF.models.autoencoder import Autoencoder
 from miniDLF.models.compiling import LossMetric
 from miniDLF.models.model import Model
 from miniDLF.models.older import MEANING, as_meant, draw_as_then, project_as_then
-from miniDLF.models.persistence import check_weight
 from miniDLF.models.sequential import Sequential
 from miniDLF.models.values import Classes, class_name, made, stored
+from miniDLF.models.weights import check_weight
 from miniDLF.optimizers import CHOICES as OPTIMIZERS
 from miniDLF.storage import report_mismatch
 
