@@ -15,9 +15,21 @@ ROOT = Path(miniDLF.__file__).parent
 BUDGETS = {"engine": 2_800, "kernels": 3_500, "ops": 1_800, "tensor": 900}
 #: Lines beyond which this fails: a little over what there is. These numbers only ever shrink.
 BOUNDS = {
-    **{"cli": 1_700, "core": 7_500, "datasets": 3_200, "doctor": 2_600, "engine": 3_600, "kernels": 4_800},
-    **{"layers": 2_900, "losses": 1_800, "metrics": 1_500, "models": 5_300, "ops": 5_800, "optimizers": 1_900},
-    **{"storage": 1_000, "tensor": 1_700, "training": 4_000},
+    "cli": 1_700,
+    "core": 7_500,
+    "datasets": 3_200,
+    "doctor": 2_600,
+    "engine": 3_600,
+    "kernels": 4_800,
+    "layers": 2_900,
+    "losses": 1_800,
+    "metrics": 1_500,
+    "models": 5_300,
+    "ops": 5_800,
+    "optimizers": 1_900,
+    "storage": 1_000,
+    "tensor": 1_700,
+    "training": 4_000,
 }
 #: Lines that a file should have at the most, and beyond which this fails.
 FILE, LONGEST_FILE = 300, 480

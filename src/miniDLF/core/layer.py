@@ -146,7 +146,7 @@ class Layer(Watched, Contents, Configurable):
         """
         if not self.is_derived:
             return self.build(received)
-        from miniDLF.core import in_tensors
+        from miniDLF.core import in_tensors  # loaded with the first such layer
 
         return in_tensors.output_shape(self, received if self.takes_many else [received])
 
@@ -389,7 +389,7 @@ class Layer(Watched, Contents, Configurable):
         """
         first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
         if isinstance(first, (Tensor, np.ndarray)):
-            from miniDLF.core import in_tensors
+            from miniDLF.core import in_tensors  # loaded with the first call on tensors
 
             return in_tensors.on_tensors(self, inputs, training)
         return apply(self, inputs)

@@ -82,7 +82,7 @@ class Loss(Watched, Configurable):
         """Say whether the loss is no sum over samples, so that a part of a batch would not do."""
         if type(self).value_and_grad is not _value_and_grad:
             return False
-        from miniDLF.losses import in_tensors
+        from miniDLF.losses import in_tensors  # what it needs is loaded with the first such loss
 
         return in_tensors.mixes_samples(self, output_shape, dtype)
 

@@ -224,7 +224,7 @@ class Inspecting(Explained):
         custom_objects
             Your own classes by name, as for `miniDLF.models.load`.
         """
-        from miniDLF.models.cloning import model_from_config
+        from miniDLF.models.cloning import model_from_config  # it knows all models, and they know this module
 
         return model_from_config(config, custom_objects)
 

@@ -11,6 +11,7 @@ from miniDLF.arrays import plain_array
 from miniDLF.core.graph import Graph
 from miniDLF.errors import ArgumentError
 from miniDLF.kernels.workspace import Array
+from miniDLF.models.model import Model
 from miniDLF.models.pictures import draw_confusion, draw_filters
 from miniDLF.training.plots import figure, whole_numbers
 
@@ -51,8 +52,6 @@ class Plots:
 
         Without `layer` the first layer with parameters is taken.
         """
-        from miniDLF.models.model import Model  # it holds this class
-
         model = self._model
         graph: Graph = model.graph
         name = layer or next((graph.names[la] for la in graph.layers if la.parameters), graph.names[graph.layers[0]])

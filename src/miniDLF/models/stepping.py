@@ -56,7 +56,7 @@ class Stepping:
     @answering
     def compute_loss(self: Any, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
         """Return the loss that `compile` chose, a tensor; a class of one's own may define another."""
-        from miniDLF.losses.in_tensors import loss_of
+        from miniDLF.losses.in_tensors import loss_of  # loaded with the first step of one's own
 
         if self._compiled is None:
             raise NotReadyError("compute_loss: call compile(loss=...) first.")
@@ -71,7 +71,7 @@ class Stepping:
 
     def own_steps(self: Any) -> OwnSteps:
         """Return what calls the steps of one's own."""
-        from miniDLF.models.own_steps import OwnSteps
+        from miniDLF.models.own_steps import OwnSteps  # loaded with the first step of one's own
 
         known: OwnSteps | None = vars(self).get("_own_steps")
         if known is None:

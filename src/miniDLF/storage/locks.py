@@ -37,14 +37,19 @@ def hold(handle: int) -> bool:
         except OSError:
             return False
         return True
-    if fcntl is None:
-        return True
+    return _locked(handle) is not False
+
+
+def _locked(handle: int) -> bool | None:
+    """Lock a file for this process; ``False`` where another one holds it, ``None`` where there are no locks."""
+    if sys.platform == "win32" or fcntl is None:
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True
 
 
@@ -57,14 +62,9 @@ def held_by_nobody(path: Path) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
+        return _locked(handle)
     finally:
         os.close(handle)
-    return True
 
 
 class Lock:
