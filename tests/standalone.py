@@ -37,7 +37,7 @@ class Standalone:
     def __init__(self, layer: Layer, input_shape: Any, *, dtype: Any = np.float64, seed: int = 0) -> None:
         self.layer = layer
         self.dtype = np.dtype(dtype)
-        self.output_shape = layer.built(input_shape)
+        self.output_shape = layer.shape_for(input_shape)
         rng = np.random.default_rng(seed)
         self.gradients = {}
         for parameter in layer.parameters:

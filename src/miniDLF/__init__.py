@@ -36,6 +36,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "activations",
     "callbacks",
     "constraints",
     "datasets",
@@ -47,7 +48,9 @@ _SUBPACKAGES = (
     "models",
     "ops",
     "optimizers",
+    "random",
     "regularizers",
+    "saving",
     "utils",
 )
 #: What Keras has at the top too, by the module that holds it.

@@ -1,5 +1,6 @@
 """Initial values of parameters."""
 
+from miniDLF.core.configurable import as_config
 from miniDLF.core.initializers import (
     Constant,
     GlorotNormal,
@@ -24,6 +25,9 @@ from miniDLF.core.initializers import (
 )
 from miniDLF.names import names_of_keras
 
+get = deserialize = get_initializer
+serialize = as_config
+
 __all__ = [
     "Constant",
     "GlorotNormal",
@@ -44,7 +48,10 @@ __all__ = [
     "Uniform",
     "VarianceScaling",
     "Zeros",
+    "deserialize",
+    "get",
     "get_initializer",
+    "serialize",
 ]
 
 __getattr__ = names_of_keras(__name__)

@@ -241,7 +241,7 @@ def _listed(dx: object) -> tuple[np.ndarray, ...]:
 @every_case
 def test_flops_are_counted(case: Case) -> None:
     layer = case.make()
-    shape = layer.built(case.input_shape)
+    shape = layer.shape_for(case.input_shape)
     matrices = sum(parameter.size for parameter in layer.parameters if len(parameter.shape) > 1)
     flops = layer.flops(case.input_shape, shape)
     assert flops >= 2 * matrices  # each number is multiplied and added at least once a sample

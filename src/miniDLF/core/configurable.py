@@ -27,7 +27,7 @@ else:
         return lambda cls: cls
 
 
-__all__ = ["Configurable", "canonical", "from_config", "resolve"]
+__all__ = ["Configurable", "as_config", "canonical", "describes_itself", "from_config", "make", "registered", "resolve"]
 
 T = TypeVar("T")
 
@@ -49,7 +49,12 @@ class Configurable(Explained):
                 cls.__doc__ = f"{cls.__name__}{inspect.signature(cls)}".removesuffix(" -> None")
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal object, as values that JSON can hold; defaults are left out."""
+        """Return the arguments that make an equal object, as values that JSON can hold; defaults are left out.
+
+        A class of one's own with a `get_config` says itself what they are.
+        """
+        if describes_itself(type(self)):
+            return {name: _plain(value) for name, value in self.get_config().items()}
         result = {}
         for name, parameter in _arguments(type(self)).items():
             value = _plain(getattr(self, name))
@@ -58,8 +63,15 @@ class Configurable(Explained):
         return result
 
     def get_config(self) -> dict[str, Any]:
-        """Return all arguments by name, also those at their defaults, as values that JSON can hold."""
-        return {name: _plain(getattr(self, name)) for name in _arguments(type(self))}
+        """Return all arguments by name, also those at their defaults, as values that JSON can hold.
+
+        Where a class of one's own adds to it, ``super().get_config() | {...}``, arguments that are no attributes of the
+        same name are its to add.
+        """
+        known = _arguments(type(self))
+        if describes_itself(type(self)):
+            return {name: _plain(vars(self)[name]) for name in known if name in vars(self)}
+        return {name: _plain(getattr(self, name)) for name in known}
 
     @classmethod
     @answering
@@ -85,6 +97,30 @@ class Configurable(Explained):
             return repr(value)
 
         return shown({"class": type(self).__name__, **self.config()})
+
+
+def describes_itself(cls: type) -> bool:
+    """Say whether a class of one's own has a `get_config`."""
+    return not cls.get_config.__module__.startswith("miniDLF.")  # type: ignore[attr-defined]
+
+
+def make(cls: Any, arguments: Mapping[str, Any]) -> Any:
+    """Make the object of a saved configuration: by the ``from_config`` of a class that has a `get_config`."""
+    if isinstance(cls, type) and issubclass(cls, Configurable) and describes_itself(cls):
+        return cls.from_config(dict(arguments))
+    return cls(**arguments)
+
+
+def registered(module: str, name: str) -> type | None:
+    """Return the class of this name and module that ``register_keras_serializable`` was given, the newest of them."""
+    pending: list[type] = [Configurable]
+    found = None
+    while pending:
+        cls = pending.pop()
+        pending.extend(reversed(cls.__subclasses__()))
+        if cls.__name__ == name and cls.__module__ == module and "_registered_as" in vars(cls):
+            found = cls
+    return found
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:
@@ -220,6 +256,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def as_config(thing: Any) -> Any:
+    """Return the configuration, with its class, that makes an equal object; a name, or ``None``, is its own."""
+    return _plain(thing)
 
 
 def canonical(name: str) -> str:

@@ -11,6 +11,7 @@ from miniDLF.core.graph import Node
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ArgumentError, NotConnectedError, NotReadyError
 from miniDLF.kernels.workspace import Array
+from miniDLF.tensor import recording
 
 __all__ = ["Contents", "shown"]
 
@@ -125,6 +126,21 @@ class Contents:
         ]
         for parameter, value in zip(parameters, checked, strict=True):
             parameter.value = value
+
+    @shown
+    def dtype(self) -> str:
+        """The name of the type in which it computes, the model's; float32 as long as it is in none."""
+        within = recording.computes_in()
+        if within is not None:
+            return within
+        for home in vars(self).get("_homes", ()):
+            model = home()
+            if model is not None:
+                return str(np.dtype(model.dtype).name)
+        known = [parameter.dtype for parameter in self.parameters if parameter.dtype is not None]
+        return str(known[0]) if known else "float32"
+
+    compute_dtype = variable_dtype = dtype
 
     def count_params(self) -> int:
         """Return the number of values in all parameters, trained or not.

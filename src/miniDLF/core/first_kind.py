@@ -71,7 +71,7 @@ class FirstKind(Primitive):
 
     def shape(self, *shapes: Shape) -> Shape:
         received = tuple(shape[1:] for shape in shapes[: self.inputs])
-        return (shapes[0][0], *self.layer.built(received if self.layer.takes_many else received[0]))
+        return (shapes[0][0], *self.layer.shape_for(received if self.layer.takes_many else received[0]))
 
     def dtype(self, *types: np.dtype[Any]) -> np.dtype[Any]:
         return types[0]

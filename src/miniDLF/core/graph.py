@@ -156,7 +156,7 @@ def apply(layer: Layer, inputs: Any) -> Any:
         if is_own(part.build):
             check_call(part.described, "build", part.build, ("input_shape",))
         try:
-            shape = part.built(received)
+            shape = part.shape_for(received)
         except ShapeError as error:
             raise part.misfit(error, _before(node)) from None
         if not isinstance(shape, tuple | list):

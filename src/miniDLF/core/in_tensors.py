@@ -18,7 +18,7 @@ from miniDLF.errors import ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.kernels.workspace import Shape
 from miniDLF.ops.random import stream_of
 from miniDLF.tensor import recording
-from miniDLF.tensor.recording import Recording, layer_scope
+from miniDLF.tensor.recording import Recording, calling, layer_scope, trains
 from miniDLF.tensor.tensor import Tensor, as_tensor, placeholder
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _keywords(function: Any) -> frozenset[str]:
     return frozenset({"training", "mask"} & parameters.keys())
 
 
-def call_layer(layer: Layer, inputs: Sequence[Any], training: bool) -> Tensor:
+def call_layer(layer: Layer, inputs: Sequence[Any], training: bool, mask: Any = None) -> Tensor:
     """Call a layer on tensors, with the keywords that it takes; check what it returns.
 
     Raises
@@ -52,9 +52,12 @@ def call_layer(layer: Layer, inputs: Sequence[Any], training: bool) -> Tensor:
     known = _keywords(type(layer).call)  # type: ignore[attr-defined]
     keywords: dict[str, Any] = {"training": training} if "training" in known else {}
     if "mask" in known:
+        keywords["mask"] = mask
+    if "mask" in known and mask is None:
         keywords["mask"] = inputs[0].mask if len(inputs) == 1 else [one.mask for one in inputs]
     given = inputs[0] if len(inputs) == 1 else list(inputs)
-    with layer_scope(layer.name or type(layer).__name__):
+    kind = next((one.dtype.name for one in inputs if one.dtype.kind == "f"), None)
+    with layer_scope(layer.name or type(layer).__name__), calling(training, kind):
         result = layer.call(given, **keywords)  # type: ignore[attr-defined]
     if isinstance(result, (np.ndarray, np.generic, float, int)) or hasattr(result, "__tensor__"):
         result = as_tensor(result)
@@ -106,20 +109,22 @@ def output_shape(layer: Layer, received: Sequence[Shape]) -> Shape:
 
 def _build(layer: Layer, received: Sequence[Shape]) -> None:
     batched = [(None, *shape) for shape in received]
-    known = vars(layer).get("_built_for")
-    if known is not None:
+    if vars(layer).get("_built_for") is not None or (layer.built and is_own(layer.build)):
         return
     given: Any = batched if is_own(type(layer).build) else list(received)  # the package's own take no batch axis
     layer.build(given[0] if len(given) == 1 else given)
-    vars(layer)["_built_for"] = batched
+    vars(layer).update(_built_for=batched, built=True)
 
 
-def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False) -> Tensor:
+def on_tensors(
+    layer: Layer, inputs: Any, training: bool | None = None, *, mask: Any = None, alone: bool = False
+) -> Tensor:
     """Use a layer, or a model as one, on tensors or arrays (N, ...): eagerly, or in a program that is recorded.
 
     A layer that belongs to no model yet is built for these inputs, and draws its weights. With `alone` the activation
-    that a layer brings along is left to the caller.
+    that a layer brings along is left to the caller. `training` is that of the call around, if nothing is said.
     """
+    training = trains() if training is None else bool(training)
     tensors = [as_tensor(one) for one in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
     for tensor in tensors:
         if not tensor.ndim:
@@ -133,13 +138,13 @@ def on_tensors(layer: Layer, inputs: Any, training: bool, *, alone: bool = False
     if layer.is_derived:
         _build(layer, shapes)
     else:
-        layer.built(tuple(shapes) if layer.takes_many else shapes[0])
+        layer.shape_for(tuple(shapes) if layer.takes_many else shapes[0])
     program = recording.current()
     runs = not any(tensor.is_symbolic for tensor in tensors) if program is None else program.will_run
     if runs and not all(parameter.is_drawn for parameter in layer.parameters):
         draw_weights(layer, random.getrandbits(63), tensors[0].dtype if tensors[0].dtype.kind == "f" else np.float32)
     result = (
-        call_layer(layer, tensors, training)
+        call_layer(layer, tensors, training, mask)
         if _has_call(type(layer))
         else apply_first_kind(layer, tensors, training, stream_of(None))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -13,14 +14,14 @@ import numpy as np
 
 from miniDLF.core.call import Call, Shared
 from miniDLF.core.capture import Watched
-from miniDLF.core.configurable import Configurable
+from miniDLF.core.configurable import Configurable, describes_itself
 from miniDLF.core.constraints import get_constraint
 from miniDLF.core.contents import Contents, shown
 from miniDLF.core.graph import apply
 from miniDLF.core.held import held_parameters
 from miniDLF.core.initializers import Initializer, get_initializer
 from miniDLF.core.kinds import check_kinds
-from miniDLF.core.own import misspelt
+from miniDLF.core.own import is_own, misspelt
 from miniDLF.core.parameter import Parameter
 from miniDLF.core.regularizers import get_regularizer
 from miniDLF.errors import ArgumentError, ArgumentTypeError, MiniDLFError, ShapeError, answering
@@ -60,6 +61,8 @@ class Layer(Watched, Contents, Configurable):
     else:  # for a class whose own __init__ does not call this one's
         name, trainable, input_shape = None, True, None
 
+    #: Whether `build` has run. Set by itself; a layer written for Keras may set it as well.
+    built = False  # type: bool
     #: The word in the specification's summary, if it is not the name of the class.
     label: ClassVar[str | None] = None
     #: Whether training needs statistics of the whole batch: then `partial` and `merge` are called (see there).
@@ -109,6 +112,8 @@ class Layer(Watched, Contents, Configurable):
                     setattr(cls, name, dataclasses.field())
             cls.__annotations__ = annotations
         super().__init_subclass__(**keywords)
+        if "build" in cls.__dict__:
+            cls.build = _noted(cls.__dict__["build"])  # type: ignore[method-assign]
         if callable(cls.__dict__.get("call")) and "forward" not in cls.__dict__:
             for name, method in _IN_TENSORS.items():
                 setattr(cls, name, method)
@@ -139,7 +144,7 @@ class Layer(Watched, Contents, Configurable):
         """Whether forward and backward follow from `call`, which is written in tensors."""
         return type(self).forward is _IN_TENSORS["forward"]
 
-    def built(self, received: Any) -> Any:
+    def shape_for(self, received: Any) -> Any:
         """Build the layer for inputs of this shape (or of these), and return the shape of its output.
 
         A layer that is written in tensors, by `call`, is tried with symbolic ones: nobody writes its shapes.
@@ -320,6 +325,13 @@ class Layer(Watched, Contents, Configurable):
             said = str(error).removeprefix(f"{kind}: ")
             raise type(error)(f"{self.described}: {next(held, kind)}: {said}") from None
 
+    def get_config(self) -> dict[str, Any]:
+        """Return all arguments by name, as values that JSON can hold; own classes add to ``super().get_config()``."""
+        config = super().get_config()
+        if describes_itself(type(self)):
+            config.update(name=self.name, trainable=self.trainable)
+        return config
+
     @answering
     def add_weight(
         self,
@@ -379,10 +391,12 @@ class Layer(Watched, Contents, Configurable):
         declared: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
         return declared
 
-    def __call__(self, inputs: Any, *, training: bool = False) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None, mask: Any = None) -> Any:
         """Use the layer on a node of a graph, or on a list of nodes, and return the node of its output.
 
         On tensors or arrays (N, ...) it computes: their gradients, and those of the layer's parameters, can be taken.
+        Without `training` it does as the layer or model in whose `call` it is called, or else as in inference. `mask`
+        says which time steps count.
 
         A layer that defines ``compose(self, x)`` is a block of other layers: ``compose`` receives the node and returns
         the node of the block's output, and the graph holds the parts.
@@ -391,13 +405,40 @@ class Layer(Watched, Contents, Configurable):
         if isinstance(first, (Tensor, np.ndarray)):
             from miniDLF.core import in_tensors  # loaded with the first call on tensors
 
-            return in_tensors.on_tensors(self, inputs, training)
+            return in_tensors.on_tensors(self, inputs, training, mask=mask)
         return apply(self, inputs)
 
     @property
     def described(self) -> str:
         """How error messages call the layer: ``Conv2D 'conv2d_2'``."""
         return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+
+def _noted(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a layer's `build` that notes that it ran.
+
+    The package's own take shapes of samples. Layers that are written for Keras build those they hold with the batch,
+    ``self.dense.build((None, 8))``, which is left out.
+    """
+    of_samples = not is_own(build)
+
+    @functools.wraps(build)
+    def noted(self: Layer, input_shape: Any) -> Any:
+        shape = build(self, _of_a_sample(input_shape) if of_samples else input_shape)
+        vars(self)["built"] = True
+        return shape
+
+    return noted
+
+
+def _of_a_sample(shape: Any) -> Any:
+    """Return a shape, or several, without the ``None`` in front that stands for the batch."""
+    if isinstance(shape, (list, tuple)) and len(shape):
+        if shape[0] is None:
+            return tuple(shape[1:])
+        if isinstance(shape[0], (list, tuple)):
+            return tuple(_of_a_sample(one) for one in shape)
+    return shape
 
 
 def _by_tensors(name: str) -> Callable[..., Any]:

@@ -285,7 +285,7 @@ class Activation(Layer):
 
     def build(self, input_shape: Shape) -> Shape:
         try:
-            shape = tuple(self.function.built(input_shape))
+            shape = tuple(self.function.shape_for(input_shape))
         except MiniDLFError as error:
             said, name = str(error).removeprefix("Lambda: "), name_of(self.activation)
             name = name if name.replace(".", "").isidentifier() else "f"

@@ -142,7 +142,7 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting, Looking):
             raise NotReadyError("the model has no layers yet: add some, the first one with input_shape=(...).")
         return self._graph
 
-    def __call__(self, inputs: Any, *, training: bool = False) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None) -> Any:
         """Use the model as a layer: its graph, with the same layers and weights, continues from these nodes.
 
         On tensors or arrays (N, ...) it computes, layer by layer, what can be differentiated: see `miniDLF.gradient`
@@ -150,7 +150,7 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting, Looking):
         """
         first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
         if isinstance(first, (Tensor, np.ndarray)):
-            return self._on_tensors(inputs, training)
+            return self._on_tensors(inputs, recording.trains() if training is None else training)
         return apply(self, inputs)  # type: ignore[arg-type]
 
     @property
@@ -170,7 +170,7 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting, Looking):
             if node.layer is not None:
                 here = [copies[source] for source in node.inputs]
                 received: Any = tuple(n.shape for n in here) if node.layer.takes_many else here[0].shape
-                shape = node.layer.built(received)
+                shape = node.layer.shape_for(received)
                 copies[node] = Node(node.layer, tuple(here), shape, scope=node.scope, host=node.host)
         results = [copies[node] for node in graph.outputs]
         return results[0] if len(results) == 1 else results

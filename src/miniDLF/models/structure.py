@@ -226,7 +226,7 @@ def uncompiled(structure: Mapping[str, Any], own: Classes, where: str) -> tuple[
             raise ArgumentError(f"node {len(nodes)}: {layer.described} cannot have {len(sources)} inputs.")
         received: Any = tuple(n.shape for n in sources) if layer.takes_many else sources[0].shape
         project_as_then(layer, received, meaning)
-        shape = tuple(layer.built(received))
+        shape = tuple(layer.shape_for(received))
         check_size(layer.described, "makes", shape)
         nodes.append(Node(layer, sources, shape, host=_host(layer, sources[0])))
     outputs = [_at(place, nodes) for place in structure["outputs"]]

@@ -10,6 +10,7 @@ from miniDLF.core.held import held_parameters
 from miniDLF.core.layer import Layer
 from miniDLF.core.parameter import Parameter
 from miniDLF.errors import ArgumentError
+from miniDLF.tensor import recording
 
 __all__ = ["Whole", "unpack", "writes_call"]
 
@@ -30,7 +31,8 @@ class Whole(Layer):
         """Call the model."""
         function = self.model.call
         takes = "training" in inspect.signature(function).parameters
-        return function(x, training=training) if takes else function(x)
+        with recording.calling(training):
+            return function(x, training=training) if takes else function(x)
 
     @property
     def parameters(self) -> list[Parameter]:

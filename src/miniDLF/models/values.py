@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from miniDLF.core.configurable import Configurable, from_config
+from miniDLF.core.configurable import Configurable, from_config, make, registered
 from miniDLF.errors import ArgumentTypeError, UnknownNameError, nearest
 
 __all__ = ["class_name", "made", "own_classes", "stored"]
@@ -70,7 +70,7 @@ def made(config: Mapping[str, Any], choices: Classes, own: Classes, kind: str) -
     arguments = {key: _restored(item, own) for key, item in config.items() if key != "class"}
     name = config["class"]
     if ":" in name:
-        return _own(name, own)(**arguments)
+        return make(_own(name, own), arguments)
     return from_config({**arguments, "class": name}, {**choices, **own}, kind)
 
 
@@ -85,13 +85,16 @@ def _restored(value: Any, own: Classes) -> Any:
     if name == "float":
         return float(result["value"])
     if isinstance(name, str) and ":" in name:
-        return _own(name, own)(**result)
+        return make(_own(name, own), result)
     return result if name is None else {"class": name, **result}
 
 
 def _own(name: str, own: Classes) -> Callable[..., Any]:
     module, _, short = name.rpartition(":")
     if short not in own:
+        known = registered(module, short)
+        if known is not None:
+            return known
         raise UnknownNameError(
             f"unknown class {short!r}: it is not miniDLF's but comes from {module!r}. Pass your own classes: "
             f"load(path, custom_objects={{{short!r}: {short}}}).{nearest(short, own)}"

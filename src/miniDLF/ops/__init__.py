@@ -46,4 +46,10 @@ globals().update(
         if _isfunction(value) and not name.startswith("_") and name not in _APART
     }
 )
-vars(random).update({name: _open_to_nodes(getattr(random, name), f"random.{name}") for name in random.__all__})
+vars(random).update(
+    {
+        name: _open_to_nodes(getattr(random, name), f"random.{name}")
+        for name in random.__all__
+        if _isfunction(getattr(random, name))
+    }
+)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import random as python_random
-from typing import Any
+from operator import index
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,8 +25,8 @@ from miniDLF.tensor.tensor import Tensor, apply, as_tensor
 from miniDLF.tensor.types import DEFAULT
 
 __all__ = [
-    "bernoulli", "categorical", "dropout", "exponential", "gumbel", "normal", "randint", "shuffle", "truncated_normal",
-    "uniform",
+    "SeedGenerator", "bernoulli", "categorical", "dropout", "exponential", "gumbel", "normal", "randint", "shuffle",
+    "truncated_normal", "uniform",
 ]  # fmt: skip
 
 
@@ -84,9 +85,46 @@ def _generator(stream: tuple[int, ...]) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(list(stream)))
 
 
-def stream_of(seed: int | None) -> tuple[int, ...]:
+class SeedGenerator:
+    """A seed that gives other numbers at every use: ``random.normal(shape, seed=self.seeds)``, as in Keras.
+
+    In a program each run draws anew; the numbers depend on the program's seed as well.
+
+    Parameters
+    ----------
+    seed
+        Where it begins; drawn anew if ``None``.
+    """
+
+    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        self.seed = python_random.getrandbits(31) if seed is None else index(seed)
+        self.name = name
+        self._used = 0
+
+    def next(self) -> int:
+        """Return another seed each time."""
+        self._used += 1
+        return int(np.random.SeedSequence([abs(self.seed), self._used]).generate_state(1)[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes another one that begins at the same place."""
+        return {"seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """Return the generator that `get_config` described."""
+        return cls(**config)
+
+
+#: What `seed=` takes: a number draws the same each time.
+Seed: TypeAlias = "int | SeedGenerator | None"
+
+
+def stream_of(seed: Seed) -> tuple[int, ...]:
     """Return the key of the numbers of one operation."""
     program = recording.current()
+    if isinstance(seed, SeedGenerator):
+        return (program.seed ^ abs(seed.seed), program.draw()) if program is not None else (seed.next(), 0)
     if seed is not None:
         return (int(seed),)
     if program is not None:
@@ -94,13 +132,17 @@ def stream_of(seed: int | None) -> tuple[int, ...]:
     return (python_random.getrandbits(63), 0)
 
 
-def _drawn(kind: str, shape: Any, dtype: DTypeLike | None, seed: int | None) -> Tensor:
+def _drawn(kind: str, shape: Any, dtype: DTypeLike | None, seed: Seed) -> Tensor:
     lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     return apply(Draw(kind, lengths, np.dtype(dtype or DEFAULT), stream_of(seed)))
 
 
 def uniform(
-    shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: DTypeLike | None = None, seed: int | None = None
+    shape: Any,
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: Seed = None,
 ) -> Tensor:
     """Return numbers from `minval` to below `maxval`, all equally likely."""
     drawn = _drawn("uniform", shape, dtype, seed)
@@ -108,7 +150,11 @@ def uniform(
 
 
 def normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike | None = None, seed: int | None = None
+    shape: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: Seed = None,
 ) -> Tensor:
     """Return normal numbers of this mean and standard deviation."""
     drawn = _drawn("normal", shape, dtype, seed)
@@ -116,7 +162,11 @@ def normal(
 
 
 def truncated_normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike | None = None, seed: int | None = None
+    shape: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: Seed = None,
 ) -> Tensor:
     """Return normal numbers, none of them further than two standard deviations from the mean."""
     return mean + stddev * _normal_between(_drawn("uniform", shape, dtype, seed))
@@ -133,42 +183,42 @@ def _normal_between(u: Tensor) -> Tensor:
     return np.clip(root, -2.0, 2.0)
 
 
-def exponential(shape: Any, dtype: DTypeLike | None = None, seed: int | None = None) -> Tensor:
+def exponential(shape: Any, dtype: DTypeLike | None = None, seed: Seed = None) -> Tensor:
     """Return numbers with the density ``e^-x``."""
     return _drawn("exponential", shape, dtype, seed)
 
 
-def gumbel(shape: Any, dtype: DTypeLike | None = None, seed: int | None = None) -> Tensor:
+def gumbel(shape: Any, dtype: DTypeLike | None = None, seed: Seed = None) -> Tensor:
     """Return ``-log`` of exponential numbers: the largest of scores with these added is a draw of their softmax."""
     return -np.log(exponential(shape, dtype, seed) + 1e-20)
 
 
-def bernoulli(shape: Any, p: Any = 0.5, dtype: DTypeLike | None = None, seed: int | None = None) -> Tensor:
+def bernoulli(shape: Any, p: Any = 0.5, dtype: DTypeLike | None = None, seed: Seed = None) -> Tensor:
     """Return 1 with the probability `p`, else 0."""
     return cast(_drawn("uniform", shape, None, seed) < p, dtype or DEFAULT)
 
 
-def randint(shape: Any, minval: int, maxval: int, dtype: DTypeLike = "int64", seed: int | None = None) -> Tensor:
+def randint(shape: Any, minval: int, maxval: int, dtype: DTypeLike = "int64", seed: Seed = None) -> Tensor:
     """Return whole numbers from `minval` to below `maxval`."""
     drawn = _drawn("uniform", shape, "float64", seed)
     return cast(np.floor(drawn * (maxval - minval)) + minval, dtype)
 
 
-def categorical(logits: Any, num_samples: int = 1, dtype: DTypeLike = "int64", seed: int | None = None) -> Tensor:
+def categorical(logits: Any, num_samples: int = 1, dtype: DTypeLike = "int64", seed: Seed = None) -> Tensor:
     """Return, for each row of `logits` (N, C), `num_samples` draws of a class by the softmax: (N, num_samples)."""
     scores = floating(logits)
     noise = gumbel((*scores.shape[:-1], num_samples, scores.shape[-1]), scores.dtype, seed)
     return cast(np.argmax(np.expand_dims(scores, -2) + noise, axis=-1), dtype)
 
 
-def shuffle(x: Any, axis: int = 0, seed: int | None = None) -> Tensor:
+def shuffle(x: Any, axis: int = 0, seed: Seed = None) -> Tensor:
     """Return the parts of `x` along `axis` in random order."""
     x = as_tensor(x)
     order = np.argsort(_drawn("uniform", (x.shape[axis],), "float64", seed))
     return np.take(x, order, axis=axis)
 
 
-def dropout(inputs: Any, rate: float, seed: int | None = None) -> Tensor:
+def dropout(inputs: Any, rate: float, seed: Seed = None) -> Tensor:
     """Return `inputs` with elements set to 0 with the probability `rate`, and the others divided by ``1 - rate``."""
     if not 0 <= rate < 1:
         raise ArgumentError(f"dropout: rate is at least 0 and below 1, received {rate}.")
@@ -176,6 +226,6 @@ def dropout(inputs: Any, rate: float, seed: int | None = None) -> Tensor:
     return x if rate == 0 else x * keep(x, rate, seed)
 
 
-def keep(x: Tensor, rate: float, seed: int | None = None) -> Tensor:
+def keep(x: Tensor, rate: float, seed: Seed = None) -> Tensor:
     """Return the factors with which `dropout` multiplies."""
     return apply(Keep(float(rate), stream_of(seed)), x)

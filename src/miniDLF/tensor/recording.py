@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from miniDLF.tensor.variable import Variable
 
 __all__ = [
-    "Effect", "Recording", "current", "layer_scope", "line_of_user", "no_history", "noted", "noting", "recording",
-    "remembers", "scope",
+    "Effect", "Recording", "calling", "computes_in", "current", "layer_scope", "line_of_user", "no_history", "noted",
+    "noting", "recording", "remembers", "scope", "trains",
 ]  # fmt: skip
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -74,6 +74,8 @@ class Recording:
 
 _RECORDING: ContextVar[Recording | None] = ContextVar("miniDLF.recording", default=None)
 _SCOPE: ContextVar[str] = ContextVar("miniDLF.scope", default="")
+_TRAINS: ContextVar[bool] = ContextVar("miniDLF.trains", default=False)
+_TYPE: ContextVar[str | None] = ContextVar("miniDLF.type", default=None)
 _HISTORY: ContextVar[bool] = ContextVar("miniDLF.history", default=True)
 
 _NOTED: ContextVar[list[Operation] | None] = ContextVar("miniDLF.noted", default=None)
@@ -82,6 +84,10 @@ _NOTED: ContextVar[list[Operation] | None] = ContextVar("miniDLF.noted", default
 current = _RECORDING.get
 #: The layer that is being called here, or an empty string.
 scope = _SCOPE.get
+#: Whether the layer that is being called here is called in training.
+trains = _TRAINS.get
+#: The name of the type in which the layer that is being called here computes, ``None`` outside.
+computes_in = _TYPE.get
 #: Whether results remember what they were made of.
 remembers = _HISTORY.get
 #: The list to which operations are added as they are recorded, if there is one.
@@ -120,6 +126,17 @@ def layer_scope(name: str) -> Iterator[None]:
         yield
     finally:
         _SCOPE.reset(token)
+
+
+@contextlib.contextmanager
+def calling(training: bool, dtype: str | None = None) -> Iterator[None]:
+    """Say whether a layer is called in training, and in which type: layers that it calls are called alike."""
+    token, of_type = _TRAINS.set(training), _TYPE.set(dtype or _TYPE.get())
+    try:
+        yield
+    finally:
+        _TRAINS.reset(token)
+        _TYPE.reset(of_type)
 
 
 @contextlib.contextmanager
