@@ -25,7 +25,7 @@ from miniDLF.optimizers.schedules import ExponentialDecay
 
 MODULES = [
     "callbacks", "constraints", "datasets", "datasets.mnist", "initializers", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "optimizers.schedules", "regularizers", "utils",
+    "activations", "ops", "optimizers", "optimizers.schedules", "random", "regularizers", "saving", "utils",
 ]  # fmt: skip
 #: The classes whose attributes the table tells, each with an object.
 OBJECTS = {
