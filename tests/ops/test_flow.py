@@ -200,3 +200,15 @@ def test_a_loop_keeps_its_carries_only_for_a_gradient() -> None:
     np.testing.assert_allclose(forward(X), run(Tensor(X)), rtol=1e-12)
     np.testing.assert_allclose(backward(X), gradient(run(x := watched(X)), x), rtol=1e-12)
     assert forward.plan_report(X).asked < X.nbytes < backward.plan_report(X).asked
+
+
+def test_gradients_of_parts_of_weights_are_added_up_at_the_end() -> None:
+    u = Variable(0.3 * RNG.normal(size=(2, 6)))
+    w, b = RNG.normal(size=(3, 6)), np.zeros(6)
+
+    def slope(x: Any) -> Any:
+        return gradient(ops.gru(x, w, u, b), [u])[0]
+
+    compiled = function(slope, shards=2)
+    np.testing.assert_allclose(compiled(X), slope(Tensor(X)), rtol=1e-9)
+    assert compiled.plan_report(X).meetings == 0

@@ -356,7 +356,10 @@ RULES: dict[type, Rule] = {
 }
 
 #: Operations that are the same function of a sum and of its parts: the parts need not be joined before them.
-LINEAR = (arithmetic.Negative, shaping.Reshape, shaping.Transpose, arguments.Cast, choices.StopGradient)
+LINEAR = (
+    arithmetic.Negative, shaping.Reshape, shaping.Transpose, arguments.Cast, choices.StopGradient, indexing.GetItem,
+    indexing.PutBack,
+)  # fmt: skip
 
 
 def follows_samples(*primitives: type) -> Callable[[Rule], Rule]:
