@@ -127,12 +127,21 @@ def test_windows_of_a_series() -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], type[MiniDLFError], str]] = {
     "a negative label": (lambda: to_categorical([-1, 2]), DataError, "to_categorical"),
     "a label too large": (lambda: to_categorical([0, 3], 3), DataError, "to_categorical"),
+    "negative labels": (lambda: to_categorical([-1]), DataError, r"expected labels 0 to 0 .*received -1 to -1"),
+    "no number": (
+        lambda: to_categorical([0, np.nan]),
+        DataError,
+        "expected integer labels, received an array of float",
+    ),
+    "infinity": (lambda: to_categorical([0, np.inf], 3), DataError, "expected integer labels"),
+    "text": (lambda: to_categorical(["a", "b"]), DataError, r"array of <U1\. Number the classes: .*np\.unique"),
     "half a label": (lambda: to_categorical([0.5, 1]), DataError, "expected integer labels"),
     "no labels": (lambda: to_categorical([]), ArgumentError, "give num_classes"),
     "no classes": (lambda: to_categorical([0], 0), ArgumentError, "num_classes is a whole number of at least 1"),
     "masked labels": (lambda: to_categorical(np.ma.array([0, 1], mask=[0, 1])), DataError, "mask"),
     "a seed below zero": (lambda: set_random_seed(-1), ArgumentError, "seed is a whole number"),
     "half a seed": (lambda: set_random_seed(0.5), ArgumentError, "seed is a whole number"),  # type: ignore[arg-type]
+    "no seed": (lambda: set_random_seed(None), ArgumentError, "seed is a whole number"),  # type: ignore[arg-type]
     "a large seed": (lambda: set_random_seed(1 << 32), ArgumentError, "below 2^32"),
     "no size": (lambda: split_dataset(np.ones(3)), ArgumentError, "give left_size or right_size"),
     "all on one side": (lambda: split_dataset(np.ones(3), 3), ArgumentError, "3 samples cannot be split into 3 and 0"),

@@ -43,14 +43,18 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         If a label is negative, not whole, or too large for `num_classes`.
     """
     labels = plain_array(x, "to_categorical")
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels)):
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and np.array_equal(labels, np.floor(labels)):
         labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iub":
+        text = labels.dtype.kind in "USO"
+        advice = " Number the classes: classes, x = np.unique(x, return_inverse=True)." if text else ""
+        raise DataError(f"to_categorical: expected integer labels, received an array of {labels.dtype}.{advice}")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if num_classes is None:
         if labels.size == 0:
             raise ArgumentError("to_categorical: there are no labels to count the classes of; give num_classes.")
-        num_classes = int(labels.max()) + 1
+        num_classes = max(int(labels.max()) + 1, 1)  # where all are negative, that is what is said of them
     _whole("to_categorical", 1, num_classes=num_classes)
     try:
         return one_hot(labels, int(num_classes))
@@ -70,6 +74,8 @@ def set_random_seed(seed: int) -> None:
     seed
         A whole number from 0 to 2^32 - 1.
     """
+    if seed is None:
+        raise ArgumentError("set_random_seed: seed is a whole number of at least 0, received None.")
     _whole("set_random_seed", 0, seed=seed)
     if seed >= 1 << 32:
         raise ArgumentError(f"set_random_seed: seed is a whole number below 2^32, received {seed}.")

@@ -202,3 +202,18 @@ def test_from_logits_absorbs_nothing() -> None:
     assert losses.CategoricalCrossentropy(from_logits=True).absorbs is None
     assert losses.BinaryFocalCrossentropy(from_logits=True).absorbs is None
     assert (CCE.classifies, BCE.classifies, MSE.classifies) == ("categorical", "binary", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            np.ones((1, 7)),
+            r"\(N, 1\), the targets \(1, 7\)\. These are the targets of several samples in one row: y\.T",
+        ),
+        (np.ones((2, 7, 1)), r"one output here, and these look like a list of 2 arrays for several"),
+    ],
+)
+def test_targets_that_are_turned_round_are_told_so(target: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        MSE.encode(target, (1,))

@@ -228,6 +228,11 @@ REFUSED: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         "expected an array with one entry a sample, received float",
     ),
     "one sample": (lambda m: m.predict(X[0]), ArgumentError, "A single sample needs a batch axis"),
+    "a list for one input": (
+        lambda m: m.predict([X, X]),
+        ArgumentError,
+        r"The model has one input, and this looks like a list of 2 arrays for several\.",
+    ),
     "channels last": (
         lambda m: Sequential([Conv2D(2, 3, input_shape=(3, 6, 6))]).predict(np.ones((8, 6, 6, 3))),
         ArgumentError,

@@ -51,7 +51,11 @@ def check_shape(owner: Any, target: Array, output_shape: Shape) -> None:
         return
     expected = _shown(output_shape)
     message = f"{_name(owner)}: the output has shape {expected}, the targets {target.shape}."
-    if target.ndim == len(output_shape) + 1 or not output_shape:
+    if tuple(output_shape) == (1,) and target.ndim == 2 and len(target) == 1:
+        fix = " These are the targets of several samples in one row: y.T, or y[0]."
+    elif target.shape[2:] == tuple(output_shape) and output_shape:
+        fix = f" The model has one output here, and these look like a list of {len(target)} arrays for several."
+    elif target.ndim == len(output_shape) + 1 or not output_shape:
         same = target.size == len(target) * int(np.prod(output_shape))
         fix = f" Reshape them: y.reshape({_reshape(output_shape)})." if same else " They must have the same shape."
     elif target.shape[1:] == tuple(output_shape[:-1]) and target.dtype.kind in "iub":

@@ -171,6 +171,8 @@ def _shape_message(name: str, expected: tuple[int, ...], array: Array) -> str:
     message = f"x ({name}): expected (N, {', '.join(map(str, expected))}), received {array.shape}."
     if array.shape == expected:
         return message + " A single sample needs a batch axis: x[np.newaxis]."
+    if array.shape[2:] == expected:
+        return message + f" The model has one input, and this looks like a list of {rows} arrays for several."
     if expected[0] > 1 and array.shape[1:] == (*expected[1:], expected[0]) and len(expected) == 3:
         return message + " These images are channels-last; transpose them: x.transpose(0, 3, 1, 2)."
     if rows and array.size == rows * int(np.prod(expected)):
