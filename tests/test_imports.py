@@ -11,7 +11,7 @@ import pytest
 OF_DATA = ("gzip", "http.client", "logging", "multiprocessing", "socket", "ssl", "tempfile", "urllib.request")
 #: What importing models leaves out besides: what only some programs do.
 OF_MODELS = (
-    *("_hashlib", "difflib", "html", "json", "matplotlib", "shutil", "textwrap"),
+    *("_hashlib", "difflib", "html", "json", "matplotlib", "pathlib", "shutil", "textwrap"),
     *("miniDLF.datasets.glyphs", "miniDLF.datasets.mnist", "miniDLF.datasets.text", "miniDLF.doctor"),
     *("miniDLF.models.checking", "miniDLF.models.diagnosing", "miniDLF.models.drawing", "miniDLF.models.profiling"),
     *("miniDLF.models.structure", "miniDLF.storage", "miniDLF.utils"),

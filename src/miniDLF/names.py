@@ -8,7 +8,6 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -40,6 +39,8 @@ def table() -> dict[str, Hint]:
     """Return the hints by name: ``layers.Conv1D``, ``Layer.dtype``, ``Model.fit(workers)``."""
     hints: dict[str, Hint] = {}
     prefix = ""
+    from pathlib import Path  # not loaded with the package: messages alone ask for the table
+
     for line in Path(__file__).with_name("names_of_keras.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             heading = line.strip("[]")

@@ -6,10 +6,10 @@ Context variables, so that every thread and every task has its own.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = [
     "noting", "recording", "remembers", "scope", "trains",
 ]  # fmt: skip
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 class Effect(Protocol):
@@ -156,4 +156,4 @@ def line_of_user() -> str:
         frame = frame.f_back
     if frame is None:
         return "an unknown line"
-    return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno} (in {frame.f_code.co_name})"
+    return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno} (in {frame.f_code.co_name})"

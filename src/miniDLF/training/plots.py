@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,6 +109,8 @@ class LivePlot(Callback):
     def __init__(self, path: Any = None, every: int = 1) -> None:
         if every < 1:
             raise ArgumentError(f"LivePlot: every counts epochs and is at least 1; received {every}.")
+        from pathlib import Path  # loaded with the first picture
+
         self.path, self.every = None if path is None else Path(path), every
         self._logs: dict[str, list[Any]] = {}
         self._epochs: dict[str, list[int]] = {}
