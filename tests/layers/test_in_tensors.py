@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniDLF import errors, ops
+from miniDLF import Variable, errors, ops
 from miniDLF.layers import LSTM, BatchNormalization, Dense, Dropout, Flatten, Lambda, Layer
 from miniDLF.losses import Loss
 from miniDLF.models import Input, Model, Sequential, load
@@ -352,3 +352,68 @@ def test_weights_that_are_declared_twice_over_are_refused() -> None:
         Lambda(np.abs).add_weight((2,), shape=(3,))
     with pytest.raises(errors.ArgumentTypeError, match="add_weight takes shape, initializer without keywords"):
         Lambda(np.abs).add_weight((2,), "zeros", None, True)
+
+
+class Replaces(Layer):
+    def build(self, input_shape: Any) -> None:
+        self.mean = self.state("mean", (4,))
+
+    def call(self, x: Any) -> Any:
+        self.mean = np.mean(x, axis=0)
+        return x - self.mean
+
+
+class Stray(Layer):
+    def build(self, input_shape: Any) -> None:
+        self.w = Variable(np.ones(4), name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * self.w
+
+
+class MakesLayers(Layer):
+    def call(self, x: Any) -> Any:
+        return Dense(4)(x)
+
+
+class AsksTooMuch(Layer):
+    def call(self, x: Any, length: Any) -> Any:
+        return x
+
+
+class Fixed(Layer):
+    def call(self, x: Any) -> Any:
+        return np.reshape(x, (8, 4))
+
+
+class Misspelt(Layer):
+    def calls(self, x: Any) -> Any:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        (Replaces, errors.ArgumentTypeError, r"Replaces.*call\(\) replaces self.mean.*Write self.mean.assign"),
+        (Stray, errors.ArgumentTypeError, r"Stray.*call\(\) uses 'scale' \(4,\), which is no weight.*add_weight"),
+        (MakesLayers, errors.ArgumentTypeError, r"uses 'weight' \(4, 4\).*make layers in __init__"),
+        (AsksTooMuch, errors.ArgumentTypeError, r"nobody passes 'length' to call\(self, x.*length.*training and mask"),
+        (Fixed, errors.ShapeError, r"call\(\) was tried with 2 samples"),
+        (Misspelt, NotImplementedError, r"call\(self, x\) in tensors\. Is it 'calls'"),
+    ],
+)
+def test_mistakes_in_layers_are_named(kind: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        Sequential([Dense(4, input_shape=(5,)), kind(), Dense(1)]).predict(X)
+
+
+def test_a_constant_of_another_type_leaves_the_type_of_the_model() -> None:
+    class Shifted(Layer):
+        def build(self, input_shape: Any) -> None:
+            self.shift = Variable(np.ones(4), trainable=False)  # float64
+
+        def call(self, x: Any) -> Any:
+            return x + self.shift
+
+    _, history = trained([Dense(4, input_shape=(5,)), Shifted()])
+    assert history["loss"][-1] < history["loss"][0]

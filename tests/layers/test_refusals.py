@@ -289,7 +289,7 @@ class BareRandom(RandomInitializer):
     [
         (
             lambda: Model(A, Bare()(A)).predict(np.ones((2, 4))),
-            r"Bare has no forward\(\): define forward\(self, x, call\)$",
+            r"Bare has no forward\(\): define forward\(self, x, call\) and backward, or call\(self, x\) in tensors$",
         ),
         (lambda: Bare().backward(np.ones(2), None), r"Bare has no backward\(\)"),
         (lambda: Model(A, BareDerived()(A)).predict(np.ones((2, 4))), r"BareDerived has no compute\(\)"),

@@ -332,3 +332,52 @@ def test_models_and_layers_that_are_first_called_in_a_compiled_function_are_made
     again = Sequential([Dense(4, activation="tanh", input_shape=(5,)), Dense(1)], seed=1)
     np.testing.assert_array_equal(again.predict(X), fresh[0].predict(X))
     assert len(fresh[1].trainable_variables) == 6
+
+
+class Unready(Model):
+    def __init__(self) -> None:
+        self.head = Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.head(x)
+
+
+class TwoArguments(Net):
+    def train_step(self, x: Any, y: Any) -> Any:  # type: ignore[override]
+        return {"loss": np.mean(x)}
+
+
+class ShortLoss(Net):
+    def compute_loss(self, y: Any, y_pred: Any) -> Any:  # type: ignore[override]
+        return np.mean((y - y_pred) ** 2)
+
+
+class MakesLayers(Net):
+    def call(self, x: Any, training: bool = False) -> Any:
+        return Dense(1)(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        (Unready, errors.NotReadyError, r"Unready: its __init__ does not call super\(\).__init__\(\)"),
+        (TwoArguments, errors.ArgumentTypeError, r"train_step\(x.*\) cannot be called with \(data\)"),
+        (ShortLoss, errors.ArgumentTypeError, r"compute_loss\(y.*\) cannot be called.*Write it as compute_loss"),
+        (MakesLayers, errors.ArgumentTypeError, r"MakesLayers 'makes_layers': call\(\) uses 'weight'.*in __init__"),
+    ],
+)
+def test_mistakes_in_classes_are_named(kind: Any, error: Any, message: str) -> None:
+    def train() -> None:
+        model = kind()
+        model.compile("mse", rule())
+        model.fit(X, Y, epochs=1, verbose=0)
+
+    with pytest.raises(error, match=message):
+        train()
+
+
+def test_a_class_is_not_saved_whole(tmp_path: Any) -> None:
+    model = Net()
+    model(X[:1])
+    with pytest.raises(errors.ArgumentTypeError, match=r"Net: how it computes stands in the code.*save_weights"):
+        model.save(tmp_path / "m.safetensors")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import erf
 
-from miniDLF import Tensor, Variable, errors, ops
+from miniDLF import Tensor, Variable, errors, function, ops
 from miniDLF.tensor import SymbolicError, placeholder
+from miniDLF.tensor.recording import Recording, recording
 
 
 def test_lists_and_numbers_are_float32_and_arrays_keep_their_type() -> None:
@@ -84,7 +87,7 @@ def test_symbolic_tensors_have_no_numbers_and_say_where_they_were_asked() -> Non
     x = placeholder((2, 3), "float32")
     assert (x @ np.ones((3, 4))).shape == (2, 4)
     for ask in (float, bool, np.asarray, lambda t: t.item(), int):
-        with pytest.raises(SymbolicError, match=r"test_tensor\.py, line \d+ .*ops\.where"):
+        with recording(Recording()), pytest.raises(SymbolicError, match=r"test_tensor\.py, line \d+ .*ops\.where"):
             ask(np.sum(x))
     with pytest.raises(errors.ArgumentTypeError, match=r"ops\.where"):
         x[x > 0]
@@ -166,3 +169,37 @@ def test_variables_are_assigned_and_copied() -> None:
         v.assign([1.0])
     with pytest.raises(errors.ArgumentTypeError, match="fractions would be lost"):
         Variable([1, 2]).assign([0.5, 1])
+
+
+def test_tensors_that_were_kept_from_a_program_say_so() -> None:
+    kept = []
+
+    @function
+    def total(x: Any) -> Any:
+        kept.append(np.sum(x))
+        return kept[-1]
+
+    assert float(total(np.ones(3))) == 3
+    with pytest.raises(SymbolicError, match=r"belongs to a program that was recorded, and something kept it.*Variable"):
+        float(kept[0])
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        (lambda t: t.backward(), AttributeError, r"tensors have no 'backward'; write gradient\(loss, variables\)"),
+        (lambda t: t.detach(), AttributeError, "write ops.stop_gradient"),
+        (lambda t: t.view(2), AttributeError, r"write tensor\.reshape"),
+        (lambda t: np.add(t, 1, out=np.ones(2)), errors.ArgumentTypeError, r"\+= on an array.* a = a \+ t"),
+        (lambda t: Tensor([[1, 2], [3]]), errors.ArgumentTypeError, "made of numbers; NumPy says.*inhomogeneous"),
+        (lambda t: erf(t), errors.ArgumentTypeError, r"erf of another library has no rule for tensors. Use ops\.erf"),
+        (
+            lambda t: ops.custom(np.sin, lambda dy: dy),
+            errors.ArgumentTypeError,
+            r"backward\(dy\) takes.*backward\(dy, y, x\)",
+        ),
+    ],
+)
+def test_what_other_libraries_have_is_answered(use: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        use(Variable([1.0, 2.0]))

@@ -13,13 +13,16 @@ import numpy as np
 from miniDLF import ops
 from miniDLF.core.first_kind import apply_first_kind
 from miniDLF.core.own import is_own
+from miniDLF.core.parameter import Parameter
 from miniDLF.core.recorded import Recorded, crosses_samples
+from miniDLF.engine.program import leaves
 from miniDLF.errors import ArgumentTypeError, MiniDLFError, ShapeError
 from miniDLF.kernels.workspace import Shape
 from miniDLF.ops.random import stream_of
 from miniDLF.tensor import recording
 from miniDLF.tensor.recording import Recording, calling, layer_scope, trains
 from miniDLF.tensor.tensor import Tensor, as_tensor, placeholder
+from miniDLF.tensor.variable import Variable
 
 if TYPE_CHECKING:
     from miniDLF.core.layer import Layer
@@ -36,6 +39,13 @@ MOST_PLANS = 8
 def _keywords(function: Any) -> frozenset[str]:
     """Return which of the keywords that a layer may ask for it does take."""
     parameters = inspect.signature(function).parameters
+    for one in list(parameters.values())[2:]:
+        needed = one.default is one.empty and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        if needed and one.name not in ("training", "mask"):
+            raise ArgumentTypeError(
+                f"nobody passes {one.name!r} to call{inspect.signature(function)}. Besides the input it may ask for "
+                "training and mask; everything else is a setting of the layer, or has a default."
+            )
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return frozenset({"training", "mask"})
     return frozenset({"training", "mask"} & parameters.keys())
@@ -49,7 +59,10 @@ def call_layer(layer: Layer, inputs: Sequence[Any], training: bool, mask: Any = 
     ArgumentTypeError
         If it returns no tensor.
     """
-    known = _keywords(type(layer).call)  # type: ignore[attr-defined]
+    try:
+        known = _keywords(type(layer).call)  # type: ignore[attr-defined]
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"{layer.described}: {error}") from None
     keywords: dict[str, Any] = {"training": training} if "training" in known else {}
     if "mask" in known:
         keywords["mask"] = mask
@@ -87,11 +100,17 @@ def output_shape(layer: Layer, received: Sequence[Shape]) -> Shape:
         inputs = [placeholder((samples, *shape), np.float32) for shape in received]
         with recording.recording(Recording()) as record:
             try:
-                shapes.append(call_layer(layer, inputs, training=False).shape)
+                before = {
+                    name: value for name, value in vars(layer).items() if isinstance(value, (Parameter, Variable))
+                }
+                result = call_layer(layer, inputs, training=False)
+                shapes.append(result.shape)
+                _refuse_replaced(layer, before)
+                _refuse_strays(layer, [result, *record.losses])  # type: ignore[union-attr]
             except MiniDLFError as error:
                 if layer.described in str(error):
                     raise
-                raise type(error)(f"{layer.described}: {error}") from None
+                raise type(error)(f"{layer.described}: {error} (call() was tried with {samples} samples.)") from None
         adds = bool(record and record.losses)
     specifications = [((PROBES[0], *shape), np.dtype(np.float32)) for shape in received]
     vars(layer)["mixes_samples"] = crosses_samples(
@@ -105,6 +124,31 @@ def output_shape(layer: Layer, received: Sequence[Shape]) -> Shape:
             "first axis must be the samples, and the others the same for any number of them."
         )
     return first[1:]
+
+
+def _refuse_replaced(layer: Layer, before: dict[str, Any]) -> None:
+    """Refuse a `call` that puts a tensor where a weight or a state was, instead of assigning to it."""
+    for name, held in before.items():
+        if vars(layer).get(name) is not held:
+            setattr(layer, name, held)
+            raise ArgumentTypeError(
+                f"{layer.described}: call() replaces self.{name}, so what it computes is lost. Write "
+                f"self.{name}.assign(value): it takes effect when the step is over."
+            )
+
+
+def _refuse_strays(layer: Layer, results: Sequence[Tensor]) -> None:
+    """Refuse a layer that uses weights which it does not hold: nobody would train or save them."""
+    if getattr(getattr(layer, "model", None), "has_own_steps", False):  # whoever writes steps steps what they like
+        return
+    known = {id(parameter.__tensor__()) for parameter in layer.parameters}
+    for leaf in leaves(results):
+        if isinstance(leaf, Variable) and leaf.trainable and id(leaf) not in known:
+            raise ArgumentTypeError(
+                f"{layer.described}: call() uses {leaf.name!r} {leaf.shape}, which is no weight of the layer, so it "
+                "would not be trained or saved. Declare weights by self.add_weight in build, make layers in __init__ "
+                "and keep them on self; what is not to be trained is Variable(value, trainable=False)."
+            )
 
 
 def _build(layer: Layer, received: Sequence[Shape]) -> None:

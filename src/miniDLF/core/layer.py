@@ -159,8 +159,8 @@ class Layer(Watched, Contents, Configurable):
         """Return the output for the inputs `x` (N, ...); never write to `x`."""
         of_keras = "; Keras' call() is not used" if hasattr(self, "call") else ""
         raise NotImplementedError(
-            f"{type(self).__name__} has no forward(): define forward(self, x, call){of_keras}"
-            + misspelt(self, "forward")
+            f"{type(self).__name__} has no forward(): define forward(self, x, call){of_keras} and backward, or "
+            "call(self, x) in tensors" + (misspelt(self, "call") or misspelt(self, "forward"))
         )
 
     def backward(self, dy: Array, call: Call) -> Any:

@@ -99,7 +99,7 @@ class Loss(Watched, Configurable):
         empty
             ``empty(name, shape)`` lends memory; the gradient lies in such memory.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no value_and_grad()")
+        raise NotImplementedError(f"{type(self).__name__} has neither call() nor value_and_grad()")
 
     def fused_value_and_grad(
         self, logits: Array, target: Array, weights: Array, empty: Empty

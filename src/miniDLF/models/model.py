@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -132,6 +132,16 @@ class Model(Calling, Stepping, Fitting, Measuring, Inspecting, Looking):
         self.epochs_seen = 0  # by all runs: the order of the samples goes on
         self.stop_training = self.interrupted = self.finished = False
         self.stop_reason: str | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("_graph", "_compiled"):
+                raise NotReadyError(
+                    f"{type(self).__name__}: its __init__ does not call super().__init__(); write that into its first "
+                    "line."
+                )
+            return super().__getattr__(name)
 
     # The graph ------------------------------------------------------------------------------------------------------
 

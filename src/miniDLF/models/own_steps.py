@@ -10,6 +10,7 @@ import numpy as np
 
 from miniDLF.arrays import plain_array
 from miniDLF.core.held import held_parameters
+from miniDLF.core.own import check_call
 from miniDLF.engine.function import function
 from miniDLF.errors import ArgumentError, ArgumentTypeError, DivergedError, NotReadyError, ShapeError
 from miniDLF.kernels.workspace import Array
@@ -32,6 +33,8 @@ class OwnSteps:
 
     def __init__(self, model: Any, run_eagerly: bool) -> None:
         self.model = model
+        for name in ("train_step", "test_step"):
+            check_call(type(model).__name__, name, getattr(model, name), ("data",))
         self._train = function(model.train_step, shards=model.shards, run_eagerly=run_eagerly)
         self._test = function(model.test_step, shards=model.shards, run_eagerly=run_eagerly)
         self.steps = 0

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from miniDLF.errors import FileFormatError, answering
+from miniDLF.errors import ArgumentTypeError, FileFormatError, answering
 from miniDLF.kernels.workspace import Array
 from miniDLF.models.data_info import DataInfo
 from miniDLF.models.structure import describe, explained, rebuild
+from miniDLF.models.subclassing import writes_call
 from miniDLF.models.values import own_classes
 from miniDLF.models.weights import check_weight
 from miniDLF.storage import MismatchReport, part, read_tensors, report_mismatch, write_tensors
@@ -22,6 +23,11 @@ _WEIGHTS, _STATE = "weights/", "training/"
 
 def save(model: Any, path: Any, include_optimizer: bool = False) -> None:
     """Write structure and weights, and on request the optimizer's state."""
+    if writes_call(model):
+        raise ArgumentTypeError(
+            f"{model.described}: how it computes stands in the code of its class, which no file holds. Use "
+            "save_weights(path); make the model by its class again, call it on an array, and load_weights(path)."
+        )
     tensors = {_WEIGHTS + name: value for name, value in model.held_weights().items()}
     if include_optimizer:
         state = model.training_state()

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from miniDLF.errors import NotReadyError, answering
+from miniDLF.errors import ArgumentTypeError, NotReadyError, answering
 from miniDLF.models.subclassing import unpack
 
 if TYPE_CHECKING:  # at run time with the first model that has steps of its own: `import miniDLF.models` need not wait
     from miniDLF.models.own_steps import OwnSteps
 
 __all__ = ["Stepping"]
+
+
+def _loss_of(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+    """Return what the model's `compute_loss` gives; say how it is written if it takes something else."""
+    given = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
+    signature = inspect.signature(model.compute_loss)
+    try:
+        signature.bind(**given)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"{type(model).__name__}: compute_loss{signature} cannot be called with x, y, y_pred and sample_weight. "
+            "Write it as compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None)."
+        ) from None
+    return model.compute_loss(**given)
 
 
 class Stepping:
@@ -43,7 +58,7 @@ class Stepping:
         x, y, sample_weight = unpack(data)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            loss = _loss_of(self, x, y, y_pred, sample_weight)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"loss": loss}
@@ -51,7 +66,7 @@ class Stepping:
     def test_step(self: Any, data: Any) -> Any:
         """Measure one batch; a class of one's own may define another. See `train_step`."""
         x, y, sample_weight = unpack(data)
-        return {"loss": self.compute_loss(x=x, y=y, y_pred=self(x), sample_weight=sample_weight)}
+        return {"loss": _loss_of(self, x, y, self(x), sample_weight)}
 
     @answering
     def compute_loss(self: Any, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:

@@ -35,6 +35,11 @@ class Whole(Layer):
             return function(x, training=training) if takes else function(x)
 
     @property
+    def described(self) -> str:
+        """How messages call it: as the model."""
+        return f"{type(self.model).__name__} {self.name!r}"
+
+    @property
     def parameters(self) -> list[Parameter]:
         """Those of all layers, under the names of the layers."""
         return [parameter for _, parameter in held_parameters(self.model)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -145,9 +146,25 @@ def custom(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callabl
         tensors = [as_tensor(value, types[0] if types else None) for value in values]
         return apply(Custom(forward, backward, tuple(tensor.dtype for tensor in tensors)), *tensors)
 
+    _check_backward(backward)
     operation.__name__ = getattr(forward, "__name__", "custom")
     operation.__doc__ = forward.__doc__
     return operation
+
+
+def _check_backward(backward: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(backward)
+    except (TypeError, ValueError):  # written in C
+        return
+    places = [
+        one for one in signature.parameters.values() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(places) < 3 and not any(one.kind is one.VAR_POSITIONAL for one in signature.parameters.values()):
+        raise ArgumentTypeError(
+            f"ops.custom: backward{signature} takes too little: it receives the gradient of the result, the result, "
+            "and every input: backward(dy, y, x)."
+        )
 
 
 class GradientCheck:

@@ -119,8 +119,10 @@ class _Step:
 
 def apply_gradients(optimizer: Any, pairs: Any) -> None:
     """Make one step of `optimizer`; see `Optimizer.apply_gradients`."""
-    given = [(one, getattr(held, "__tensor__", lambda held=held: held)()) for one, held in map(tuple, pairs)]
-    if not given or any(len(pair) != 2 or not isinstance(pair[1], Variable) for pair in given):
+    listed = list(pairs)
+    twos = all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in listed)
+    given = [(one, getattr(held, "__tensor__", lambda held=held: held)()) for one, held in listed] if twos else []
+    if not given or any(not isinstance(held, Variable) for _, held in given):
         raise ArgumentTypeError(
             "apply_gradients: expected pairs (gradient, Variable), at least one: zip(gradients, variables)."
         )

@@ -58,7 +58,9 @@ class Operators:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         if keywords.pop("out", None) is not None:
-            raise ArgumentTypeError(f"np.{ufunc.__name__}: out= cannot be a tensor; use the result.")
+            raise ArgumentTypeError(
+                f"np.{ufunc.__name__}: out= (or += on an array) does not go with tensors; use the result: a = a + t."
+            )
         if method != "__call__":
             return ufunc_method(ufunc, method)(*inputs, **keywords)
         return self.__rule__(ufunc, inputs, keywords)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -58,6 +59,9 @@ def rule_for(function: Any) -> Callable[..., Any]:
         import difflib  # for messages only
 
         name = getattr(function, "__name__", str(function))
+        ours = getattr(sys.modules.get("miniDLF.ops"), name, None)
+        if getattr(np, name, None) is not function and callable(ours):  # SciPy's erf, say
+            raise ArgumentTypeError(f"{name} of another library has no rule for tensors. Use ops.{name}.") from None
         names = sorted({getattr(key, "__name__", str(key)) for key in _RULES})
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" The nearest that has is np.{near[0]}." if near else ""

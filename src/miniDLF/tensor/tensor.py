@@ -23,6 +23,19 @@ class SymbolicError(MiniDLFError, TypeError):
     """A tensor without numbers was asked for numbers."""
 
 
+class _Elsewhere:
+    """An attribute of other libraries' tensors: asked for, it says what to write here."""
+
+    def __init__(self, code: str) -> None:
+        self.code, self.name = code, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        raise AttributeError(f"tensors have no {self.name!r}; write {self.code}.", name=self.name, obj=instance)
+
+
 class Tensor(Operators):
     """An n-dimensional array with NumPy's arithmetic, and with gradients.
 
@@ -63,6 +76,16 @@ class Tensor(Operators):
     def _set(self, shape: Shape, dtype: Any, array: Array | None, operation: Operation | None, index: int) -> None:
         self.shape, self.dtype, self._array, self.operation, self.index = shape, dtype, array, operation, index
         self._watched, self.mask = False, None
+
+    # What PyTorch has -----------------------------------------------------------------------------------------------
+
+    backward = _Elsewhere("gradient(loss, variables), which returns the gradients")
+    grad = _Elsewhere("gradient(loss, variables), which returns the gradients")
+    requires_grad = _Elsewhere("Variable(value), or tape.watch(tensor)")
+    detach = _Elsewhere("ops.stop_gradient(tensor)")
+    view = _Elsewhere("tensor.reshape(...)")
+    permute = _Elsewhere("tensor.transpose(...)")
+    unsqueeze = _Elsewhere("np.expand_dims(tensor, axis)")
 
     # What it is -----------------------------------------------------------------------------------------------------
 
@@ -171,6 +194,12 @@ class Tensor(Operators):
 
 
 def _no_numbers(what: str) -> SymbolicError:
+    if recording.current() is None:
+        return SymbolicError(
+            f"{recording.line_of_user()}: a tensor without numbers was asked for {what}: it belongs to a program that "
+            "was recorded, and something kept it, in a list or on an object. Return such values from the function, or "
+            "assign them to a Variable."
+        )
     layer = recording.scope()
     where = f"layer {layer!r}, {recording.line_of_user()}" if layer else recording.line_of_user()
     return SymbolicError(

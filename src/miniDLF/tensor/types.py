@@ -60,7 +60,10 @@ def constant_type(value: Any, beside: Type | None) -> Type | None:
     elif isinstance(value, float):
         kind, own, weak = "f", DEFAULT, True
     else:  # a list: what NumPy makes of it, but fractions are the default's
-        found = np.asarray(value).dtype
+        try:
+            found = np.asarray(value).dtype
+        except ValueError:  # rows of different lengths: whoever makes an array of it says so
+            return None
         kind, own, weak = found.kind, found, True
     if beside is None:
         return DEFAULT if weak and kind == "f" and not isinstance(value, (np.ndarray, np.generic)) else None
