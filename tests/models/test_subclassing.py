@@ -361,8 +361,8 @@ class MakesLayers(Net):
     ("kind", "error", "message"),
     [
         (Unready, errors.NotReadyError, r"Unready: its __init__ does not call super\(\).__init__\(\)"),
-        (TwoArguments, errors.ArgumentTypeError, r"train_step\(x.*\) cannot be called with \(data\)"),
-        (ShortLoss, errors.ArgumentTypeError, r"compute_loss\(y.*\) cannot be called.*Write it as compute_loss"),
+        (TwoArguments, errors.ArgumentTypeError, r"train_step\(x.* cannot be called with \(data\)"),
+        (ShortLoss, errors.ArgumentTypeError, r"compute_loss\(y.* cannot be called.*Write it as compute_loss"),
         (MakesLayers, errors.ArgumentTypeError, r"MakesLayers 'makes_layers': call\(\) uses 'weight'.*in __init__"),
     ],
 )
