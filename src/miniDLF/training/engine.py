@@ -13,12 +13,13 @@ from miniDLF.core.executor import Batch, Executor
 from miniDLF.core.graph import Graph
 from miniDLF.core.program import Head, total_loss
 from miniDLF.core.update import Updater
-from miniDLF.errors import ArgumentError, DivergedError
+from miniDLF.errors import ArgumentError
 from miniDLF.kernels.threads import quiet_arithmetic, single_threaded_blas
 from miniDLF.kernels.workspace import Array
 from miniDLF.losses.base import fresh
 from miniDLF.metrics import MeanMetric
 from miniDLF.metrics.reading import comparable
+from miniDLF.training.divergence import diverged
 from miniDLF.training.own_measures import check_heads, try_heads
 from miniDLF.training.own_rules import check_rules
 from miniDLF.training.resuming import load_training_state, training_state
@@ -137,10 +138,10 @@ class Engine:
         parts = executor.gradient_parts()
         total = total_loss(self.heads, losses)
         if not math.isfinite(total):
-            raise self._diverged(losses, parts)
+            raise diverged(self, losses, parts)
         total += executor.added_loss() + updater.penalties()
         if not updater.apply(self.steps + 1, *parts, loss=total):
-            raise self._diverged(losses, parts)
+            raise diverged(self, losses, parts)
         self.steps += 1
         executor.update_states()
         return losses, total
@@ -241,35 +242,6 @@ class Engine:
                     slot.parameter.value, np.zeros_like(slot.parameter.value)
                 )
         self.loss_mean.count(total * rows, rows)
-
-    def _diverged(self, losses: Sequence[float], parts: Any) -> DivergedError:
-        """Find where the trouble began, and go back to a step before it."""
-        self.updater.join(*parts)
-        where = self._first_not_finite()
-        total = total_loss(self.heads, losses)
-        what = "a gradient is not finite" if math.isfinite(total) else f"the loss is {total}"
-        good = self.updater.restore()
-        held = "weights that it began with" if good is None else f"weights after step {good}, whose loss was finite"
-        self.buffers.gradients.fill(0)
-        step, self.steps = self.steps + 1, self.steps if good is None else good
-        return DivergedError(
-            f"step {step}: {what}; it began in {where}. Training has stopped and the model holds the {held}. Lower "
-            "the learning rate, clip the gradient (ClipGlobalNorm), or look at the data; then fit again."
-        )
-
-    def _first_not_finite(self) -> str:
-        shards = self.executor.active()
-        program = shards[0].program
-        for number in range(len(self.graph.inputs)):
-            if not all(np.isfinite(shard.values[number]).all() for shard in shards):
-                return "the input of this batch, which holds NaN or infinity"
-        for step in program.steps:
-            if not all(np.isfinite(shard.values[step.target]).all() for shard in shards):
-                return f"the output of layer {self.graph.names[step.layer]!r}"
-        for slot in reversed(self.buffers.trained_slots()):
-            if not np.isfinite(self.buffers.gradients[slot.slice]).all():
-                return f"the gradient of {slot.path!r}"
-        return "the loss itself"
 
     # Runs -----------------------------------------------------------------------------------------------------------
 
