@@ -417,3 +417,11 @@ def test_a_constant_of_another_type_leaves_the_type_of_the_model() -> None:
 
     _, history = trained([Dense(4, input_shape=(5,)), Shifted()])
     assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize("ask", [lambda h: h > 0, lambda h: np.any(h, axis=-1), lambda h: (h > 0) & (h < 1)])
+def test_outputs_are_not_asked_for_true_or_false(ask: Any) -> None:
+    inputs = Input((3,))
+    with pytest.raises(errors.ArgumentTypeError, match=r"an if cannot ask for it. Choose by np.where"):
+        bool(ask(inputs))
+    assert Dense(2)(inputs)

@@ -33,6 +33,23 @@ def operate_with(function: Callable[..., Any]) -> None:
     _OPERATE[:] = [function]
 
 
+#: Functions whose results programs ask for in an ``if``.
+_COMPARISONS = frozenset(
+    {
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "any",
+        "all",
+        "isnan",
+    }
+)
+
+
 class Node(Operators):
     """One use of a layer: where its inputs come from and the shape of what it gives.
 
@@ -73,6 +90,13 @@ class Node(Operators):
     def __rule__(self, function: Any, arguments: Sequence[Any], keywords: Any) -> Any:
         """Return the node of an operation of NumPy or `miniDLF.ops` on nodes; several where it has several results."""
         return _OPERATE[0](function, tuple(arguments), keywords)
+
+    def __bool__(self) -> bool:
+        if self.layer is not None and getattr(self.layer, "function", None) in _COMPARISONS:
+            raise ArgumentTypeError(
+                "a comparison of outputs has no numbers yet: an if cannot ask for it. Choose by np.where(a > b, a, b)."
+            )
+        return True
 
     def flops(self) -> int:
         """Return the floating-point operations of the layer forward for one sample."""
