@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from miniDLF.errors import ArgumentTypeError, UnknownNameError, nearest
@@ -93,9 +93,10 @@ def serialize(activation: Callable[..., Any]) -> str:
     )
 
 
-def deserialize(config: Any) -> Callable[..., Any]:
-    """Return the activation that `serialize` named."""
-    return get(config)
+def deserialize(config: Any, custom_objects: Mapping[str, Callable[..., Any]] | None = None) -> Callable[..., Any]:
+    """Return the activation that `serialize` named; `custom_objects` are functions of one's own by name."""
+    own = dict(custom_objects or {})
+    return own[config] if isinstance(config, str) and config in own else get(config)
 
 
 __getattr__ = names_of_keras(__name__)

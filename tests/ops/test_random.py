@@ -91,3 +91,21 @@ def test_gradient_of_dropout_goes_where_the_values_went() -> None:
     y, dx = run()
     np.testing.assert_allclose(dx, y.numpy() * 3)
     assert isinstance(y, Tensor)
+
+
+def test_dropout_may_drop_whole_rows() -> None:
+    y = ops.random.dropout(np.ones((40, 5), "float32"), 0.5, noise_shape=(40, 1)).numpy()
+    assert np.all(y == y[:, :1])
+    assert set(y[:, 0].tolist()) == {0.0, 2.0}
+    with pytest.raises(errors.ShapeError, match="noise_shape"):
+        ops.random.dropout(np.ones((4, 5)), 0.5, noise_shape=(4, 2))
+
+
+def test_keras_ways_to_name_what_a_configuration_holds() -> None:
+    from miniDLF import activations, constraints, initializers, regularizers
+
+    for module, name in ((initializers, "he_normal"), (regularizers, "l2"), (constraints, "non_neg")):
+        made = module.get(identifier=name)
+        again = module.deserialize(config=module.serialize(made), custom_objects=None)
+        assert repr(again) == repr(made)
+    assert activations.deserialize("mine", {"mine": np.tanh}) is np.tanh

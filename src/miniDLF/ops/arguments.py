@@ -108,33 +108,43 @@ def refuse(name: str, **unsupported: Any) -> None:
 def of_fractions(primitive: type[Elementwise]) -> Callable[..., Tensor]:
     """Return the function that applies `primitive` to fractions: whole numbers become floating ones."""
 
-    def function(*values: Any) -> Tensor:
+    def convert(*values: Any) -> tuple[Tensor, ...]:
         made = floating(*values)
-        return apply(primitive(), *(made if isinstance(made, tuple) else (made,)))
+        return made if isinstance(made, tuple) else (made,)
 
-    return _published(function, primitive)
+    return _published(primitive, convert)
 
 
 def of_numbers(primitive: type[Elementwise]) -> Callable[..., Tensor]:
     """Return the function that applies `primitive` to numbers of one type, whatever it is."""
-
-    def function(*values: Any) -> Tensor:
-        return apply(primitive(), *in_one_type(*values))
-
-    return _published(function, primitive)
+    return _published(primitive, in_one_type)
 
 
 def of_conditions(primitive: type[Elementwise]) -> Callable[..., Tensor]:
     """Return the function that applies `primitive` to booleans."""
 
-    def function(*conditions: Any) -> Tensor:
-        return apply(primitive(), *(cast(condition, bool) for condition in conditions))
+    def convert(*conditions: Any) -> tuple[Tensor, ...]:
+        return tuple(cast(condition, bool) for condition in conditions)
 
-    return _published(function, primitive)
+    return _published(primitive, convert)
 
 
-def _published(function: Callable[..., Tensor], primitive: type[Elementwise]) -> Callable[..., Tensor]:
+def _published(primitive: type[Elementwise], convert: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Tensor]:
+    """Return the public function of one argument, ``x``, or of two, ``x1`` and ``x2``, as in Keras."""
     ufunc = primitive.ufunc
+    function: Callable[..., Tensor]
+    if ufunc is None or ufunc.nin == 1:
+
+        def of_one(x: Any) -> Tensor:
+            return apply(primitive(), *convert(x))
+
+        function = of_one
+    else:
+
+        def of_two(x1: Any, x2: Any) -> Tensor:
+            return apply(primitive(), *convert(x1, x2))
+
+        function = of_two
     function.__name__ = function.__qualname__ = primitive.__name__.lower() if ufunc is None else ufunc.__name__
     function.__doc__ = primitive.__doc__
     return function if ufunc is None else implements(ufunc)(function)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from miniDLF.errors import ArgumentError
+from miniDLF.errors import ArgumentError, ShapeError
 from miniDLF.kernels.elementwise import kept_of_65536
 from miniDLF.kernels.workspace import Shape
 from miniDLF.ops.arguments import cast, floating
@@ -218,12 +218,23 @@ def shuffle(x: Any, axis: int = 0, seed: Seed = None) -> Tensor:
     return np.take(x, order, axis=axis)
 
 
-def dropout(inputs: Any, rate: float, seed: Seed = None) -> Tensor:
-    """Return `inputs` with elements set to 0 with the probability `rate`, and the others divided by ``1 - rate``."""
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Seed = None) -> Tensor:
+    """Return `inputs` with elements set to 0 with the probability `rate`, and the others divided by ``1 - rate``.
+
+    With `noise_shape`, whose lengths are those of `inputs` or 1, what is broadcast stays or goes together.
+    """
     if not 0 <= rate < 1:
         raise ArgumentError(f"dropout: rate is at least 0 and below 1, received {rate}.")
     x = floating(inputs)
-    return x if rate == 0 else x * keep(x, rate, seed)
+    if rate == 0:
+        return x
+    if noise_shape is None:
+        return x * keep(x, rate, seed)
+    lengths = tuple(noise_shape)
+    if len(lengths) != x.ndim or any(n not in (1, m, None) for n, m in zip(lengths, x.shape, strict=True)):
+        raise ShapeError(f"dropout: noise_shape has the lengths of inputs, {x.shape}, or 1; received {noise_shape!r}.")
+    drawn = x[tuple(slice(0, 1) if n == 1 else slice(None) for n in lengths)]
+    return x * keep(drawn, rate, seed)
 
 
 def keep(x: Tensor, rate: float, seed: Seed = None) -> Tensor:
