@@ -46,6 +46,7 @@ CONCRETE = {
 #: What stands for an object in a line of code.
 SPOKEN = {
     **{name.lower(): thing for name, thing in OBJECTS.items()},
+    "tensor": miniDLF.Tensor([1.0]),
     "model": Sequential([Dense(2, input_shape=(3,))]),
     "np": np,
     "copy": copy,

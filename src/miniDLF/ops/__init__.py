@@ -7,6 +7,7 @@ the node of a layer that does it: ``ops.relu(h)``.
 
 from inspect import isfunction as _isfunction
 
+from miniDLF.names import names_of_keras as _names_of_keras
 from miniDLF.ops import random as random
 from miniDLF.ops.activations import *  # noqa: F403
 from miniDLF.ops.arguments import cast as cast
@@ -53,3 +54,5 @@ vars(random).update(
         if _isfunction(getattr(random, name))
     }
 )
+
+__getattr__ = _names_of_keras(__name__)
