@@ -97,7 +97,7 @@ def refuse_not_finite(array: Array, dtype: DTypeLike, what: str, *, entry: str =
     kind = np.dtype(dtype)
     if array.dtype.kind != "f":
         return
-    for start, piece in in_pieces(array):
+    for start, piece in in_pieces(array) if array.nbytes > PIECE else ((0, array),):
         if _all_finite(piece, kind):
             continue
         finite = np.isfinite(piece)
@@ -137,7 +137,9 @@ def in_pieces(array: Array) -> Iterator[tuple[int, Array]]:
 
 
 def _all_finite(piece: Array, kind: np.dtype[Any]) -> bool:
-    """Say whether all numbers of a piece are finite in another type: its least and its largest tell."""
+    """Say whether all numbers of a piece are finite in another type: where that is narrower, its ends tell."""
+    if kind.kind == "f" and kind.itemsize >= piece.dtype.itemsize:  # 4 us for a small batch where the ends take 18
+        return bool(np.isfinite(piece).all())
     if not piece.size:
         return True
     with np.errstate(over="ignore", invalid="ignore"):

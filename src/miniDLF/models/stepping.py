@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from miniDLF.errors import ArgumentTypeError, NotReadyError, answering
 from miniDLF.models.subclassing import unpack
@@ -31,14 +31,18 @@ def _loss_of(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any
 class Stepping:
     """`train_step`, `test_step` and `compute_loss`, which a class of one's own may define, and who calls them."""
 
+    #: Whether the class defines `train_step`, `test_step` or `compute_loss`.
+    _defines_steps: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        names = ("train_step", "test_step", "compute_loss")
+        cls._defines_steps = any(getattr(cls, name) is not getattr(Stepping, name) for name in names)
+
     @property
     def has_own_steps(self: Any) -> bool:
         """Whether `fit` calls `train_step`: the class defines one, or `compute_loss`, or runs eagerly."""
-        own = any(
-            getattr(type(self), name) is not getattr(Stepping, name)
-            for name in ("train_step", "test_step", "compute_loss")
-        )
-        return own or getattr(self, "run_eagerly", False)
+        return self._defines_steps or self.run_eagerly
 
     def train_step(self: Any, data: Any) -> Any:
         """Make one training step; a class of one's own may define another. It is compiled, and runs for every batch.
