@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from miniDLF.cli import main
+from miniDLF.errors import ArgumentError
 from miniDLF.layers import Activation, Dense, Flatten
 from miniDLF.models import DataInfo, Input, Model, Sequential, load
 from tests.cli.test_commands import CONFIG, run
@@ -363,3 +364,16 @@ def test_without_pillow_the_one_sentence_says_how_to_get_it(tmp_path: Path, caps
     assert capsys.readouterr().err == (
         "minidlf: reading a picture needs the package 'Pillow', which is not installed: pip install 'miniDLF[images]'\n"
     )
+
+
+def test_arrays_to_train_on_are_read_and_refused_where_there_is_no_memory_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from miniDLF.cli.reading import array_of
+
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(64.0))
+    assert type(array_of(path, "x")) is np.ndarray  # not mapped: somebody may cut the file
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 256}[name], raising=False)
+    with pytest.raises(ArgumentError, match=r"x\.npy: holds 640 bytes, and this machine has 256 of memory"):
+        array_of(path, "x")

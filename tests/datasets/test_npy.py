@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from miniDLF.datasets.npy import map_npy, read_npy, read_npz
+from miniDLF.datasets.npy import read_npy, read_npz
 from miniDLF.errors import FileFormatError
 
 PATH = Path("x.npy")
@@ -44,20 +44,6 @@ def test_what_was_saved_comes_back(array: np.ndarray, fortran: bool, version: tu
     assert again.shape == array.shape
     assert again.dtype == array.dtype.newbyteorder("=")
     assert again.dtype.isnative
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_what_is_larger_than_memory_stays_on_the_disk(order: Any, tmp_path: Path) -> None:
-    array = np.arange(24, dtype=">f4").reshape((2, 3, 4), order=order)
-    path = tmp_path / "x.npy"
-    path.write_bytes(saved(array))
-    with path.open("rb") as file:
-        mapped = map_npy(file, path, path.stat().st_size)
-    assert isinstance(mapped, np.memmap)
-    np.testing.assert_array_equal(mapped, array)
-    path.write_bytes(saved(array)[:-1])
-    with path.open("rb") as file, pytest.raises(FileFormatError, match="says 96 bytes of numbers, 95 are there"):
-        map_npy(file, path, path.stat().st_size)
 
 
 def described(text: str, data: bytes = b"", version: bytes = b"\1\0") -> bytes:

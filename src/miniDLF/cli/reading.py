@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from miniDLF.datasets import MNIST, TEXT2SEQ, Dataset, Digits
-from miniDLF.datasets.npy import RowsOnDisk, map_npy, read_npy, read_npz
+from miniDLF.datasets.npy import RowsOnDisk, read_npy, read_npz
 from miniDLF.datasets.pictures import read_picture
 from miniDLF.datasets.tables import read_table
 from miniDLF.errors import ArgumentError, FileFormatError
@@ -21,7 +21,7 @@ from miniDLF.models import DataInfo
 
 __all__ = ["STANDARD_INPUT", "array_of", "called", "data_of", "samples_of"]
 
-#: Bytes up to which samples are read into memory; more of them, in a .npy file, stay on the disk.
+#: Bytes up to which samples are shuffled and scaled in memory, and read at once for a prediction.
 _IN_MEMORY = 1 << 30
 STANDARD_INPUT = Path("-")
 ARRAYS, PICTURES = (".npy", ".npz", ".csv"), (".png", ".jpg")
@@ -141,11 +141,25 @@ def _opened(path: Path) -> tuple[IO[bytes], str]:
     return io.BytesIO(content), kind
 
 
+def _refuse_beyond_memory(path: Path, size: int) -> None:
+    """Refuse a file that this machine has no memory for: a mapped one would end the process where somebody cuts it."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows: NumPy says so where there is too little
+        return
+    if size > memory:
+        raise ArgumentError(
+            f"{path}: holds {size:,} bytes, and this machine has {memory:,} of memory. Train on it from Python: "
+            "np.load(path, mmap_mode='r') is read batch by batch."
+        )
+
+
 def _numbers(file: IO[bytes], path: Path, kind: str, name: str) -> Any:
     try:
         size = size_of(file) if path != STANDARD_INPUT else len(file.getbuffer())  # type: ignore[attr-defined]
         if kind == ".npy":
-            return read_npy(file, path, size) if size <= _IN_MEMORY else map_npy(file, path, size)
+            _refuse_beyond_memory(path, size)
+            return read_npy(file, path, size)
         if kind == ".csv":
             return read_table(read_all(file, path, _IN_MEMORY), path)
         arrays = read_npz(file, path, size, _IN_MEMORY)

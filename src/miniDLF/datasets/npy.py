@@ -24,7 +24,7 @@ from miniDLF.datasets.files import HIGHEST_RATIO, LimitedReader
 from miniDLF.errors import FileFormatError
 from miniDLF.files import open_file
 
-__all__ = ["RowsOnDisk", "map_npy", "read_npy", "read_npz"]
+__all__ = ["RowsOnDisk", "read_npy", "read_npz"]
 
 Array = NDArray[Any]
 
@@ -67,16 +67,6 @@ def read_npy(file: IO[bytes], path: Path, size: int) -> Array:
         refuse(path, "it holds bytes that are neither true nor false")
     flat = flat.astype(kind.newbyteorder("="), copy=False)
     return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def map_npy(file: IO[bytes], path: Path, size: int) -> Array:
-    """Return the array in a .npy file larger than memory, left on the disk; checked as `read_npy` does."""
-    shape, fortran, kind, start = _read_header(file, path)
-    if math.prod(shape) * kind.itemsize != size - start:
-        refuse(
-            path, f"its header says {math.prod(shape) * kind.itemsize:,} bytes of numbers, {size - start:,} are there"
-        )
-    return np.memmap(path, kind, "r", start, shape, "F" if fortran else "C")
 
 
 class RowsOnDisk:
