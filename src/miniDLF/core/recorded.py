@@ -14,7 +14,7 @@ from miniDLF.engine.batch_axis import Split
 from miniDLF.engine.memory import ScratchSpace
 from miniDLF.engine.passes import PASSES
 from miniDLF.engine.plan import Plan
-from miniDLF.engine.program import Program, leaves, rewrite
+from miniDLF.engine.program import Program, leaves
 from miniDLF.engine.shards import cut
 from miniDLF.kernels.workspace import Array, Shape, lasting
 from miniDLF.ops.choices import StopGradient
@@ -78,7 +78,7 @@ class Recorded:
         program = Program([*inputs, dy], [*outputs, *gradients])
         for improve in PASSES:
             program = improve(program)
-        program = _apart(program, len(outputs))
+        program = _apart(program)
         self._inputs = [lasting(shape, kind) for shape, kind in specifications]
         self._dy = lasting(y.shape, y.dtype)
         arrays = {place(t): array for t, array in zip(program.inputs, [*self._inputs, self._dy], strict=True)}
@@ -102,7 +102,6 @@ class Recorded:
         made = found[len(outputs) :]
         self._dx, self.gradients = made[: len(wanted)], made[len(wanted) :]
         self._follows = list(follows)
-        self.nbytes = plan.nbytes
         self.wanted: list[Any] = []  # whose gradients `gradients` are, for whoever asked for them
 
     @property
@@ -127,7 +126,7 @@ class Recorded:
         return [next(rest) if follow else None for follow in self._follows]
 
 
-def _apart(program: Program, forward: int) -> Program:
+def _apart(program: Program) -> Program:
     """Let no result be the same memory as another one or as an input: each is copied to a place of its own."""
     copied: list[Tensor] = []
     seen: set[Any] = set()
@@ -155,8 +154,7 @@ def crosses_samples(function: Callable[..., Any], specifications: Sequence[tuple
     with recording(record):
         y = function(*inputs)
     targets = [y, *record.assignments.values(), *record.losses]
-    program = rewrite(Program(inputs, targets), lambda operation, inputs: None)
-    parts = cut(program, [True] * len(inputs), specifications[0][0][0], [1])
+    parts = cut(Program(inputs, targets), [True] * len(inputs), specifications[0][0][0], [1])
     if parts.reason:
         return parts.reason
     if parts.meetings:

@@ -12,22 +12,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DEFAULT", "common_type", "constant_type", "floating_type", "is_floating", "is_whole"]
+__all__ = ["DEFAULT", "common_type", "constant_type", "floating_type"]
 
 #: What fractions are held in where nothing else says so.
 DEFAULT = np.dtype(np.float32)
 
 Type = np.dtype[Any]
-
-
-def is_floating(dtype: Type) -> bool:
-    """Say whether `dtype` holds fractions."""
-    return dtype.kind == "f"
-
-
-def is_whole(dtype: Type) -> bool:
-    """Say whether `dtype` holds whole numbers (no booleans)."""
-    return dtype.kind in "iu"
 
 
 def floating_type(dtype: Type) -> Type:
